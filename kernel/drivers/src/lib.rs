@@ -1,0 +1,3 @@
+//! Buses and device drivers.
+#![no_std]
+#![forbid(unsafe_code)]

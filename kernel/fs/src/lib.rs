@@ -1,0 +1,3 @@
+//! Filled in by its own commits.
+#![no_std]
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! Procedural macros of the kernel.
+#![forbid(unsafe_code)]

@@ -1,0 +1,4 @@
+//! Russet, the kernel proper.
+#![no_std]
+#![no_main]
+#![forbid(unsafe_code)]
