@@ -12,4 +12,7 @@ extern crate std;
 
 pub mod acpi;
 pub mod bytes;
+<<<<<<< HEAD
 pub mod elf_load;
+=======
+>>>>>>> vfs
