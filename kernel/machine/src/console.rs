@@ -1,0 +1,287 @@
+//! The two serial ports and the log: COM1 is the console, COM2 gets every log line.
+//!
+//! Logging works from the first instruction after per-CPU data exists and from any context: both ports are behind
+//! locks of the highest rank with interrupts off. [`emergency`] is for panics: it takes over the port.
+//!
+//! Lines are kept in a ring for `dmesg`. The kernel proper may register a second console (the screen).
+
+use crate::io::Port;
+use crate::percpu;
+use crate::sync::{IrqLock, Once, Rank};
+use crate::time;
+use core::fmt::{self, Write};
+use core::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use uart_16550::backend::PioBackend;
+use uart_16550::{Config, Uart16550};
+
+const COM1: u16 = 0x3f8;
+const COM2: u16 = 0x2f8;
+/// Tries before a port that never becomes ready is given up for this byte.
+const SEND_TRIES: u32 = 100_000;
+
+struct SerialPort {
+    uart: Option<Uart16550<PioBackend>>,
+}
+
+static CONSOLE: IrqLock<SerialPort> = IrqLock::new("console port", Rank::Console, SerialPort { uart: None });
+static LOG_PORT: IrqLock<SerialPort> = IrqLock::new("log port", Rank::Console, SerialPort { uart: None });
+static RING: IrqLock<Ring> = IrqLock::new("log ring", Rank::Console, Ring::new());
+static MIRROR: Once<fn(&[u8])> = Once::new();
+static COLOURS: AtomicBool = AtomicBool::new(true);
+/// Log lines up to this level also go to the console.
+static CONSOLE_LEVEL: AtomicU8 = AtomicU8::new(log::Level::Warn as u8);
+
+/// Opens the ports and takes the log.
+pub(crate) fn init() {
+    CONSOLE.lock().open(COM1);
+    LOG_PORT.lock().open(COM2);
+    let _ = log::set_logger(&LOGGER);
+    log::set_max_level(if cfg!(debug_assertions) { log::LevelFilter::Debug } else { log::LevelFilter::Info });
+}
+
+/// Writes bytes to the console, a line feed as carriage return and line feed.
+pub fn write_bytes(bytes: &[u8]) {
+    CONSOLE.lock().send(bytes);
+    if let Some(mirror) = MIRROR.get() {
+        mirror(bytes);
+    }
+}
+
+/// Registers a second console that gets every byte of the first. Only the first call counts.
+pub fn set_mirror(write: fn(&[u8])) {
+    MIRROR.call_once(|| write);
+}
+
+/// Log lines up to `level` also go to the console.
+pub fn set_console_level(level: log::LevelFilter) {
+    CONSOLE_LEVEL.store(level as u8, Ordering::Relaxed);
+}
+
+/// Whether console output may have colours.
+pub fn colours() -> bool {
+    COLOURS.load(Ordering::Relaxed)
+}
+
+/// Switches colours on or off.
+pub fn set_colours(on: bool) {
+    COLOURS.store(on, Ordering::Relaxed);
+}
+
+/// Takes the bytes that have come in on the console port; calls `take` for each.
+pub fn receive(mut take: impl FnMut(u8)) {
+    loop {
+        let byte = CONSOLE.lock().uart.as_mut().and_then(|uart| uart.try_receive_byte().ok());
+        match byte {
+            Some(byte) => take(byte),
+            None => return,
+        }
+    }
+}
+
+/// Whether COM1 answers.
+pub fn present() -> bool {
+    CONSOLE.lock().uart.is_some()
+}
+
+/// Lets COM1 interrupt when a byte has come in; `false` if there is no such port.
+pub fn enable_receive_interrupt() -> bool {
+    match CONSOLE.lock().uart.as_mut() {
+        Some(uart) => {
+            uart.enable_interrupts(uart_16550::spec::registers::IER::DATA_READY);
+            true
+        }
+        None => false,
+    }
+}
+
+/// Calls `write` with the kept log, oldest line first.
+pub fn kept_log(mut write: impl FnMut(&[u8])) {
+    let mut at = RING.lock().start();
+    let mut chunk = [0u8; 256];
+    loop {
+        let len = RING.lock().read(&mut at, &mut chunk);
+        if len == 0 {
+            return;
+        }
+        write(&chunk[..len]);
+    }
+}
+
+/// Writes to console and log whatever locks are held: for panics and reports from inside the locks.
+pub fn emergency(arguments: fmt::Arguments<'_>) {
+    struct Raw;
+    impl Write for Raw {
+        fn write_str(&mut self, text: &str) -> fmt::Result {
+            for byte in text.bytes() {
+                for port in [COM1, COM2] {
+                    if byte == b'\n' {
+                        raw_send(port, b'\r');
+                    }
+                    raw_send(port, byte);
+                }
+            }
+            Ok(())
+        }
+    }
+    let _ = Raw.write_fmt(arguments);
+}
+
+/// One byte by polling, without any state.
+fn raw_send(port: u16, byte: u8) {
+    let status = Port::<u8>::serial(port + 5);
+    for _ in 0..SEND_TRIES {
+        if status.read() & 0x20 != 0 {
+            break;
+        }
+    }
+    Port::<u8>::serial(port).write(byte);
+}
+
+impl SerialPort {
+    fn open(&mut self, port: u16) {
+        // SAFETY: (1) the kernel alone uses the two standard ports, through these two locks (and `emergency`).
+        let Ok(mut uart) = (unsafe { Uart16550::new_port(port) }) else { return };
+        if uart.init(Config::default()).is_ok() {
+            self.uart = Some(uart);
+        }
+    }
+
+    fn send(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            if byte == b'\n' {
+                self.send_byte(b'\r');
+            }
+            self.send_byte(byte);
+        }
+    }
+
+    fn send_byte(&mut self, byte: u8) {
+        let Some(uart) = &mut self.uart else { return };
+        for _ in 0..SEND_TRIES {
+            if uart.try_send_byte(byte).is_ok() {
+                return;
+            }
+            core::hint::spin_loop();
+        }
+    }
+}
+
+/// The log's front end.
+struct Logger;
+static LOGGER: Logger = Logger;
+
+impl log::Log for Logger {
+    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        let mut line = Line::new();
+        let microseconds = time::since_boot_ns() / 1000;
+        let cpu = percpu::this_cpu();
+        let _ = write!(
+            line,
+            "[{:5}.{:06}] {cpu} {:5} ",
+            microseconds / 1_000_000,
+            microseconds % 1_000_000,
+            record.level()
+        );
+        let _ = write!(line, "{}: {}", record.target(), record.args());
+        line.end();
+        RING.lock().push(line.bytes());
+        LOG_PORT.lock().send(line.bytes());
+        if record.level() as u8 <= CONSOLE_LEVEL.load(Ordering::Relaxed) {
+            let colour = match record.level() {
+                log::Level::Error => "\x1b[1;31m",
+                log::Level::Warn => "\x1b[33m",
+                log::Level::Info => "\x1b[36m",
+                _ => "\x1b[2m",
+            };
+            let (before, after) = if colours() { (colour, "\x1b[0m") } else { ("", "") };
+            let mut coloured = Line::new();
+            let text = core::str::from_utf8(line.bytes()).unwrap_or("(log line cut inside a character)");
+            let _ = write!(coloured, "{before}{}{after}", text.trim_end());
+            coloured.end();
+            write_bytes(coloured.bytes());
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+/// A line being put together, cut at its capacity.
+struct Line {
+    bytes: [u8; 512],
+    len: usize,
+}
+
+impl Line {
+    fn new() -> Self {
+        Line { bytes: [0; 512], len: 0 }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+
+    fn end(&mut self) {
+        self.len = self.len.min(self.bytes.len() - 1);
+        self.bytes[self.len] = b'\n';
+        self.len += 1;
+    }
+}
+
+impl Write for Line {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let mut take = text.len().min(self.bytes.len() - self.len);
+        while !text.is_char_boundary(take) {
+            take -= 1;
+        }
+        self.bytes[self.len..self.len + take].copy_from_slice(&text.as_bytes()[..take]);
+        self.len += take;
+        Ok(())
+    }
+}
+
+/// The last bytes of the log; positions count from the first byte ever written.
+struct Ring {
+    bytes: [u8; Ring::LEN],
+    end: u64,
+}
+
+impl Ring {
+    const LEN: usize = 32 * 1024;
+
+    const fn new() -> Self {
+        Ring { bytes: [0; Ring::LEN], end: 0 }
+    }
+
+    fn push(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.bytes[(self.end % Ring::LEN as u64) as usize] = byte;
+            self.end += 1;
+        }
+    }
+
+    /// Position of the oldest whole line.
+    fn start(&self) -> u64 {
+        let mut at = self.end.saturating_sub(Ring::LEN as u64);
+        if at > 0 {
+            while at < self.end && self.bytes[(at % Ring::LEN as u64) as usize] != b'\n' {
+                at += 1;
+            }
+            at = (at + 1).min(self.end);
+        }
+        at
+    }
+
+    fn read(&self, at: &mut u64, out: &mut [u8]) -> usize {
+        *at = (*at).max(self.end.saturating_sub(Ring::LEN as u64));
+        let len = (self.end - *at).min(out.len() as u64) as usize;
+        for slot in &mut out[..len] {
+            *slot = self.bytes[(*at % Ring::LEN as u64) as usize];
+            *at += 1;
+        }
+        len
+    }
+}

@@ -1,0 +1,90 @@
+//! CPUs: numbers, features, control and model-specific registers, descriptor tables.
+
+pub mod control;
+pub mod features;
+pub mod gdt;
+pub mod msr;
+
+use core::fmt;
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+/// Most CPUs the kernel uses.
+pub const MAX_CPUS: usize = 64;
+
+/// Number of a CPU: 0 is the boot CPU, the others in the order they came up.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct CpuId(u8);
+
+impl CpuId {
+    /// CPU `number`. Panics if it is not below [`MAX_CPUS`].
+    pub const fn new(number: u32) -> Self {
+        assert!(number < MAX_CPUS as u32);
+        CpuId(number as u8)
+    }
+
+    /// The number.
+    pub const fn number(self) -> u32 {
+        self.0 as u32
+    }
+
+    /// The number as an index.
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+impl fmt::Display for CpuId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+static ONLINE: AtomicU64 = AtomicU64::new(0);
+static ONLINE_COUNT: AtomicU32 = AtomicU32::new(0);
+
+/// Notes that `cpu` takes interrupts and runs tasks.
+pub(crate) fn set_online(cpu: CpuId) {
+    ONLINE.fetch_or(1 << cpu.number(), Ordering::SeqCst);
+    ONLINE_COUNT.fetch_add(1, Ordering::SeqCst);
+}
+
+/// How many CPUs are up.
+pub fn online_count() -> u32 {
+    ONLINE_COUNT.load(Ordering::Relaxed)
+}
+
+/// The CPUs that are up, one bit each.
+pub fn online_mask() -> u64 {
+    ONLINE.load(Ordering::SeqCst)
+}
+
+/// The CPUs that are up, by number.
+pub fn online() -> impl Iterator<Item = CpuId> {
+    let mask = online_mask();
+    (0..MAX_CPUS as u32).filter(move |number| mask & (1 << number) != 0).map(CpuId::new)
+}
+
+/// Waits for the next interrupt, with interrupts on: the idle loop's rest. If `ready` holds, returns at once; no
+/// interrupt that makes it hold can be missed, since `sti` takes effect after the `hlt` that follows it.
+pub fn idle_unless(ready: impl FnOnce() -> bool) {
+    crate::sync::guard::interrupts_disable();
+    if ready() {
+        crate::sync::guard::interrupts_enable();
+        return;
+    }
+    // SAFETY: (1) the IDT is loaded whenever a task runs.
+    unsafe { core::arch::asm!("sti", "hlt", options(nostack)) };
+}
+
+/// Stops this CPU for good.
+pub fn halt_forever() -> ! {
+    loop {
+        // SAFETY: (1) nothing runs on this CPU after this but NMIs.
+        unsafe { core::arch::asm!("cli", "hlt", options(nostack)) };
+    }
+}
+
+/// Switches interrupts on for the first time on this CPU.
+pub(crate) fn start_interrupts() {
+    crate::sync::guard::interrupts_enable();
+}

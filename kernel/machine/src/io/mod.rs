@@ -1,0 +1,9 @@
+//! Devices: ports and memory-mapped registers, DMA memory.
+
+pub mod dma;
+pub mod mmio;
+mod port;
+
+pub use dma::{DmaBuffer, DmaError};
+pub use mmio::Mmio;
+pub use port::{Port, PortClaim, PortError};

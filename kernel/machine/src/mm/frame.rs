@@ -1,0 +1,388 @@
+//! Page frames: one descriptor each, and owned handles.
+//!
+//! A [`Frame`] is a counted reference to one frame; the frame goes back when the last one drops. A [`FrameBlock`] owns
+//! 2^order contiguous frames. Both give access to the contents by copying only, since a frame may be mapped into a
+//! process that writes to it at any time.
+//!
+//! Invariants: a descriptor's `references` is 0 exactly while the frame is free, reserved, or inside a block; free frames
+//! are linked in the buddy lists and in nothing else. The buddy lists are under one lock (rank `Frames`); each CPU keeps
+//! a few single frames to itself so that most allocations do not take it.
+
+use super::buddy::Buddy;
+use super::{early, phys};
+use crate::addr::{PAGE_SIZE, PhysAddr};
+use crate::percpu;
+use crate::sync::{IrqGuard, IrqLock, Once, Rank};
+use core::fmt;
+use core::mem::ManuallyDrop;
+use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+
+/// Largest block: 2^MAX_ORDER frames, 4 MiB.
+pub const MAX_ORDER: u8 = 10;
+/// Frames a CPU keeps to itself at most.
+const CACHE_LEN: usize = 32;
+const NO_FRAME: u32 = u32::MAX;
+
+/// There is no free frame (or no free block of that size).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct OutOfMemory;
+
+/// What a frame is used for; counted for `mem`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+#[allow(missing_docs, reason = "the names say it")]
+pub enum FrameKind {
+    Free,
+    Reserved,
+    PageTable,
+    Heap,
+    KernelStack,
+    Anonymous,
+    PageCache,
+    Dma,
+    PerCpu,
+}
+
+impl FrameKind {
+    /// All kinds, in the order of their numbers.
+    pub const ALL: [FrameKind; 9] = [
+        FrameKind::Free,
+        FrameKind::Reserved,
+        FrameKind::PageTable,
+        FrameKind::Heap,
+        FrameKind::KernelStack,
+        FrameKind::Anonymous,
+        FrameKind::PageCache,
+        FrameKind::Dma,
+        FrameKind::PerCpu,
+    ];
+}
+
+/// What the kernel knows of one frame.
+#[derive(Debug)]
+pub(crate) struct Descriptor {
+    references: AtomicU32,
+    kind: AtomicU8,
+    /// Order of the free block that begins here; `buddy::NOT_A_HEAD` elsewhere.
+    pub(super) order: AtomicU8,
+    pub(super) next: AtomicU32,
+    pub(super) previous: AtomicU32,
+    /// For whoever owns the frame: slab bookkeeping of the heap, entry count of a page table.
+    pub(super) owner: AtomicU64,
+}
+const _: () = assert!(size_of::<Descriptor>() == 24);
+
+static DESCRIPTORS: Once<&'static [Descriptor]> = Once::new();
+static BUDDY: IrqLock<Buddy> = IrqLock::new("frames", Rank::Frames, Buddy::new());
+static COUNTS: [AtomicUsize; FrameKind::ALL.len()] = [const { AtomicUsize::new(0) }; FrameKind::ALL.len()];
+
+/// A CPU's own few frames: numbers in `slots[..len]`. Touched by the owning CPU with interrupts off only.
+struct Cache {
+    len: AtomicUsize,
+    slots: [AtomicU32; CACHE_LEN],
+}
+
+percpu! {
+    static CACHE: Cache = Cache { len: AtomicUsize::new(0), slots: [const { AtomicU32::new(NO_FRAME) }; CACHE_LEN] };
+}
+
+/// Builds the descriptors and takes over all free memory.
+pub(crate) fn init() -> Result<(), OutOfMemory> {
+    let (_, end) = early::totals();
+    let count = PhysAddr::new(end + PAGE_SIZE as u64 - 1).frame_number();
+    let pages = (count * size_of::<Descriptor>()).div_ceil(PAGE_SIZE);
+    let memory = early::allocate(pages, end).ok_or(OutOfMemory)?;
+    let first = phys::pointer::<Descriptor>(memory);
+    for index in 0..count {
+        let descriptor = Descriptor {
+            references: AtomicU32::new(0),
+            kind: AtomicU8::new(FrameKind::Reserved as u8),
+            order: AtomicU8::new(super::buddy::NOT_A_HEAD),
+            next: AtomicU32::new(NO_FRAME),
+            previous: AtomicU32::new(NO_FRAME),
+            owner: AtomicU64::new(0),
+        };
+        // SAFETY: (1) `allocate` gave memory for `count` descriptors, page-aligned, ours alone.
+        unsafe { first.add(index).write(descriptor) };
+    }
+    // SAFETY: (1) just initialised, never freed, shared from here on through atomics only.
+    let descriptors = DESCRIPTORS.call_once(|| unsafe { core::slice::from_raw_parts(first, count) });
+    COUNTS[FrameKind::Reserved as usize].store(count, Ordering::Relaxed);
+    early::take_rest(|start, end| {
+        let (start, end) = (PhysAddr::new(start).frame_number(), PhysAddr::new(end).frame_number());
+        for number in start..end {
+            recount(&descriptors[number], FrameKind::Free);
+        }
+        BUDDY.lock().add_range(descriptors, start, end);
+    });
+    Ok(())
+}
+
+/// Number of frames of `kind`.
+pub fn count(kind: FrameKind) -> usize {
+    COUNTS[kind as usize].load(Ordering::Relaxed)
+}
+
+/// Number of frames described, memory holes included (they count as reserved).
+pub fn total() -> usize {
+    descriptors().len()
+}
+
+/// A counted reference to one frame.
+pub struct Frame {
+    number: u32,
+}
+
+impl Frame {
+    /// A frame with undefined contents.
+    pub fn allocate(kind: FrameKind) -> Result<Frame, OutOfMemory> {
+        let number = take_cached().or_else(refill).ok_or(OutOfMemory)?;
+        let descriptor = &descriptors()[number as usize];
+        recount(descriptor, kind);
+        descriptor.owner.store(0, Ordering::Relaxed);
+        descriptor.references.store(1, Ordering::Release);
+        Ok(Frame { number })
+    }
+
+    /// A frame full of zeros.
+    pub fn zeroed(kind: FrameKind) -> Result<Frame, OutOfMemory> {
+        let frame = Frame::allocate(kind)?;
+        frame.fill_zero();
+        Ok(frame)
+    }
+
+    /// Where it is.
+    pub fn address(&self) -> PhysAddr {
+        PhysAddr::from_frame_number(self.number as usize)
+    }
+
+    /// What it is used for.
+    pub fn kind(&self) -> FrameKind {
+        FrameKind::ALL[self.descriptor().kind.load(Ordering::Relaxed) as usize]
+    }
+
+    /// How many references there are; exact only if the caller can exclude others.
+    pub fn references(&self) -> u32 {
+        self.descriptor().references.load(Ordering::Acquire)
+    }
+
+    /// Copies bytes out, from `offset`. Panics past the end of the page.
+    pub fn read(&self, offset: usize, out: &mut [u8]) {
+        assert!(offset + out.len() <= PAGE_SIZE);
+        // SAFETY: (1) within the frame, which the handle keeps allocated and which is always mapped. (2) Other CPUs or
+        // user programs may write meanwhile: bytes only, through raw pointers, so the copy is torn at worst.
+        unsafe {
+            let from = phys::pointer::<u8>(self.address()).add(offset);
+            core::ptr::copy_nonoverlapping(from, out.as_mut_ptr(), out.len());
+        }
+    }
+
+    /// Copies bytes in, at `offset`. Panics past the end of the page.
+    pub fn write(&self, offset: usize, bytes: &[u8]) {
+        assert!(offset + bytes.len() <= PAGE_SIZE);
+        // SAFETY: (1) and (2) as in `read`; page tables and heap pages are never reachable through a `Frame` outside
+        // this module's siblings.
+        unsafe {
+            let to = phys::pointer::<u8>(self.address()).add(offset);
+            core::ptr::copy_nonoverlapping(bytes.as_ptr(), to, bytes.len());
+        }
+    }
+
+    /// Fills the page with zeros.
+    pub fn fill_zero(&self) {
+        self.fill_zero_from(0);
+    }
+
+    /// Fills the page with zeros from `offset` to its end.
+    pub fn fill_zero_from(&self, offset: usize) {
+        assert!(offset <= PAGE_SIZE);
+        // SAFETY: (1) and (2) as in `write`.
+        unsafe { phys::pointer::<u8>(self.address()).add(offset).write_bytes(0, PAGE_SIZE - offset) };
+    }
+
+    /// Copies the whole page `from`.
+    pub fn copy_from(&self, from: &Frame) {
+        // SAFETY: (1) and (2) as in `write`; copy() allows both to be the same frame.
+        unsafe {
+            core::ptr::copy(
+                phys::pointer::<u64>(from.address()),
+                phys::pointer::<u64>(self.address()),
+                PAGE_SIZE / size_of::<u64>(),
+            );
+        }
+    }
+
+    fn descriptor(&self) -> &'static Descriptor {
+        &descriptors()[self.number as usize]
+    }
+
+    /// Gives the reference to something that keeps the address instead: a page-table entry.
+    pub(super) fn into_raw(self) -> PhysAddr {
+        ManuallyDrop::new(self).address()
+    }
+
+    /// # Safety
+    /// 1. `address` came from `into_raw`, and that reference is given back by this call, once.
+    pub(super) unsafe fn from_raw(address: PhysAddr) -> Frame {
+        Frame { number: address.frame_number() as u32 }
+    }
+
+    /// Another reference to the frame that an entry keeps.
+    ///
+    /// # Safety
+    /// 1. `address` came from `into_raw`, and that reference stays where it is during the call.
+    pub(super) unsafe fn borrow_raw(address: PhysAddr) -> Frame {
+        let frame = ManuallyDrop::new(Frame { number: address.frame_number() as u32 });
+        Frame::clone(&frame)
+    }
+}
+
+impl Clone for Frame {
+    fn clone(&self) -> Self {
+        let before = self.descriptor().references.fetch_add(1, Ordering::Relaxed);
+        assert!(before != 0 && before < u32::MAX / 2, "frame {:#x}: reference count {before}", self.address());
+        Frame { number: self.number }
+    }
+}
+
+impl Drop for Frame {
+    fn drop(&mut self) {
+        let descriptor = self.descriptor();
+        if descriptor.references.fetch_sub(1, Ordering::Release) == 1 {
+            core::sync::atomic::fence(Ordering::Acquire);
+            recount(descriptor, FrameKind::Free);
+            give_back(self.number);
+        }
+    }
+}
+
+impl fmt::Debug for Frame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "frame {:#x}", self.address())
+    }
+}
+
+/// Exclusive owner of 2^order contiguous frames.
+#[derive(Debug)]
+pub struct FrameBlock {
+    number: u32,
+    order: u8,
+}
+
+impl FrameBlock {
+    /// A block with undefined contents.
+    pub fn allocate(order: u8, kind: FrameKind) -> Result<FrameBlock, OutOfMemory> {
+        let all = descriptors();
+        let number = BUDDY.lock().allocate(all, order).ok_or(OutOfMemory)?;
+        for descriptor in &all[number as usize..][..1 << order] {
+            recount(descriptor, kind);
+            descriptor.owner.store(0, Ordering::Relaxed);
+        }
+        Ok(FrameBlock { number, order })
+    }
+
+    /// Where it begins.
+    pub fn address(&self) -> PhysAddr {
+        PhysAddr::from_frame_number(self.number as usize)
+    }
+
+    /// Bytes in it.
+    pub fn len_bytes(&self) -> usize {
+        PAGE_SIZE << self.order
+    }
+
+    /// Gives the block up for good; where it is.
+    pub(crate) fn leak(self) -> PhysAddr {
+        self.into_raw()
+    }
+
+    pub(super) fn into_raw(self) -> PhysAddr {
+        ManuallyDrop::new(self).address()
+    }
+
+    /// # Safety
+    /// 1. `address` and `order` are those of a block given to `into_raw`, and this is the only call for it.
+    pub(super) unsafe fn from_raw(address: PhysAddr, order: u8) -> FrameBlock {
+        FrameBlock { number: address.frame_number() as u32, order }
+    }
+}
+
+impl Drop for FrameBlock {
+    fn drop(&mut self) {
+        let all = descriptors();
+        for descriptor in &all[self.number as usize..][..1 << self.order] {
+            recount(descriptor, FrameKind::Free);
+        }
+        BUDDY.lock().free(all, self.number, self.order);
+    }
+}
+
+/// The descriptor of the frame that `address` lies in.
+pub(super) fn descriptor_of(address: PhysAddr) -> &'static Descriptor {
+    &descriptors()[address.frame_number()]
+}
+
+fn descriptors() -> &'static [Descriptor] {
+    match DESCRIPTORS.get() {
+        Some(descriptors) => descriptors,
+        None => panic!("frames used before they are described"),
+    }
+}
+
+fn recount(descriptor: &Descriptor, kind: FrameKind) {
+    let old = descriptor.kind.swap(kind as u8, Ordering::Relaxed);
+    COUNTS[old as usize].fetch_sub(1, Ordering::Relaxed);
+    COUNTS[kind as usize].fetch_add(1, Ordering::Relaxed);
+}
+
+fn take_cached() -> Option<u32> {
+    let guard = IrqGuard::new();
+    let cache = CACHE.get(&guard);
+    let len = cache.len.load(Ordering::Relaxed);
+    (len > 0).then(|| {
+        cache.len.store(len - 1, Ordering::Relaxed);
+        cache.slots[len - 1].load(Ordering::Relaxed)
+    })
+}
+
+/// Takes half a cache's worth from the buddy lists, and one more to return.
+fn refill() -> Option<u32> {
+    let all = descriptors();
+    let mut buddy = BUDDY.lock();
+    let first = buddy.allocate(all, 0)?;
+    let cache = CACHE.get(buddy.pin());
+    let mut len = cache.len.load(Ordering::Relaxed);
+    let mut extra = [NO_FRAME; CACHE_LEN / 2];
+    let mut count = 0;
+    while count < extra.len() && len + count < CACHE_LEN {
+        let Some(number) = buddy.allocate(all, 0) else { break };
+        extra[count] = number;
+        count += 1;
+    }
+    let cache = CACHE.get(buddy.pin());
+    for &number in &extra[..count] {
+        cache.slots[len].store(number, Ordering::Relaxed);
+        len += 1;
+    }
+    cache.len.store(len, Ordering::Relaxed);
+    Some(first)
+}
+
+fn give_back(number: u32) {
+    let guard = IrqGuard::new();
+    let cache = CACHE.get(&guard);
+    let len = cache.len.load(Ordering::Relaxed);
+    if len < CACHE_LEN {
+        cache.slots[len].store(number, Ordering::Relaxed);
+        cache.len.store(len + 1, Ordering::Relaxed);
+        return;
+    }
+    let all = descriptors();
+    let mut buddy = BUDDY.lock();
+    buddy.free(all, number, 0);
+    // Half of the cache goes with it, so that a run of frees takes the lock rarely.
+    for slot in &cache.slots[CACHE_LEN / 2..] {
+        buddy.free(all, slot.load(Ordering::Relaxed), 0);
+    }
+    cache.len.store(CACHE_LEN / 2, Ordering::Relaxed);
+}

@@ -1,0 +1,379 @@
+//! One process's half of the address space: its page tables.
+//!
+//! A present leaf keeps one reference to its frame. Tables count their used entries in their frame's descriptor and
+//! go when they are empty. Frames and tables that leave are kept until every CPU that runs on this space has forgotten
+//! them. What *may* be mapped is the business of the areas above; here only addresses are checked.
+//!
+//! Lock: `entries`, rank `PageTable`, held for edits; walks by the hardware need none. `cpus` has a bit for each CPU
+//! whose CR3 is this root: set before the load, so that an editor either sees the bit or the CPU sees the edit.
+
+use super::frame::{self, Frame, FrameKind, OutOfMemory};
+use super::table::{self, PRESENT, Table};
+use super::{space, tlb};
+use crate::addr::{PAGE_SIZE, PhysAddr, USER_END};
+use crate::cpu::control;
+use crate::percpu;
+use crate::sync::guard::Pinned;
+use crate::sync::{Rank, SpinLock};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+/// Frames collected before they are flushed and freed together.
+const BATCH: usize = 64;
+
+/// What user code may do with a page. Any of them implies reading, as on every x86-64.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Protection {
+    /// Stores.
+    pub write: bool,
+    /// Instruction fetches.
+    pub execute: bool,
+}
+
+/// A page that is mapped.
+#[derive(Debug)]
+pub struct Mapping {
+    /// A reference of its own.
+    pub frame: Frame,
+    /// What user code may do.
+    pub protection: Protection,
+    /// Written to since it was mapped.
+    pub dirty: bool,
+}
+
+/// Why a page cannot be mapped.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum MapError {
+    /// No frame for a table.
+    OutOfMemory,
+    /// There is a page already.
+    AlreadyMapped,
+    /// Not a page-aligned user address.
+    BadAddress,
+}
+
+impl From<OutOfMemory> for MapError {
+    fn from(_: OutOfMemory) -> Self {
+        MapError::OutOfMemory
+    }
+}
+
+/// The page tables of a process.
+pub struct UserSpace {
+    root: PhysAddr,
+    entries: SpinLock<()>,
+    cpus: AtomicU64,
+    resident: AtomicUsize,
+}
+
+/// What left the tables and waits for the flush.
+struct Batch {
+    frames: Vec<Frame>,
+    start: u64,
+    end: u64,
+}
+
+impl UserSpace {
+    /// An empty space.
+    pub fn new() -> Result<Arc<Self>, OutOfMemory> {
+        let root = Frame::zeroed(FrameKind::PageTable)?.into_raw();
+        // SAFETY: (1) the frame just made is this space's root.
+        space::copy_into(unsafe { table::at(root) });
+        Ok(Arc::new(UserSpace {
+            root,
+            entries: SpinLock::new("page tables", Rank::PageTable, ()),
+            cpus: AtomicU64::new(0),
+            resident: AtomicUsize::new(0),
+        }))
+    }
+
+    /// Pages mapped.
+    pub fn resident_pages(&self) -> usize {
+        self.resident.load(Ordering::Relaxed)
+    }
+
+    /// Maps `frame` at `address`.
+    pub fn map(&self, address: u64, frame: Frame, protection: Protection) -> Result<(), MapError> {
+        check(address)?;
+        let _entries = self.entries.lock();
+        let leaf_table = self.make_tables(address)?;
+        // SAFETY: (1) the lock keeps the table.
+        let slot = unsafe { table::slot(leaf_table, address, 1) };
+        if slot.load(Ordering::Relaxed) & PRESENT != 0 {
+            return Err(MapError::AlreadyMapped);
+        }
+        slot.store(leaf(frame.into_raw(), protection), Ordering::Release);
+        count_entry(leaf_table, 1);
+        self.resident.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Maps `frame` at `address` in place of what is there.
+    pub fn replace(&self, address: u64, frame: Frame, protection: Protection) -> Result<(), MapError> {
+        check(address)?;
+        let old = {
+            let _entries = self.entries.lock();
+            let leaf_table = self.make_tables(address)?;
+            // SAFETY: (1) the lock keeps the table.
+            let slot = unsafe { table::slot(leaf_table, address, 1) };
+            let old = slot.swap(leaf(frame.into_raw(), protection), Ordering::AcqRel);
+            if old & PRESENT == 0 {
+                count_entry(leaf_table, 1);
+                self.resident.fetch_add(1, Ordering::Relaxed);
+                return Ok(());
+            }
+            // SAFETY: (1) the reference of the entry that just left.
+            unsafe { Frame::from_raw(table::address(old)) }
+        };
+        self.flush(address, address + PAGE_SIZE as u64);
+        drop(old);
+        Ok(())
+    }
+
+    /// What is mapped at `address`.
+    pub fn get(&self, address: u64) -> Option<Mapping> {
+        let _entries = self.entries.lock();
+        let slot = self.find(address)?;
+        let entry = slot.load(Ordering::Acquire);
+        (entry & PRESENT != 0).then(|| Mapping {
+            // SAFETY: (1) the entry keeps its reference while the lock is held.
+            frame: unsafe { Frame::borrow_raw(table::address(entry)) },
+            protection: Protection { write: entry & table::WRITABLE != 0, execute: entry & table::NO_EXECUTE == 0 },
+            dirty: entry & table::DIRTY != 0,
+        })
+    }
+
+    /// Changes what user code may do with the mapped pages of `[start, end)`.
+    pub fn protect(&self, start: u64, end: u64, protection: Protection) {
+        let mut changed = false;
+        {
+            let _entries = self.entries.lock();
+            self.for_each_leaf(start, end, |slot, _| {
+                let old = slot.load(Ordering::Relaxed);
+                if old & PRESENT != 0 {
+                    // The CPU may set the dirty bit meanwhile.
+                    let _ = slot.fetch_update(Ordering::AcqRel, Ordering::Relaxed, |entry| {
+                        Some(leaf(table::address(entry), protection) | entry & (table::ACCESSED | table::DIRTY))
+                    });
+                    changed = true;
+                }
+                true
+            });
+        }
+        if changed {
+            self.flush(start, end);
+        }
+    }
+
+    /// Takes the pages of `[start, end)` out, and the tables that get empty. Calls `gone` for each page with its
+    /// address, whether it was written to, and its frame, after no CPU uses it any more.
+    pub fn unmap(&self, start: u64, end: u64, mut gone: impl FnMut(u64, bool, &Frame)) {
+        let mut at = start;
+        while at < end {
+            let mut batch = Batch { frames: Vec::with_capacity(BATCH), start: at, end: at };
+            let mut pages = [(0u64, false); BATCH];
+            let mut count = 0;
+            {
+                let _entries = self.entries.lock();
+                at = self.for_each_leaf(at, end, |slot, address| {
+                    let old = slot.swap(0, Ordering::AcqRel);
+                    if old & PRESENT != 0 {
+                        // SAFETY: (1) the reference of the entry that just left.
+                        batch.frames.push(unsafe { Frame::from_raw(table::address(old)) });
+                        pages[count] = (address, old & table::DIRTY != 0);
+                        count += 1;
+                        self.resident.fetch_sub(1, Ordering::Relaxed);
+                        batch.end = address + PAGE_SIZE as u64;
+                    }
+                    count < BATCH
+                });
+                self.count_out(&pages[..count]);
+                self.free_empty_tables(batch.start, at, &mut batch.frames);
+            }
+            if !batch.frames.is_empty() {
+                self.flush(batch.start, batch.end.max(batch.start + 1));
+            }
+            for (&(address, dirty), frame) in pages[..count].iter().zip(&batch.frames) {
+                gone(address, dirty, frame);
+            }
+        }
+    }
+
+    /// Runs this CPU on the space.
+    pub(crate) fn activate(&self, _pin: &impl Pinned) {
+        self.cpus.fetch_or(1 << percpu::this_cpu().number(), Ordering::SeqCst);
+        // SAFETY: (1) the root has the kernel's half; the task that runs on it holds the Arc.
+        unsafe { control::set_cr3(self.root) };
+    }
+
+    /// Notes that this CPU runs on another root now.
+    pub(crate) fn deactivate(&self, _pin: &impl Pinned) {
+        self.cpus.fetch_and(!(1 << percpu::this_cpu().number()), Ordering::SeqCst);
+    }
+
+    fn flush(&self, start: u64, end: u64) {
+        tlb::shoot_down(self.cpus.load(Ordering::SeqCst), start, end);
+    }
+
+    /// The lowest table for `address`, made if it is not there. A table is counted in its parent.
+    fn make_tables(&self, address: u64) -> Result<PhysAddr, OutOfMemory> {
+        let mut at = self.root;
+        for level in (2..=table::TOP).rev() {
+            // SAFETY: (1) the lock keeps the table.
+            let slot = unsafe { table::slot(at, address, level) };
+            let mut entry = slot.load(Ordering::Relaxed);
+            if entry & PRESENT == 0 {
+                let made = Frame::zeroed(FrameKind::PageTable)?.into_raw();
+                entry = made.get() | PRESENT | table::WRITABLE | table::USER;
+                slot.store(entry, Ordering::Release);
+                count_entry(at, 1);
+            }
+            at = table::address(entry);
+        }
+        Ok(at)
+    }
+
+    /// The lowest-level slot of `address`, if its tables are there.
+    fn find(&self, address: u64) -> Option<&AtomicU64> {
+        let mut at = self.root;
+        for level in (2..=table::TOP).rev() {
+            // SAFETY: (1) the lock keeps the table.
+            let entry = unsafe { table::slot(at, address, level) }.load(Ordering::Relaxed);
+            if entry & PRESENT == 0 || address >= USER_END {
+                return None;
+            }
+            at = table::address(entry);
+        }
+        // SAFETY: (1) as above.
+        Some(unsafe { table::slot(at, address, 1) })
+    }
+
+    /// Calls `f` for each leaf slot of `[start, end)` whose table exists, until it says false; where to go on.
+    fn for_each_leaf(&self, start: u64, end: u64, mut f: impl FnMut(&AtomicU64, u64) -> bool) -> u64 {
+        let mut address = start;
+        while address < end {
+            let mut at = self.root;
+            let mut missing = None;
+            for level in (2..=table::TOP).rev() {
+                // SAFETY: (1) the lock keeps the table.
+                let entry = unsafe { table::slot(at, address, level) }.load(Ordering::Relaxed);
+                if entry & PRESENT == 0 {
+                    missing = Some(level);
+                    break;
+                }
+                at = table::address(entry);
+            }
+            if let Some(level) = missing {
+                address = (address | (table::span(level) - 1)).saturating_add(1);
+                continue;
+            }
+            // SAFETY: (1) as above.
+            let lowest = unsafe { table::at(at) };
+            loop {
+                let go_on = f(&lowest[table::index(address, 1)], address);
+                address += PAGE_SIZE as u64;
+                if !go_on {
+                    return address;
+                }
+                if address >= end || table::index(address, 1) == 0 {
+                    break;
+                }
+            }
+        }
+        address.min(end)
+    }
+
+    /// Notes in their tables that the pages left.
+    fn count_out(&self, pages: &[(u64, bool)]) {
+        for &(address, _) in pages {
+            let mut at = self.root;
+            for level in (2..=table::TOP).rev() {
+                // SAFETY: (1) the lock keeps the table, and it exists, since a leaf of it just left.
+                at = table::address(unsafe { table::slot(at, address, level) }.load(Ordering::Relaxed));
+            }
+            count_entry(at, -1);
+        }
+    }
+
+    /// Unlinks tables of `[start, end)` that have no entry, lowest first, into `gone`.
+    fn free_empty_tables(&self, start: u64, end: u64, gone: &mut Vec<Frame>) {
+        for level in 2..=table::TOP {
+            let span = table::span(level);
+            let mut address = start / span * span;
+            while address < end {
+                if let Some((parent, slot)) = self.table_slot(address, level) {
+                    let entry = slot.load(Ordering::Relaxed);
+                    if entry & PRESENT != 0 && entries_of(table::address(entry)) == 0 {
+                        slot.store(0, Ordering::Release);
+                        count_entry(parent, -1);
+                        // SAFETY: (1) the table's only reference was the entry that just left.
+                        gone.push(unsafe { Frame::from_raw(table::address(entry)) });
+                    }
+                }
+                address += span;
+            }
+        }
+    }
+
+    /// The slot of `level` for `address` and the table it is in, if there is one.
+    fn table_slot(&self, address: u64, level: u32) -> Option<(PhysAddr, &AtomicU64)> {
+        let mut at = self.root;
+        for upper in (level + 1..=table::TOP).rev() {
+            // SAFETY: (1) the lock keeps the table.
+            let entry = unsafe { table::slot(at, address, upper) }.load(Ordering::Relaxed);
+            if entry & PRESENT == 0 {
+                return None;
+            }
+            at = table::address(entry);
+        }
+        // SAFETY: (1) as above.
+        Some((at, unsafe { table::slot(at, address, level) }))
+    }
+}
+
+impl Drop for UserSpace {
+    fn drop(&mut self) {
+        self.unmap(0, USER_END, |_, _, _| {});
+        debug_assert!(self.cpus.load(Ordering::SeqCst) == 0, "address space freed while a CPU runs on it");
+        debug_assert!(entries_of(self.root) == 0, "page tables left in a freed address space");
+        // SAFETY: (1) the root's only reference, given to `into_raw` in `new`; no CPU has it loaded.
+        drop(unsafe { Frame::from_raw(self.root) });
+    }
+}
+
+/// Runs this CPU on the kernel's own tables.
+pub fn switch_to_kernel(_pin: &impl Pinned) {
+    // SAFETY: (1) the kernel's root.
+    unsafe { control::set_cr3(space::root()) };
+}
+
+fn leaf(frame: PhysAddr, protection: Protection) -> u64 {
+    let mut entry = frame.get() | PRESENT | table::USER;
+    if protection.write {
+        entry |= table::WRITABLE;
+    }
+    if !protection.execute {
+        entry |= table::NO_EXECUTE;
+    }
+    entry
+}
+
+fn check(address: u64) -> Result<(), MapError> {
+    if address >= USER_END || !address.is_multiple_of(PAGE_SIZE as u64) {
+        return Err(MapError::BadAddress);
+    }
+    Ok(())
+}
+
+/// Entries in use in the user part of a table.
+fn entries_of(address: PhysAddr) -> u64 {
+    frame::descriptor_of(address).owner.load(Ordering::Relaxed)
+}
+
+fn count_entry(address: PhysAddr, change: i64) {
+    frame::descriptor_of(address).owner.fetch_add(change as u64, Ordering::Relaxed);
+}
+
+/// Only the type's name is needed here: a table is a frame's worth of entries.
+const _: () = assert!(size_of::<Table>() == PAGE_SIZE);

@@ -1,0 +1,14 @@
+//! Synchronisation: guards that pin to a CPU, spinlocks, wait queues and the sleeping lock.
+
+pub mod guard;
+pub mod lockdep;
+mod mutex;
+mod spin;
+mod wait;
+
+pub use ::spin::Once;
+pub use guard::{IrqGuard, Pinned, PreemptGuard, might_sleep};
+pub use lockdep::Rank;
+pub use mutex::{Mutex, MutexGuard};
+pub use spin::{IrqLock, SpinGuard, SpinLock};
+pub use wait::{WaitEnd, WaitQueue};

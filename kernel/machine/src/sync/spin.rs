@@ -1,0 +1,136 @@
+//! Spinlocks: short waits by spinning, with what they switch off in their type.
+//!
+//! [`SpinLock`] switches preemption off: for data that no interrupt handler touches. [`IrqLock`] switches interrupts
+//! off as well. Each lock has a name and a [`Rank`]; in debug builds, taking a lock while one of the same or a higher
+//! rank is held is reported with both names ([`super::lockdep`]).
+//!
+//! The lock is a ticket lock: first come, first served, so that no CPU starves.
+
+use super::guard::{Guard, IrqGuard, PreemptGuard};
+use super::lockdep::{self, Rank};
+use core::cell::UnsafeCell;
+use core::fmt;
+use core::ops::{Deref, DerefMut};
+use core::sync::atomic::{AtomicU32, Ordering};
+
+/// A spinlock that switches preemption off.
+pub type SpinLock<T> = Spin<T, PreemptGuard>;
+/// A spinlock that switches interrupts off.
+pub type IrqLock<T> = Spin<T, IrqGuard>;
+
+/// A ticket spinlock around a `T`, under a guard of type `G`.
+pub struct Spin<T: ?Sized, G> {
+    name: &'static str,
+    rank: Rank,
+    next_ticket: AtomicU32,
+    serving: AtomicU32,
+    _guard: core::marker::PhantomData<fn() -> G>,
+    value: UnsafeCell<T>,
+}
+
+// SAFETY: (1) the lock hands out one reference at a time, so the value moves between CPUs but is never shared.
+unsafe impl<T: ?Sized + Send, G> Send for Spin<T, G> {}
+// SAFETY: (1) as above.
+unsafe impl<T: ?Sized + Send, G> Sync for Spin<T, G> {}
+
+/// The held lock. The value comes first, so that it is released before preemption or interrupts come back.
+pub struct SpinGuard<'a, T: ?Sized, G: Guard> {
+    lock: &'a Spin<T, G>,
+    guard: G,
+}
+
+impl<T, G: Guard> Spin<T, G> {
+    /// A lock called `name`, of `rank`, around `value`.
+    pub const fn new(name: &'static str, rank: Rank, value: T) -> Self {
+        Spin {
+            name,
+            rank,
+            next_ticket: AtomicU32::new(0),
+            serving: AtomicU32::new(0),
+            _guard: core::marker::PhantomData,
+            value: UnsafeCell::new(value),
+        }
+    }
+}
+
+impl<T: ?Sized, G: Guard> Spin<T, G> {
+    /// Takes the lock, spinning until it is free.
+    #[inline]
+    #[track_caller]
+    pub fn lock(&self) -> SpinGuard<'_, T, G> {
+        let guard = G::enter();
+        lockdep::acquire(self.name, self.rank);
+        let ticket = self.next_ticket.fetch_add(1, Ordering::Relaxed);
+        let mut spins = 0u64;
+        while self.serving.load(Ordering::Acquire) != ticket {
+            core::hint::spin_loop();
+            spins += 1;
+            if spins == lockdep::SPINS_TOO_LONG {
+                lockdep::report_long_wait(self.name);
+            }
+        }
+        SpinGuard { lock: self, guard }
+    }
+
+    /// Takes the lock if it is free right now.
+    pub fn try_lock(&self) -> Option<SpinGuard<'_, T, G>> {
+        let guard = G::enter();
+        let serving = self.serving.load(Ordering::Relaxed);
+        let won = self
+            .next_ticket
+            .compare_exchange(serving, serving.wrapping_add(1), Ordering::Acquire, Ordering::Relaxed)
+            .is_ok();
+        if won {
+            lockdep::acquire_unordered(self.name, self.rank);
+            return Some(SpinGuard { lock: self, guard });
+        }
+        None
+    }
+
+    /// The lock's name.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// The value, when no one else can have it.
+    pub fn get_mut(&mut self) -> &mut T {
+        self.value.get_mut()
+    }
+}
+
+impl<T: ?Sized, G: Guard> SpinGuard<'_, T, G> {
+    /// The guard that pins the code to this CPU, for per-CPU variables.
+    pub fn pin(&self) -> &G {
+        &self.guard
+    }
+}
+
+impl<T: ?Sized, G: Guard> Deref for SpinGuard<'_, T, G> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        // SAFETY: (1) the guard exists, so this CPU holds the lock.
+        unsafe { &*self.lock.value.get() }
+    }
+}
+
+impl<T: ?Sized, G: Guard> DerefMut for SpinGuard<'_, T, G> {
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: (1) as in `deref`, and `&mut self` makes the reference unique.
+        unsafe { &mut *self.lock.value.get() }
+    }
+}
+
+impl<T: ?Sized, G: Guard> Drop for SpinGuard<'_, T, G> {
+    #[inline]
+    fn drop(&mut self) {
+        lockdep::release(self.lock.name);
+        let serving = self.lock.serving.load(Ordering::Relaxed);
+        self.lock.serving.store(serving.wrapping_add(1), Ordering::Release);
+    }
+}
+
+impl<T: ?Sized, G: Guard> fmt::Debug for Spin<T, G> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "lock {:?}", self.name)
+    }
+}

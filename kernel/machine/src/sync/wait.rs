@@ -1,0 +1,130 @@
+//! Sleeping until a condition holds: `wait queue + condition loop`.
+//!
+//! A task enters itself in the queue, looks at the condition, and parks. A wake-up takes the sleepers out and unparks
+//! them; since an unpark before the park makes the park return at once, nothing is lost between look and park, and a
+//! spurious return only makes the loop look again. Any code may wake, interrupt handlers included.
+
+use super::guard::might_sleep;
+use super::lockdep::Rank;
+use super::spin::IrqLock;
+use crate::hooks;
+use crate::task::{self, Task};
+use crate::time::{self, Instant};
+use alloc::collections::VecDeque;
+use alloc::sync::Arc;
+use core::sync::atomic::{AtomicUsize, Ordering};
+
+/// Tasks that wait for one thing.
+pub struct WaitQueue {
+    name: &'static str,
+    /// Length of the list, so that a wake-up of nobody takes no lock.
+    waiting: AtomicUsize,
+    sleepers: IrqLock<VecDeque<Arc<Task>>>,
+}
+
+/// Why a wait with a deadline or an interruption ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum WaitEnd {
+    /// The time came first.
+    TimedOut,
+    /// The interruption came first (a signal).
+    Interrupted,
+}
+
+impl WaitQueue {
+    /// An empty queue; `name` is what the task list shows for its sleepers.
+    pub const fn new(name: &'static str) -> Self {
+        WaitQueue {
+            name,
+            waiting: AtomicUsize::new(0),
+            sleepers: IrqLock::new("wait queue", Rank::WaitQueue, VecDeque::new()),
+        }
+    }
+
+    /// Sleeps until `condition` gives a value.
+    pub fn wait<R>(&self, condition: impl FnMut() -> Option<R>) -> R {
+        match self.wait_until(None, || false, condition) {
+            Ok(value) => value,
+            Err(_) => unreachable!("no deadline and no interruption were given"),
+        }
+    }
+
+    /// Sleeps until `condition` gives a value, `deadline` comes, or `interrupted` says so; `interrupted` is looked at
+    /// after `condition`, so that what is there is not given up.
+    pub fn wait_until<R>(
+        &self,
+        deadline: Option<Instant>,
+        mut interrupted: impl FnMut() -> bool,
+        mut condition: impl FnMut() -> Option<R>,
+    ) -> Result<R, WaitEnd> {
+        if let Some(value) = condition() {
+            return Ok(value);
+        }
+        might_sleep();
+        let current = task::current().arc();
+        let end = loop {
+            self.enter(&current);
+            if let Some(value) = condition() {
+                break Ok(value);
+            }
+            if interrupted() {
+                break Err(WaitEnd::Interrupted);
+            }
+            if deadline.is_some_and(|deadline| time::now() >= deadline) {
+                break Err(WaitEnd::TimedOut);
+            }
+            hooks::park(self.name, deadline);
+        };
+        self.leave(&current);
+        end
+    }
+
+    /// Wakes every sleeper.
+    pub fn wake_all(&self) {
+        // Ordering: the waker's change to the condition comes before this load, the sleeper's entry before its look
+        // at the condition; with both sequentially consistent one of the two sees the other.
+        core::sync::atomic::fence(Ordering::SeqCst);
+        while self.waiting.load(Ordering::SeqCst) != 0 && self.wake_first() {}
+    }
+
+    /// Wakes the sleeper that has waited longest; false if nobody waits.
+    pub fn wake_one(&self) -> bool {
+        core::sync::atomic::fence(Ordering::SeqCst);
+        self.waiting.load(Ordering::SeqCst) != 0 && self.wake_first()
+    }
+
+    fn wake_first(&self) -> bool {
+        let first = {
+            let mut sleepers = self.sleepers.lock();
+            let first = sleepers.pop_front();
+            self.waiting.store(sleepers.len(), Ordering::SeqCst);
+            first
+        };
+        match first {
+            Some(task) => {
+                hooks::unpark(&task);
+                true
+            }
+            None => false,
+        }
+    }
+
+    fn enter(&self, task: &Arc<Task>) {
+        let mut sleepers = self.sleepers.lock();
+        if !sleepers.iter().any(|sleeper| Arc::ptr_eq(sleeper, task)) {
+            sleepers.push_back(task.clone());
+            self.waiting.store(sleepers.len(), Ordering::SeqCst);
+        }
+        drop(sleepers);
+        core::sync::atomic::fence(Ordering::SeqCst);
+    }
+
+    /// Takes `task` out; if a `wake_one` took it out already although it leaves for another reason, the next is woken.
+    fn leave(&self, task: &Arc<Task>) {
+        let mut sleepers = self.sleepers.lock();
+        if let Some(at) = sleepers.iter().position(|sleeper| Arc::ptr_eq(sleeper, task)) {
+            let _ = sleepers.remove(at);
+            self.waiting.store(sleepers.len(), Ordering::SeqCst);
+        }
+    }
+}

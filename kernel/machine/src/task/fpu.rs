@@ -1,0 +1,90 @@
+//! Floating-point and vector state of user tasks: XSAVE where the CPU has it, else FXSAVE (SDM volume 1, 13).
+//!
+//! The kernel itself is built without vector instructions, so the registers hold the running user task's state all
+//! through the kernel and are saved on a switch only.
+
+use crate::cpu::features;
+use crate::mm::OutOfMemory;
+use alloc::alloc::{alloc_zeroed, dealloc};
+use core::alloc::Layout;
+use core::arch::asm;
+use core::ptr::NonNull;
+
+const ALIGN: usize = 64;
+/// MXCSR after reset: all exceptions masked.
+const MXCSR_DEFAULT: u32 = 0x1f80;
+/// FCW after FNINIT.
+const FCW_DEFAULT: u16 = 0x037f;
+
+/// A saved state.
+pub struct FpuState {
+    area: NonNull<u8>,
+}
+
+// SAFETY: (1) the area is owned memory.
+unsafe impl Send for FpuState {}
+
+impl FpuState {
+    /// The state of a new program: everything at its initial value.
+    pub fn new() -> Result<Self, OutOfMemory> {
+        // SAFETY: (1) the layout is not empty.
+        let area = NonNull::new(unsafe { alloc_zeroed(layout()) }).ok_or(OutOfMemory)?;
+        // SAFETY: (1) FCW at 0 and MXCSR at 24 lie within the area (SDM volume 1, table 10-2).
+        unsafe {
+            area.cast::<u16>().write(FCW_DEFAULT);
+            area.byte_add(24).cast::<u32>().write(MXCSR_DEFAULT);
+        }
+        Ok(FpuState { area })
+    }
+
+    /// A copy.
+    pub fn try_clone(&self) -> Result<Self, OutOfMemory> {
+        let copy = FpuState::new()?;
+        // SAFETY: (1) both areas have the same length and are distinct.
+        unsafe { core::ptr::copy_nonoverlapping(self.area.as_ptr(), copy.area.as_ptr(), layout().size()) };
+        Ok(copy)
+    }
+
+    /// Saves the registers here.
+    pub(super) fn save(&mut self) {
+        let area = self.area.as_ptr();
+        let features = features::get();
+        // SAFETY: (1) the area is large and aligned enough for the components in XCR0, as CPUID said.
+        unsafe {
+            if features.xsaveopt {
+                asm!("xsaveopt64 [{}]", in(reg) area, in("eax") -1i32, in("edx") -1i32, options(nostack));
+            } else if features.xsave {
+                asm!("xsave64 [{}]", in(reg) area, in("eax") -1i32, in("edx") -1i32, options(nostack));
+            } else {
+                asm!("fxsave64 [{}]", in(reg) area, options(nostack));
+            }
+        }
+    }
+
+    /// Loads the registers from here.
+    pub(super) fn restore(&self) {
+        let area = self.area.as_ptr();
+        // SAFETY: (1) the area holds what `save` or `new` wrote: valid MXCSR and header.
+        unsafe {
+            if features::get().xsave {
+                asm!("xrstor64 [{}]", in(reg) area, in("eax") -1i32, in("edx") -1i32, options(nostack));
+            } else {
+                asm!("fxrstor64 [{}]", in(reg) area, options(nostack));
+            }
+        }
+    }
+}
+
+impl Drop for FpuState {
+    fn drop(&mut self) {
+        // SAFETY: (1) allocated in `new` with this layout.
+        unsafe { dealloc(self.area.as_ptr(), layout()) };
+    }
+}
+
+fn layout() -> Layout {
+    match Layout::from_size_align(features::get().fpu_area_len, ALIGN) {
+        Ok(layout) => layout,
+        Err(_) => panic!("CPUID gave an impossible XSAVE area length"),
+    }
+}

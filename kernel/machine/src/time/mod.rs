@@ -1,0 +1,140 @@
+//! Time: nanoseconds since boot from the TSC, calibrated against HPET or PIT, and one timer a CPU.
+
+mod calibrate;
+
+use crate::cpu::features;
+use crate::irq::lapic;
+use crate::sync::{IrqGuard, Once};
+use core::arch::asm;
+use core::ops::{Add, Sub};
+use core::sync::atomic::{AtomicU64, Ordering};
+use core::time::Duration;
+
+/// A point in time: nanoseconds since the kernel was entered.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct Instant(u64);
+
+impl Instant {
+    /// `ns` nanoseconds after boot.
+    pub const fn from_ns(ns: u64) -> Self {
+        Instant(ns)
+    }
+
+    /// Nanoseconds since boot.
+    pub const fn as_ns(self) -> u64 {
+        self.0
+    }
+}
+
+impl Add<Duration> for Instant {
+    type Output = Instant;
+    /// The end of time if it is later than that.
+    fn add(self, duration: Duration) -> Instant {
+        Instant(self.0.saturating_add(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)))
+    }
+}
+
+impl Sub for Instant {
+    type Output = Duration;
+    /// Zero if `other` is later.
+    fn sub(self, other: Instant) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(other.0))
+    }
+}
+
+/// TSC at entry.
+static BOOT_TSC: AtomicU64 = AtomicU64::new(0);
+/// Nanoseconds per TSC tick, as a 32.32 fraction. One to one until calibrated.
+static NS_PER_TICK: AtomicU64 = AtomicU64::new(1 << 32);
+static RATES: Once<Rates> = Once::new();
+
+/// What the calibration found.
+#[derive(Clone, Copy, Debug)]
+pub struct Rates {
+    /// TSC ticks per millisecond.
+    pub tsc_khz: u64,
+    /// Ticks of the local APIC timer's divided clock per millisecond.
+    pub apic_timer_khz: u64,
+    /// What it was measured against.
+    pub reference: &'static str,
+}
+
+/// Notes the TSC at entry.
+pub(crate) fn set_boot_tsc(tsc: u64) {
+    BOOT_TSC.store(tsc, Ordering::Relaxed);
+}
+
+/// Calibrates; `hpet` is its address if ACPI lists one. Needs the local APIC.
+pub(crate) fn init(hpet: Option<crate::addr::PhysAddr>) {
+    let rates = calibrate::measure(hpet);
+    NS_PER_TICK.store((1_000_000u128 << 32).div_ceil(u128::from(rates.tsc_khz)) as u64, Ordering::Relaxed);
+    RATES.call_once(|| rates);
+    if !features::get().invariant_tsc {
+        log::debug!("time: CPUID does not promise an invariant TSC; using it nevertheless");
+    }
+}
+
+/// What the calibration found; None before.
+pub fn rates() -> Option<Rates> {
+    RATES.get().copied()
+}
+
+/// The time-stamp counter.
+#[inline]
+pub fn tsc() -> u64 {
+    let (low, high): (u32, u32);
+    // SAFETY: (1) reading the counter has no effect.
+    unsafe { asm!("rdtsc", out("eax") low, out("edx") high, options(nomem, nostack, preserves_flags)) };
+    u64::from(high) << 32 | u64::from(low)
+}
+
+/// Now.
+#[inline]
+pub fn now() -> Instant {
+    Instant(since_boot_ns())
+}
+
+/// Nanoseconds since boot.
+#[inline]
+pub fn since_boot_ns() -> u64 {
+    ticks_to_ns(ticks_since_boot())
+}
+
+/// TSC ticks since boot.
+#[inline]
+pub(crate) fn ticks_since_boot() -> u64 {
+    tsc().saturating_sub(BOOT_TSC.load(Ordering::Relaxed))
+}
+
+/// Nanoseconds of `ticks` of the TSC.
+pub fn ticks_to_ns(ticks: u64) -> u64 {
+    (u128::from(ticks) * u128::from(NS_PER_TICK.load(Ordering::Relaxed)) >> 32) as u64
+}
+
+/// Lets `Hooks::timer` run on this CPU at `deadline`, or soon if that has passed; replaces the deadline before.
+pub fn set_timer(deadline: Instant) {
+    let Some(rates) = RATES.get() else { return };
+    let _guard = IrqGuard::new();
+    let left_ns = deadline.0.saturating_sub(since_boot_ns());
+    if features::get().tsc_deadline {
+        let ticks = u128::from(left_ns) * u128::from(rates.tsc_khz) / 1_000_000;
+        let deadline = u128::from(tsc()) + ticks.max(1);
+        lapic::set_timer_deadline(u64::try_from(deadline).unwrap_or(u64::MAX));
+    } else {
+        let ticks = u128::from(left_ns) * u128::from(rates.apic_timer_khz) / 1_000_000;
+        // A longer time than the counter holds makes it fire early, which is harmless.
+        lapic::set_timer_ticks(u32::try_from(ticks).unwrap_or(u32::MAX).max(1));
+    }
+}
+
+/// Waits without sleeping: for the few device delays of boot code.
+pub fn spin_for(duration: Duration) {
+    let end = now() + duration;
+    while now() < end {
+        core::hint::spin_loop();
+    }
+}
+
+pub(crate) fn timer_fired() {
+    crate::hooks::timer();
+}

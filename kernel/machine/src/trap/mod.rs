@@ -1,0 +1,103 @@
+//! Interrupts and exceptions: the IDT, the frame, and what happens to each vector.
+//!
+//! `asm/trap.S` has the 256 stubs. From user mode they end in `user::run`'s return, so what arrives here comes from kernel
+//! mode, or is one of the three paranoid vectors. `dispatch` serves both: `user::run`'s caller passes interrupts on.
+
+pub mod backtrace;
+pub mod frame;
+mod idt;
+pub mod symbols;
+
+use crate::addr;
+use crate::cpu::{control, msr};
+use crate::hooks::{self, Access};
+use crate::irq;
+use crate::sync::guard;
+use crate::user;
+use core::arch::global_asm;
+pub use frame::{Exception, TrapFrame};
+pub(crate) use idt::load as load_idt;
+
+global_asm!(
+    include_str!("../../../../asm/trap.S"),
+    kernel_trap = sym kernel_trap,
+    paranoid_trap = sym paranoid_trap,
+    user_return_rsp = sym user::USER_RETURN_RSP,
+    gs_base_msr = const msr::GS_BASE,
+);
+
+/// First vector that is not a CPU exception.
+pub const FIRST_INTERRUPT: u64 = 32;
+
+/// An exception or interrupt that came in kernel mode.
+extern "C" fn kernel_trap(frame: &mut TrapFrame) {
+    user::copy::close();
+    if frame.vector >= FIRST_INTERRUPT {
+        interrupt(frame.vector as u8);
+        if guard::need_reschedule() && guard::preempt_count() == 0 && frame.interrupts_were_on() {
+            hooks::schedule();
+        }
+        return;
+    }
+    if frame.exception() == Some(Exception::PageFault) && kernel_page_fault(frame, control::cr2()) {
+        return;
+    }
+    if frame.exception() == Some(Exception::GeneralProtection) && fixed_up(frame) {
+        return;
+    }
+    fatal(frame)
+}
+
+/// Serves interrupt `vector`, with interrupts off.
+pub fn interrupt(vector: u8) {
+    guard::enter_interrupt();
+    irq::dispatch(vector);
+    guard::leave_interrupt();
+}
+
+/// A page fault in kernel mode: fine only in the user copy routines.
+fn kernel_page_fault(frame: &mut TrapFrame, address: u64) -> bool {
+    if address >= addr::USER_END || user::copy::fixup(frame.rip).is_none() {
+        return fixed_up(frame) && address < addr::USER_END;
+    }
+    let access = if frame.error & 2 != 0 { Access::Write } else { Access::Read };
+    // The copy ran with interrupts on unless its caller holds a spinlock, in which case nothing may be mapped now and
+    // the copy reports the fault.
+    if frame.interrupts_were_on() && guard::preempt_count() == 0 {
+        guard::interrupts_enable();
+        let resolved = hooks::page_fault(address, access);
+        guard::interrupts_disable();
+        if resolved {
+            return true;
+        }
+    }
+    fixed_up(frame)
+}
+
+/// Sends the interrupted code on at its fix-up address, if it has one.
+fn fixed_up(frame: &mut TrapFrame) -> bool {
+    match user::copy::fixup(frame.rip) {
+        Some(address) => {
+            frame.rip = address;
+            true
+        }
+        None => false,
+    }
+}
+
+/// NMI, double fault, machine check: on their own stacks, from anywhere.
+extern "C" fn paranoid_trap(frame: &mut TrapFrame) {
+    if frame.exception() == Some(Exception::NonMaskable) {
+        if crate::panic::panicking() {
+            crate::panic::stop_this_cpu(frame);
+        }
+        irq::note_nmi();
+        return;
+    }
+    fatal(frame)
+}
+
+#[cold]
+fn fatal(frame: &TrapFrame) -> ! {
+    crate::panic::fatal_trap(frame, control::cr2())
+}

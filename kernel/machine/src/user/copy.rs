@@ -1,0 +1,167 @@
+//! Copies between kernel and user memory, and the few atomic accesses to user words.
+//!
+//! A user address is a plain number that is checked here against [`USER_END`]; the access itself may fault, which
+//! first lets the kernel map the page (`Hooks::page_fault`) and else ends the copy at that byte. The address space is the
+//! current task's. With a spinlock held nothing can be mapped, so such a copy only reaches pages that are there.
+
+use crate::addr::USER_END;
+use crate::cpu::features;
+use core::arch::{asm, global_asm};
+use core::fmt;
+
+global_asm!(include_str!("../../../../asm/usercopy.S"));
+
+unsafe extern "C" {
+    fn user_copy(dst: *mut u8, src: *const u8, len: usize) -> usize;
+    fn user_fill_zero(dst: *mut u8, len: usize) -> usize;
+    fn user_load_u32(src: *const u32, out: *mut u32) -> u32;
+    fn user_cmpxchg_u32(dst: *mut u32, expected: *mut u32, new: u32) -> u32;
+    static ex_table_start: [u64; 2];
+    static ex_table_end: [u64; 2];
+}
+
+/// A user address could not be accessed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct BadAddress {
+    /// Bytes that went well before.
+    pub done: usize,
+}
+
+impl fmt::Display for BadAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "bad user address after {} bytes", self.done)
+    }
+}
+
+/// Copies `out.len()` bytes from the user address `from`.
+pub fn read(from: u64, out: &mut [u8]) -> Result<(), BadAddress> {
+    check(from, out.len())?;
+    let _open = UserAccess::open();
+    // SAFETY: (1) the source is in the user half, checked; a fault there is caught. (2) The destination is `out`.
+    let left = unsafe { user_copy(out.as_mut_ptr(), from as *const u8, out.len()) };
+    result(out.len(), left)
+}
+
+/// Copies `bytes` to the user address `to`.
+pub fn write(to: u64, bytes: &[u8]) -> Result<(), BadAddress> {
+    check(to, bytes.len())?;
+    let _open = UserAccess::open();
+    // SAFETY: (1) the destination is in the user half, checked; a fault there is caught. (2) The source is `bytes`.
+    let left = unsafe { user_copy(to as *mut u8, bytes.as_ptr(), bytes.len()) };
+    result(bytes.len(), left)
+}
+
+/// Fills `len` bytes at the user address `to` with zeros.
+pub fn fill_zero(to: u64, len: usize) -> Result<(), BadAddress> {
+    check(to, len)?;
+    let _open = UserAccess::open();
+    // SAFETY: (1) the destination is in the user half, checked; a fault there is caught.
+    let left = unsafe { user_fill_zero(to as *mut u8, len) };
+    result(len, left)
+}
+
+/// Copies from a page frame to the user address `to`: the way of a page-cache hit, without a buffer between.
+pub fn write_from_frame(to: u64, frame: &crate::mm::Frame, offset: usize, len: usize) -> Result<(), BadAddress> {
+    assert!(offset + len <= crate::addr::PAGE_SIZE);
+    check(to, len)?;
+    let _open = UserAccess::open();
+    // SAFETY: (1) as in `write`. (2) The source lies within the frame, which is mapped and kept by the handle; others
+    // may write to it meanwhile, which tears bytes and nothing else.
+    let left = unsafe {
+        let from = crate::mm::phys::pointer::<u8>(frame.address()).add(offset);
+        user_copy(to as *mut u8, from, len)
+    };
+    result(len, left)
+}
+
+/// Copies from the user address `from` into a page frame.
+pub fn read_into_frame(from: u64, frame: &crate::mm::Frame, offset: usize, len: usize) -> Result<(), BadAddress> {
+    assert!(offset + len <= crate::addr::PAGE_SIZE);
+    check(from, len)?;
+    let _open = UserAccess::open();
+    // SAFETY: (1) as in `read`. (2) as in `write_from_frame`.
+    let left = unsafe {
+        let to = crate::mm::phys::pointer::<u8>(frame.address()).add(offset);
+        user_copy(to, from as *const u8, len)
+    };
+    result(len, left)
+}
+
+/// Loads an aligned 32-bit word.
+pub fn load_u32(from: u64) -> Result<u32, BadAddress> {
+    check_word(from)?;
+    let mut value = 0;
+    let _open = UserAccess::open();
+    // SAFETY: (1) as in `read`; one aligned load is atomic.
+    match unsafe { user_load_u32(from as *const u32, &mut value) } {
+        0 => Ok(value),
+        _ => Err(BadAddress { done: 0 }),
+    }
+}
+
+/// Stores `new` into an aligned 32-bit word if it holds `expected`; the value it held.
+pub fn compare_exchange_u32(at: u64, mut expected: u32, new: u32) -> Result<u32, BadAddress> {
+    check_word(at)?;
+    let _open = UserAccess::open();
+    // SAFETY: (1) as in `write`.
+    match unsafe { user_cmpxchg_u32(at as *mut u32, &mut expected, new) } {
+        0 => Ok(expected),
+        _ => Err(BadAddress { done: 0 }),
+    }
+}
+
+/// Where to go on after a fault of the instruction at `rip`, if it is one of the copy routines'.
+pub(crate) fn fixup(rip: u64) -> Option<u64> {
+    let (start, end) = (&raw const ex_table_start, &raw const ex_table_end);
+    let count = (end as usize - start as usize) / size_of::<[u64; 2]>();
+    // SAFETY: (1) the linker gathered `count` pairs there.
+    let table = unsafe { core::slice::from_raw_parts(start, count) };
+    table.iter().find(|entry| entry[0] == rip).map(|entry| entry[1])
+}
+
+fn check(address: u64, len: usize) -> Result<(), BadAddress> {
+    match address.checked_add(len as u64) {
+        Some(end) if end <= USER_END => Ok(()),
+        _ => Err(BadAddress { done: 0 }),
+    }
+}
+
+fn check_word(address: u64) -> Result<(), BadAddress> {
+    if !address.is_multiple_of(4) {
+        return Err(BadAddress { done: 0 });
+    }
+    check(address, 4)
+}
+
+fn result(len: usize, left: usize) -> Result<(), BadAddress> {
+    if left == 0 { Ok(()) } else { Err(BadAddress { done: len - left }) }
+}
+
+/// Closes SMAP: on every way into the kernel that keeps the interrupted code's AC flag.
+#[inline]
+pub(crate) fn close() {
+    if features::get().smap {
+        // SAFETY: (1) the CPU has SMAP; closing only makes more accesses fault.
+        unsafe { asm!("clac", options(nostack)) };
+    }
+}
+
+/// SMAP is open while this lives (SDM volume 3, 4.6.1). An interrupt in between saves the flag with RFLAGS and closes it
+/// for its own time, so no other task ever runs with it open.
+struct UserAccess;
+
+impl UserAccess {
+    fn open() -> Self {
+        if features::get().smap {
+            // SAFETY: (1) the CPU has SMAP; only the copy routines run before it closes.
+            unsafe { asm!("stac", options(nostack)) };
+        }
+        UserAccess
+    }
+}
+
+impl Drop for UserAccess {
+    fn drop(&mut self) {
+        close();
+    }
+}
