@@ -21,6 +21,9 @@ override DISK       := $(value DISK)
 override COM2       := $(value COM2)
 override ONLY       := $(value ONLY)
 
+# Nor does user/Makefile get them as make variables, which it would expand.
+MAKEOVERRIDES =
+
 export RUST_BUILD_MODE UEFI GRAPHICS SMP MEM ACCEL RUN_QEMU_GDB CMDLINE QEMU_EXTRA DISK COM2 ONLY
 
 .PHONY: help run check test bench run-debug gdb bochs iso disk doc lint fmt setup clean kernel programs needs
@@ -59,11 +62,11 @@ run-debug: kernel disk
 gdb:
 	@tools/gdb
 
-bochs: kernel
-	@tools/bochs
+bochs:
+	@echo "make bochs: not there yet; in Bochs 2.7, GRUB stops before it enters the kernel." >&2; exit 1
 
 bench:
-	@echo "make bench: there is no benchmark yet; it will run the same program on Linux and on Russet." >&2; exit 1
+	@echo "make bench: not there yet; it will run the same program on Linux and on Russet." >&2; exit 1
 
 ## Checking
 
