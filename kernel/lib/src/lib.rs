@@ -12,7 +12,4 @@ extern crate std;
 
 pub mod acpi;
 pub mod bytes;
-<<<<<<< HEAD
 pub mod elf_load;
-=======
->>>>>>> vfs
