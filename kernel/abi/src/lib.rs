@@ -8,6 +8,11 @@
 #![forbid(unsafe_code)]
 
 pub mod errno;
+pub mod fs;
+pub mod misc;
+pub mod pod;
+pub mod signal;
 pub mod syscall;
+pub mod time;
 
 pub use errno::Errno;

@@ -19,6 +19,11 @@ pub enum Error<E> {
         /// The number asked for.
         inode: u32,
     },
+    /// A block group that the file system does not have.
+    BadGroupNumber {
+        /// The number asked for.
+        group: u32,
+    },
     /// The inode is free, so whatever led there is stale.
     InodeNotInUse {
         /// The number asked for.
@@ -116,6 +121,7 @@ impl<E: fmt::Display> fmt::Display for Error<E> {
             Error::Corrupt(corruption) => write!(f, "ext2: {corruption}"),
             Error::Unsupported(unsupported) => write!(f, "ext2: {unsupported}"),
             Error::BadInodeNumber { inode } => write!(f, "ext2: {inode} is not the number of a file's inode"),
+            Error::BadGroupNumber { group } => write!(f, "ext2: there is no block group {group}"),
             Error::InodeNotInUse { inode } => write!(f, "ext2: inode {inode} is not in use"),
             Error::NotADirectory { inode } => write!(f, "ext2: inode {inode} is not a directory"),
             Error::IsADirectory { inode } => write!(f, "ext2: inode {inode} is a directory"),

@@ -1,12 +1,12 @@
-//! Targets of symbolic links: fast ones, of up to 60 bytes within the inode, and slow ones in a block of their own.
+//! Targets of symbolic links: fast ones, of up to 59 bytes within the inode, and slow ones in a block of their own.
 
 use super::error::Error;
 use super::inode::{self, Inode, POINTERS};
 use super::volume::Ext2;
 use crate::{BlockStore, FileType};
 
-/// Room in `i_block` for the target of a fast symbolic link.
-const FAST_BYTES: usize = 4 * POINTERS;
+/// Longest target of a fast symbolic link: what fits into `i_block` with a zero byte behind it.
+const FAST_BYTES: usize = 4 * POINTERS - 1;
 
 impl<S: BlockStore> Ext2<S> {
     /// Reads the target of a symbolic link into `out`; a longer one is cut off, as by `readlink(2)`. Returns the number
@@ -33,7 +33,7 @@ impl<S: BlockStore> Ext2<S> {
 
 fn copy_fast<E>(inode: &Inode, out: &mut [u8]) -> Result<usize, Error<E>> {
     if inode.size > FAST_BYTES as u64 {
-        return Err(inode::wrong_size(inode, "must be at most 60 for a symbolic link without a block").into());
+        return Err(inode::wrong_size(inode, "must be at most 59 for a symbolic link without a block").into());
     }
     let target = inode.block.iter().flat_map(|word| word.to_le_bytes()).take(inode.size as usize);
     Ok(out.iter_mut().zip(target).map(|(to, byte)| *to = byte).count())

@@ -100,9 +100,11 @@ impl<S: BlockStore> Ext2<S> {
         })
     }
 
-    /// The descriptor of `group`, which must be below the number of groups.
+    /// The descriptor of `group`, counted from 0.
     pub fn group(&self, group: u32) -> Result<Group, Error<S::Error>> {
-        debug_assert!(group < self.geometry.group_count);
+        if group >= self.geometry.group_count {
+            return Err(Error::BadGroupNumber { group });
+        }
         let offset = u64::from(group) * group::LEN_BYTES as u64;
         let block = self.geometry.first_data_block + 1 + (offset >> self.geometry.block_shift);
         let mut record = [0; group::LEN_BYTES];

@@ -25,7 +25,8 @@ pub fn plant(tree: &Path) {
     fs::write(tree.join("ünïcode and spaces\n"), "odd name").unwrap();
     fs::hard_link(tree.join("file-1025"), nested.join("hard-link")).unwrap();
     for len in [1, 58, 59, 60, 61, 200, 1000] {
-        symlink("t".repeat(len), tree.join(format!("symlink-{len}"))).unwrap();
+        let target: String = (1..=len).map(|place| if place % 50 == 0 { '/' } else { 't' }).collect();
+        symlink(target, tree.join(format!("symlink-{len}"))).unwrap();
     }
     for (name, mode) in [("file-0", 0o000), ("file-1", 0o4755), ("file-1023", 0o1777), ("a", 0o700)] {
         fs::set_permissions(tree.join(name), Permissions::from_mode(mode)).unwrap();
