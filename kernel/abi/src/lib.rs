@@ -1,3 +1,18 @@
-//! Filled in by its own commits.
+//! The Linux x86-64 ABI as Russet speaks it: error numbers, system call numbers, flags and the structures that cross
+//! the border between a user program and the kernel.
+//!
+//! Nothing here does anything; it says how things look from the other side. Values come from `linux-raw-sys`, and every
+//! structure's size and field offsets are asserted against it at compile time. Structures turn into bytes and back field
+//! by field ([`Pod`](pod::Pod)), so no padding byte of the kernel's memory ever reaches a user program.
 #![no_std]
 #![forbid(unsafe_code)]
+
+pub mod errno;
+pub mod fs;
+pub mod misc;
+pub mod pod;
+pub mod signal;
+pub mod syscall;
+pub mod time;
+
+pub use errno::Errno;

@@ -1,7 +1,14 @@
-//! Pure data structures and parsers: no I/O, no unsafe code, tested on the host.
+//! Pure data structures and parsers of the kernel, tested on the host.
+//!
+//! No module here does I/O, takes a lock or knows the machine: bytes go in, values come out. Input is taken to be
+//! hostile wherever it comes from outside the kernel (firmware tables, files, a terminal): an error that names the thing,
+//! never a panic.
 #![no_std]
 #![forbid(unsafe_code)]
 
 extern crate alloc;
+#[cfg(test)]
+extern crate std;
 
 pub mod acpi;
+pub mod bytes;

@@ -8,7 +8,7 @@ use crate::power::PowerRegisters;
 use crate::sync::Once;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use klib::acpi::{self, AcpiError, Fadt, InterruptPolarity, InterruptTrigger, Madt, MadtEntry, McfgEntry, SdtHeader};
+use klib::acpi::{self, AcpiError, Fadt, GenericAddress, Hpet, Madt, MadtEntry, Mcfg, McfgEntry, SdtHeader, Signature};
 
 /// What the tables say.
 #[derive(Clone, Debug)]
@@ -45,12 +45,10 @@ pub(crate) fn keep(platform: Platform) {
 
 /// Reads all tables from the root on. A damaged table other than the root and the MADT is skipped with a warning.
 pub(crate) fn read(root: AcpiRoot) -> Result<Platform, String> {
-    let (address, signature) = match root {
-        AcpiRoot::Rsdt(address) => (address, b"RSDT"),
-        AcpiRoot::Xsdt(address) => (address, b"XSDT"),
-    };
+    let (AcpiRoot::Rsdt(address) | AcpiRoot::Xsdt(address)) = root;
     let text = |error: AcpiError| error.to_string();
-    let root = acpi::checked(map(address)?, signature).map_err(text)?;
+    let root = map(address)?;
+    acpi::verify_checksum(root).map_err(text)?;
     let mut platform = Platform {
         tables: Vec::new(),
         cpus: Vec::new(),
@@ -63,7 +61,7 @@ pub(crate) fn read(root: AcpiRoot) -> Result<Platform, String> {
         power: PowerRegisters::default(),
     };
     let mut has_madt = false;
-    for entry in acpi::root_entries(root) {
+    for entry in acpi::root_entries(root).map_err(text)? {
         let address = PhysAddr::new(entry);
         let bytes = match map(address) {
             Ok(bytes) => bytes,
@@ -75,7 +73,7 @@ pub(crate) fn read(root: AcpiRoot) -> Result<Platform, String> {
         let header = SdtHeader::parse(bytes).map_err(text)?;
         platform.tables.push((address, header));
         match platform.take(&header, bytes) {
-            Ok(()) => has_madt |= header.signature == *b"APIC",
+            Ok(()) => has_madt |= header.signature == Signature::MADT,
             Err(error) => log::warn!("ACPI: {error}"),
         }
     }
@@ -86,20 +84,23 @@ pub(crate) fn read(root: AcpiRoot) -> Result<Platform, String> {
 }
 
 impl Platform {
-    fn take(&mut self, header: &SdtHeader, bytes: &[u8]) -> Result<(), AcpiError> {
-        let table = acpi::checked(bytes, &header.signature)?;
-        match &header.signature {
-            b"APIC" => self.take_madt(Madt::parse(table)?),
-            b"MCFG" => self.pci.extend(acpi::mcfg_entries(table)),
-            b"HPET" => self.hpet = acpi::hpet_address(table).map(PhysAddr::new),
-            b"FACP" => self.take_fadt(&Fadt::parse(table)?),
+    fn take(&mut self, header: &SdtHeader, table: &[u8]) -> Result<(), AcpiError> {
+        acpi::verify_checksum(table)?;
+        match header.signature {
+            Signature::MADT => self.take_madt(&Madt::parse(table)?),
+            Signature::MCFG => self.pci.extend(Mcfg::parse(table)?.entries()),
+            Signature::HPET => {
+                let base = Hpet::parse(table)?.base;
+                self.hpet = (base.space == GenericAddress::MEMORY).then_some(PhysAddr::new(base.address));
+            }
+            Signature::FADT => self.take_fadt(&Fadt::parse(table)?),
             _ => {}
         }
         Ok(())
     }
 
-    fn take_madt(&mut self, madt: Madt<'_>) {
-        self.local_apic = PhysAddr::new(madt.local_apic.into());
+    fn take_madt(&mut self, madt: &Madt<'_>) {
+        self.local_apic = PhysAddr::new(madt.local_apic_base());
         for entry in madt.entries() {
             match entry {
                 MadtEntry::LocalApic { apic_id, enabled: true, .. } => self.add_cpu(apic_id.into()),
@@ -107,22 +108,12 @@ impl Platform {
                 MadtEntry::IoApic { address, gsi_base, .. } => {
                     self.io_apics.push((PhysAddr::new(address.into()), gsi_base));
                 }
-                MadtEntry::InterruptOverride { isa, gsi, polarity, trigger } => {
-                    self.overrides.push(ApicOverride {
-                        isa,
-                        gsi,
-                        // "As the bus does" is ISA's way here.
-                        polarity: match polarity {
-                            InterruptPolarity::ActiveLow => Polarity::ActiveLow,
-                            _ => Polarity::ActiveHigh,
-                        },
-                        trigger: match trigger {
-                            InterruptTrigger::Level => Trigger::Level,
-                            _ => Trigger::Edge,
-                        },
-                    });
-                }
-                MadtEntry::LocalApicAddress { address } => self.local_apic = PhysAddr::new(address),
+                MadtEntry::InterruptOverride(wiring) => self.overrides.push(ApicOverride {
+                    isa: wiring.source,
+                    gsi: wiring.gsi,
+                    polarity: if wiring.is_active_low() { Polarity::ActiveLow } else { Polarity::ActiveHigh },
+                    trigger: if wiring.is_level_triggered() { Trigger::Level } else { Trigger::Edge },
+                }),
                 _ => {}
             }
         }
@@ -136,16 +127,19 @@ impl Platform {
     }
 
     fn take_fadt(&mut self, fadt: &Fadt) {
-        self.has_8042 = fadt.has_8042;
-        let port = |value: u32| u16::try_from(value).unwrap_or(0);
-        self.power.pm1_control = fadt.pm1_control.map(port);
-        self.power.reset = fadt
-            .reset
-            .filter(|(register, _)| register.space == 1)
-            .and_then(|(register, value)| Some((u16::try_from(register.address).ok()?, value)));
-        self.power.enable = (fadt.smi_command != 0 && fadt.acpi_enable != 0)
-            .then_some((port(fadt.smi_command), fadt.acpi_enable))
-            .filter(|(port, _)| *port != 0);
+        self.has_8042 = Some(fadt.has_8042());
+        let port = |register: Option<GenericAddress>| {
+            register
+                .filter(|register| register.space == GenericAddress::IO_PORT)
+                .and_then(|register| u16::try_from(register.address).ok())
+        };
+        self.power.pm1_control = [fadt.pm1a_cnt_blk, fadt.pm1b_cnt_blk].map(|register| port(register).unwrap_or(0));
+        self.power.reset =
+            fadt.reset_register().and_then(|(register, value)| Some((port(Some(register))?, value)));
+        self.power.enable = u16::try_from(fadt.smi_cmd)
+            .ok()
+            .filter(|&port| port != 0 && fadt.acpi_enable != 0)
+            .map(|port| (port, fadt.acpi_enable));
         match map(PhysAddr::new(fadt.dsdt)) {
             Ok(dsdt) => self.power.s5 = acpi::s5_sleep_type(dsdt),
             Err(error) => log::warn!("ACPI: DSDT at {:#x}: {error}", fadt.dsdt),
@@ -155,9 +149,9 @@ impl Platform {
 
 /// The bytes of the table at `address`, as many as its header says.
 fn map(address: PhysAddr) -> Result<&'static [u8], String> {
-    let header = bytes(address, acpi::HEADER_LEN)?;
-    let header = SdtHeader::parse(header).map_err(|error| error.to_string())?;
-    bytes(address, header.length as usize)
+    let header = bytes(address, SdtHeader::SIZE)?;
+    let (_, length) = SdtHeader::length_of(header).map_err(|error| error.to_string())?;
+    bytes(address, length as usize)
 }
 
 /// Firmware memory, through the physical map where it is marked as such, else (in memory the map calls reserved)

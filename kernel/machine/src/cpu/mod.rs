@@ -4,6 +4,7 @@ pub mod control;
 pub mod features;
 pub mod gdt;
 pub mod msr;
+pub mod random;
 
 use core::fmt;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};

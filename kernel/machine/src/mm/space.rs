@@ -201,6 +201,10 @@ impl KernelStack {
         if let Some(slot) = state.free_stacks.pop() {
             return Ok(KernelStack { slot });
         }
+        // Room for every slot there is, so that giving one back needs no memory.
+        let slots = state.next_stack as usize + 1;
+        let listed = state.free_stacks.len();
+        state.free_stacks.try_reserve(slots - listed).map_err(|_| OutOfMemory)?;
         let slot = state.next_stack;
         let stack = KernelStack { slot };
         for page in (stack.bottom()..stack.top()).step_by(PAGE_SIZE) {
@@ -225,11 +229,9 @@ impl KernelStack {
 
 impl Drop for KernelStack {
     fn drop(&mut self) {
-        // Growing the list may take the heap, whose rank is higher. Losing the slot is better than failing here.
         let mut state = STATE.lock();
-        if state.free_stacks.try_reserve(1).is_ok() {
-            state.free_stacks.push(self.slot);
-        }
+        debug_assert!(state.free_stacks.len() < state.free_stacks.capacity());
+        state.free_stacks.push(self.slot);
     }
 }
 

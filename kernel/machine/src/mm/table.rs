@@ -21,6 +21,8 @@ pub(super) const HUGE: u64 = 1 << 7;
 /// Selects PAT entries 4-7 in a 4 KiB leaf.
 pub(super) const PAT_SMALL: u64 = 1 << 7;
 pub(super) const GLOBAL: u64 = 1 << 8;
+/// In an entry that is not present, a bit that the CPU ignores: it keeps its frame all the same.
+pub(super) const KEPT: u64 = 1 << 9;
 pub(super) const NO_EXECUTE: u64 = 1 << 63;
 const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
 

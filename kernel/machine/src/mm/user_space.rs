@@ -22,9 +22,12 @@ use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 /// Frames collected before they are flushed and freed together.
 const BATCH: usize = 64;
 
-/// What user code may do with a page. Any of them implies reading, as on every x86-64.
+/// What user code may do with a page. Without `read` the page is kept, but out of reach altogether; with it the other
+/// two are what they say.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Protection {
+    /// Loads.
+    pub read: bool,
     /// Stores.
     pub write: bool,
     /// Instruction fetches.
@@ -100,7 +103,7 @@ impl UserSpace {
         let leaf_table = self.make_tables(address)?;
         // SAFETY: (1) the lock keeps the table.
         let slot = unsafe { table::slot(leaf_table, address, 1) };
-        if slot.load(Ordering::Relaxed) & PRESENT != 0 {
+        if occupied(slot.load(Ordering::Relaxed)) {
             return Err(MapError::AlreadyMapped);
         }
         slot.store(leaf(frame.into_raw(), protection), Ordering::Release);
@@ -118,7 +121,7 @@ impl UserSpace {
             // SAFETY: (1) the lock keeps the table.
             let slot = unsafe { table::slot(leaf_table, address, 1) };
             let old = slot.swap(leaf(frame.into_raw(), protection), Ordering::AcqRel);
-            if old & PRESENT == 0 {
+            if !occupied(old) {
                 count_entry(leaf_table, 1);
                 self.resident.fetch_add(1, Ordering::Relaxed);
                 return Ok(());
@@ -136,10 +139,14 @@ impl UserSpace {
         let _entries = self.entries.lock();
         let slot = self.find(address)?;
         let entry = slot.load(Ordering::Acquire);
-        (entry & PRESENT != 0).then(|| Mapping {
+        occupied(entry).then(|| Mapping {
             // SAFETY: (1) the entry keeps its reference while the lock is held.
             frame: unsafe { Frame::borrow_raw(table::address(entry)) },
-            protection: Protection { write: entry & table::WRITABLE != 0, execute: entry & table::NO_EXECUTE == 0 },
+            protection: Protection {
+                read: entry & PRESENT != 0,
+                write: entry & table::WRITABLE != 0,
+                execute: entry & table::NO_EXECUTE == 0,
+            },
             dirty: entry & table::DIRTY != 0,
         })
     }
@@ -151,7 +158,7 @@ impl UserSpace {
             let _entries = self.entries.lock();
             self.for_each_leaf(start, end, |slot, _| {
                 let old = slot.load(Ordering::Relaxed);
-                if old & PRESENT != 0 {
+                if occupied(old) {
                     // The CPU may set the dirty bit meanwhile.
                     let _ = slot.fetch_update(Ordering::AcqRel, Ordering::Relaxed, |entry| {
                         Some(leaf(table::address(entry), protection) | entry & (table::ACCESSED | table::DIRTY))
@@ -178,7 +185,7 @@ impl UserSpace {
                 let _entries = self.entries.lock();
                 at = self.for_each_leaf(at, end, |slot, address| {
                     let old = slot.swap(0, Ordering::AcqRel);
-                    if old & PRESENT != 0 {
+                    if occupied(old) {
                         // SAFETY: (1) the reference of the entry that just left.
                         batch.frames.push(unsafe { Frame::from_raw(table::address(old)) });
                         pages[count] = (address, old & table::DIRTY != 0);
@@ -349,7 +356,7 @@ pub fn switch_to_kernel(_pin: &impl Pinned) {
 }
 
 fn leaf(frame: PhysAddr, protection: Protection) -> u64 {
-    let mut entry = frame.get() | PRESENT | table::USER;
+    let mut entry = frame.get() | table::USER | if protection.read { PRESENT } else { table::KEPT };
     if protection.write {
         entry |= table::WRITABLE;
     }
@@ -357,6 +364,11 @@ fn leaf(frame: PhysAddr, protection: Protection) -> u64 {
         entry |= table::NO_EXECUTE;
     }
     entry
+}
+
+/// Whether a lowest-level entry keeps a frame.
+fn occupied(entry: u64) -> bool {
+    entry & (PRESENT | table::KEPT) != 0
 }
 
 fn check(address: u64) -> Result<(), MapError> {

@@ -167,6 +167,17 @@ pub fn need_reschedule() -> bool {
     NEED_RESCHEDULE.get(&PinnedByCaller).load(Ordering::Relaxed)
 }
 
+/// Runs `f` with interrupts off and preemption as it was: for the scheduler alone, whose switch wants no guard held.
+pub fn without_interrupts<R>(f: impl FnOnce() -> R) -> R {
+    let were_on = interrupts_on();
+    interrupts_disable();
+    let result = f();
+    if were_on {
+        interrupts_enable();
+    }
+    result
+}
+
 /// Whether an interrupt handler is running below the caller on this CPU.
 pub fn in_interrupt() -> bool {
     INTERRUPT_DEPTH.get(&PinnedByCaller).load(Ordering::Relaxed) != 0

@@ -32,6 +32,8 @@ pub enum Rank {
     PageTable,
     /// Tables of interrupt handlers.
     Interrupt,
+    /// The random generator.
+    Random,
     /// List of a wait queue's sleepers.
     WaitQueue,
     /// A task's own state.

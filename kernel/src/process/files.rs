@@ -1,0 +1,86 @@
+//! The table of open files of a process.
+
+use crate::vfs::File;
+use abi::Errno;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+/// Most descriptors of a process (Linux's default RLIMIT_NOFILE).
+pub const MAX_FILES: usize = 1024;
+
+#[derive(Clone)]
+struct Entry {
+    file: Arc<File>,
+    close_on_exec: bool,
+}
+
+/// Open files by descriptor.
+#[derive(Clone, Default)]
+pub struct FileTable {
+    entries: Vec<Option<Entry>>,
+}
+
+impl FileTable {
+    /// Descriptors 0, 1 and 2 on `console`.
+    pub fn with_console(console: Arc<File>) -> Self {
+        let entry = Some(Entry { file: console, close_on_exec: false });
+        FileTable { entries: alloc::vec![entry.clone(), entry.clone(), entry] }
+    }
+
+    /// The file of descriptor `fd`.
+    pub fn get(&self, fd: i32) -> Result<Arc<File>, Errno> {
+        self.entry(fd).map(|entry| entry.file.clone())
+    }
+
+    /// Puts `file` at the lowest free descriptor from `least` on.
+    pub fn insert(&mut self, file: Arc<File>, least: usize, close_on_exec: bool) -> Result<i32, Errno> {
+        let fd = (least..MAX_FILES)
+            .find(|&fd| self.entries.get(fd).is_none_or(Option::is_none))
+            .ok_or(if least >= MAX_FILES { Errno::EINVAL } else { Errno::EMFILE })?;
+        self.put(fd, Entry { file, close_on_exec })?;
+        Ok(fd as i32)
+    }
+
+    /// Puts `file` at descriptor `fd`; what was there.
+    pub fn replace(&mut self, fd: i32, file: Arc<File>, close_on_exec: bool) -> Result<Option<Arc<File>>, Errno> {
+        let index = usize::try_from(fd).ok().filter(|&fd| fd < MAX_FILES).ok_or(Errno::EBADF)?;
+        let old = self.entries.get_mut(index).and_then(Option::take);
+        self.put(index, Entry { file, close_on_exec })?;
+        Ok(old.map(|entry| entry.file))
+    }
+
+    /// Takes descriptor `fd` out.
+    pub fn remove(&mut self, fd: i32) -> Result<Arc<File>, Errno> {
+        let index = usize::try_from(fd).map_err(|_| Errno::EBADF)?;
+        let entry = self.entries.get_mut(index).and_then(Option::take).ok_or(Errno::EBADF)?;
+        Ok(entry.file)
+    }
+
+    /// Whether execve(2) closes `fd`.
+    pub fn close_on_exec(&self, fd: i32) -> Result<bool, Errno> {
+        self.entry(fd).map(|entry| entry.close_on_exec)
+    }
+
+    /// Sets whether execve(2) closes `fd`.
+    pub fn set_close_on_exec(&mut self, fd: i32, close: bool) -> Result<(), Errno> {
+        let index = usize::try_from(fd).map_err(|_| Errno::EBADF)?;
+        let entry = self.entries.get_mut(index).and_then(Option::as_mut).ok_or(Errno::EBADF)?;
+        entry.close_on_exec = close;
+        Ok(())
+    }
+
+    fn entry(&self, fd: i32) -> Result<&Entry, Errno> {
+        let index = usize::try_from(fd).map_err(|_| Errno::EBADF)?;
+        self.entries.get(index).and_then(Option::as_ref).ok_or(Errno::EBADF)
+    }
+
+    fn put(&mut self, index: usize, entry: Entry) -> Result<(), Errno> {
+        if index >= self.entries.len() {
+            let more = index + 1 - self.entries.len();
+            self.entries.try_reserve(more).map_err(|_| Errno::ENOMEM)?;
+            self.entries.resize(index + 1, None);
+        }
+        self.entries[index] = Some(entry);
+        Ok(())
+    }
+}

@@ -1,0 +1,319 @@
+//! The scheduler: per-CPU run queues, fair by virtual deadline, with parking and timers.
+//!
+//! A task is runnable (on a run queue or on a CPU), parked, or dead. [`park`] and [`unpark`] are all that sleeping is made
+//! of: an unpark that comes before the park makes the park return at once, so nothing is lost. Wait queues, mutexes and
+//! sleeps are built on them in `machine::sync`.
+//!
+//! Locks: a task's `state` (rank `Task`), then a run queue (rank `RunQueue`); timers (rank `Timer`) come in between and
+//! are released before either. A task that still is on a CPU (about to leave it) is only ever queued on that CPU, so no
+//! CPU waits for another in a switch.
+
+mod queue;
+mod timer;
+
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::sync::{Arc, Weak};
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use core::time::Duration;
+use machine::cpu::CpuId;
+use machine::hooks::Hooks;
+use machine::mm::OutOfMemory;
+use machine::percpu::this_cpu;
+use machine::sync::guard::{self, without_interrupts};
+use machine::sync::{IrqLock, Rank, SpinLock};
+use machine::task::{self, Task};
+use machine::time::{self, Instant};
+
+use crate::process::Thread;
+
+/// What a task is doing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum State {
+    /// On a run queue, or on a CPU.
+    Runnable,
+    /// Waiting for an unpark.
+    Parked,
+    /// Never to run again.
+    Dead,
+}
+
+struct Status {
+    state: State,
+    /// An unpark came while it was running.
+    permit: bool,
+    waiting_for: &'static str,
+}
+
+/// What the scheduler keeps with each task.
+pub struct TaskData {
+    status: IrqLock<Status>,
+    /// Virtual run time in ns, relative to its run queue's while it is queued or runs there, else to nothing (a lag).
+    vruntime: AtomicU64,
+    /// Run queue it is or was last on.
+    cpu: AtomicU32,
+    /// When it was last put on a CPU, for accounting.
+    started_ns: AtomicU64,
+    run_time_ns: AtomicU64,
+    switches: AtomicU64,
+    /// The user thread it runs, for tasks of processes.
+    thread: Option<Weak<Thread>>,
+}
+
+/// A row of the task list.
+#[derive(Clone, Debug)]
+pub struct TaskInfo {
+    /// Number of the task.
+    pub id: u64,
+    /// Its name.
+    pub name: String,
+    /// "running", "ready", "waiting" or "dead".
+    pub state: &'static str,
+    /// CPU it runs on or ran on last.
+    pub cpu: u32,
+    /// What a waiting task waits for.
+    pub waiting_for: &'static str,
+    /// Time on CPUs in ns.
+    pub run_time_ns: u64,
+    /// How often it was put on a CPU.
+    pub switches: u64,
+    /// Process it belongs to, 0 for kernel tasks.
+    pub pid: u32,
+}
+
+static TASKS: SpinLock<BTreeMap<u64, Weak<Task>>> = SpinLock::new("task list", Rank::Table, BTreeMap::new());
+
+static HOOKS: Hooks = Hooks {
+    schedule,
+    park,
+    unpark,
+    exit_task,
+    switched,
+    timer: timer::interrupt,
+    page_fault: crate::vm::fault::from_kernel,
+};
+
+/// Makes the boot CPU's code its idle task, brings the other CPUs up, and lets interrupts in. How many CPUs are up.
+pub fn start() -> u32 {
+    queue::adopt_idle(this_cpu());
+    let count = machine::boot::start(&HOOKS, other_cpu);
+    machine::boot::enable_interrupts();
+    count
+}
+
+/// What the boot CPU does when it has started everything else.
+pub fn idle() -> ! {
+    loop {
+        schedule();
+        machine::cpu::idle_unless(|| guard::need_reschedule() || queue::has_work(this_cpu()));
+    }
+}
+
+/// What the other CPUs begin with.
+fn other_cpu() -> ! {
+    queue::adopt_idle(this_cpu());
+    machine::boot::enable_interrupts();
+    idle()
+}
+
+/// Starts a kernel task.
+pub fn spawn(name: &str, entry: impl FnOnce() + Send + 'static) -> Result<Arc<Task>, OutOfMemory> {
+    let task = create(name, None, entry)?;
+    start_task(&task);
+    Ok(task)
+}
+
+/// A task that does not run yet.
+pub fn create(
+    name: &str,
+    thread: Option<Weak<Thread>>,
+    entry: impl FnOnce() + Send + 'static,
+) -> Result<Arc<Task>, OutOfMemory> {
+    let task = Task::new(name.into(), Box::new(TaskData::new(thread)), entry)?;
+    let mut tasks = TASKS.lock();
+    tasks.insert(task.id(), Arc::downgrade(&task));
+    queue::reserve(tasks.len())?;
+    Ok(task)
+}
+
+/// Lets a created task run.
+pub fn start_task(task: &Arc<Task>) {
+    queue::enqueue_new(task);
+}
+
+/// The scheduler's part of a task.
+pub fn data(task: &Task) -> &TaskData {
+    match task.data().downcast_ref::<TaskData>() {
+        Some(data) => data,
+        None => panic!("task {} was not made by the scheduler", task.name()),
+    }
+}
+
+/// Runs the best task of this CPU.
+pub fn schedule() {
+    without_interrupts(|| switch(false));
+}
+
+/// With interrupts off: switches to the best task. `leaves`: the current one is not runnable any more.
+fn switch(leaves: bool) {
+    guard::clear_need_reschedule();
+    let next = queue::pick_next(&task::current(), leaves);
+    if let Some(next) = next {
+        task::switch_to(next);
+    }
+}
+
+/// Lets others run first, if there are any.
+pub fn yield_now() {
+    queue::forfeit_slice(&task::current());
+    schedule();
+}
+
+/// Sleeps for at least `duration`.
+pub fn sleep(duration: Duration) {
+    let end = time::now() + duration;
+    while time::now() < end {
+        park("sleep", Some(end));
+    }
+}
+
+/// Sleeps until an unpark, or `deadline`; may return earlier.
+pub fn park(waiting_for: &'static str, deadline: Option<Instant>) {
+    guard::might_sleep();
+    let current = task::current();
+    let data = data(&current);
+    let armed = deadline.map(|deadline| timer::arm(deadline, current.arc()));
+    without_interrupts(|| {
+        {
+            let mut status = data.status.lock();
+            if status.permit {
+                status.permit = false;
+                return;
+            }
+            queue::leave(data);
+            status.state = State::Parked;
+            status.waiting_for = waiting_for;
+        }
+        switch(true);
+    });
+    if let Some(armed) = armed {
+        timer::disarm(armed);
+    }
+}
+
+/// Wakes a parked task, or lets its next park return at once.
+pub fn unpark(task: &Arc<Task>) {
+    let data = data(task);
+    let mut status = data.status.lock();
+    match status.state {
+        State::Parked => {
+            status.state = State::Runnable;
+            queue::enqueue_woken(task, data);
+        }
+        State::Runnable => status.permit = true,
+        State::Dead => {}
+    }
+}
+
+/// Ends the current task.
+pub fn exit_task() -> ! {
+    let entry = TASKS.lock().remove(&task::current().id());
+    drop(entry);
+    without_interrupts(|| {
+        {
+            let current = task::current();
+            queue::leave(data(&current));
+            data(&current).status.lock().state = State::Dead;
+        }
+        switch(true);
+    });
+    unreachable!("a dead task was scheduled")
+}
+
+/// Calls `f` for each task there is.
+pub fn for_each_task(mut f: impl FnMut(&TaskInfo)) {
+    let tasks: Vec<Arc<Task>> = TASKS.lock().values().filter_map(Weak::upgrade).collect();
+    for task in tasks {
+        f(&info(&task));
+    }
+}
+
+/// The task with number `id`.
+pub fn find_task(id: u64) -> Option<Arc<Task>> {
+    TASKS.lock().get(&id).and_then(Weak::upgrade)
+}
+
+fn info(task: &Arc<Task>) -> TaskInfo {
+    let data = data(task);
+    let (state, waiting_for) = {
+        let status = data.status.lock();
+        (status.state, status.waiting_for)
+    };
+    let running = task.on_cpu();
+    let mut run_time_ns = data.run_time_ns.load(Ordering::Relaxed);
+    if running {
+        run_time_ns += time::since_boot_ns().saturating_sub(data.started_ns.load(Ordering::Relaxed));
+    }
+    TaskInfo {
+        id: task.id(),
+        name: task.name().into(),
+        state: match state {
+            State::Runnable if running => "running",
+            State::Runnable => "ready",
+            State::Parked => "waiting",
+            State::Dead => "dead",
+        },
+        cpu: data.cpu.load(Ordering::Relaxed),
+        waiting_for: if state == State::Parked { waiting_for } else { "" },
+        run_time_ns,
+        switches: data.switches.load(Ordering::Relaxed),
+        pid: data.thread().map_or(0, |thread| thread.process().pid()),
+    }
+}
+
+/// The task before has left this CPU; its reference goes, with its stack if it is dead.
+fn switched(previous: Arc<Task>) {
+    drop(previous);
+}
+
+impl TaskData {
+    fn new(thread: Option<Weak<Thread>>) -> Self {
+        TaskData {
+            status: IrqLock::new(
+                "task status",
+                Rank::Task,
+                Status { state: State::Runnable, permit: false, waiting_for: "" },
+            ),
+            vruntime: AtomicU64::new(0),
+            cpu: AtomicU32::new(0),
+            started_ns: AtomicU64::new(0),
+            run_time_ns: AtomicU64::new(0),
+            switches: AtomicU64::new(0),
+            thread,
+        }
+    }
+
+    /// The user thread that the task runs.
+    pub fn thread(&self) -> Option<Arc<Thread>> {
+        self.thread.as_ref().and_then(Weak::upgrade)
+    }
+
+    /// Time on CPUs, up to the last switch, in ns.
+    pub fn run_time_ns(&self) -> u64 {
+        self.run_time_ns.load(Ordering::Relaxed)
+    }
+
+    fn cpu(&self) -> CpuId {
+        CpuId::new(self.cpu.load(Ordering::Relaxed))
+    }
+}
+
+/// Makes a task that is in user mode on another CPU come into the kernel, so that it sees what was sent to it.
+pub fn kick(task: &Task) {
+    let cpu = data(task).cpu();
+    if task.on_cpu() && cpu != this_cpu() {
+        machine::irq::send_reschedule(cpu);
+    }
+}

@@ -1,0 +1,261 @@
+//! Run queues: one a CPU, ordered by virtual deadline.
+//!
+//! Fairness is by virtual time, as in EEVDF: a task that has run gets a later deadline, a queue's clock is the least
+//! virtual time of what it has, and a task that comes from elsewhere keeps only its lag (bounded, so that a long sleep is
+//! no credit). All weights are equal for now, so virtual time is real time on the CPU.
+//!
+//! `LOAD` counts what is runnable on each CPU and is read without the lock to choose a CPU.
+
+use super::{TaskData, data, timer};
+use alloc::boxed::Box;
+use alloc::collections::BinaryHeap;
+use alloc::format;
+use alloc::sync::Arc;
+use core::cmp::Ordering as Order;
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use core::time::Duration;
+use machine::cpu::{self, CpuId};
+use machine::irq;
+use machine::mm::OutOfMemory;
+use machine::percpu;
+use machine::percpu::this_cpu;
+use machine::sync::guard::{self, IrqGuard};
+use machine::sync::{IrqLock, Rank};
+use machine::task::Task;
+use machine::time::{self, Instant};
+
+/// How long a task runs before others of the same claim do, in ns.
+const SLICE_NS: u64 = 4_000_000;
+/// Most virtual time a task may be behind when it comes to a queue, in ns.
+const MAX_LAG_NS: u64 = SLICE_NS;
+
+struct Entry {
+    deadline: u64,
+    sequence: u64,
+    task: Arc<Task>,
+}
+
+impl PartialEq for Entry {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Order::Equal
+    }
+}
+impl Eq for Entry {}
+impl PartialOrd for Entry {
+    fn partial_cmp(&self, other: &Self) -> Option<Order> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for Entry {
+    /// The heap gives the greatest: the earliest deadline, first come first.
+    fn cmp(&self, other: &Self) -> Order {
+        (other.deadline, other.sequence).cmp(&(self.deadline, self.sequence))
+    }
+}
+
+struct RunQueue {
+    heap: BinaryHeap<Entry>,
+    /// The queue's virtual clock.
+    clock: u64,
+    sequence: u64,
+    idle: Option<Arc<Task>>,
+    /// End of the running task's slice, if it is not the idle task.
+    slice_end: Option<Instant>,
+}
+
+percpu! {
+    static QUEUE: IrqLock<RunQueue> = IrqLock::new("run queue", Rank::RunQueue, RunQueue {
+        heap: BinaryHeap::new(), clock: 0, sequence: 0, idle: None, slice_end: None,
+    });
+    /// Tasks queued here, and one more if one is running.
+    static LOAD: AtomicU32 = AtomicU32::new(0);
+    /// Virtual deadline of the running task; the end of time for the idle task.
+    static RUNNING_DEADLINE: AtomicU64 = AtomicU64::new(u64::MAX);
+}
+
+/// Makes the code that runs on `cpu` its idle task.
+pub(super) fn adopt_idle(cpu: CpuId) {
+    let idle_data = TaskData::new(None);
+    idle_data.cpu.store(cpu.number(), Ordering::Relaxed);
+    let task = Task::adopt_current(format!("idle/{cpu}"), Box::new(idle_data));
+    let guard = IrqGuard::new();
+    let mut queue = QUEUE.get(&guard).lock();
+    queue.idle = Some(task);
+}
+
+/// Room for `tasks` tasks in every queue, so that no wake-up needs memory.
+pub(super) fn reserve(tasks: usize) -> Result<(), OutOfMemory> {
+    for cpu in cpu::online() {
+        if let Some(queue) = QUEUE.on(cpu) {
+            let heap = &mut queue.lock().heap;
+            let queued = heap.len();
+            heap.try_reserve(tasks.saturating_sub(queued)).map_err(|_| OutOfMemory)?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether something waits for `cpu`.
+pub(super) fn has_work(cpu: CpuId) -> bool {
+    QUEUE.on(cpu).is_some_and(|queue| !queue.lock().heap.is_empty())
+}
+
+/// Queues a task that has never run on the CPU with the least to do.
+pub(super) fn enqueue_new(task: &Arc<Task>) {
+    let target = cpu::online().min_by_key(|&cpu| load(cpu)).unwrap_or(this_cpu());
+    enqueue(task, data(task), target);
+}
+
+/// Queues a task that was woken: where it ran last if that CPU is idle or it has not left it yet, else on an idle CPU,
+/// else where it ran last.
+pub(super) fn enqueue_woken(task: &Arc<Task>, data: &TaskData) {
+    let last = data.cpu();
+    let target = if task.on_cpu() || load(last) == 0 {
+        last
+    } else {
+        cpu::online().find(|&cpu| load(cpu) == 0).unwrap_or(last)
+    };
+    enqueue(task, data, target);
+}
+
+/// Puts off the running task's claim by a slice.
+pub(super) fn forfeit_slice(task: &Task) {
+    data(task).vruntime.fetch_add(SLICE_NS, Ordering::Relaxed);
+}
+
+/// The current task is about to stop being runnable: it keeps its lag and no longer counts here. From now on whoever
+/// wakes it queues it. Interrupts are off until [`pick_next`].
+pub(super) fn leave(current: &TaskData) {
+    let guard = IrqGuard::new();
+    account(current, time::now());
+    let clock = QUEUE.get(&guard).lock().clock;
+    let lag = current.vruntime.load(Ordering::Relaxed).wrapping_sub(clock);
+    current.vruntime.store(lag, Ordering::Relaxed);
+    LOAD.get(&guard).fetch_sub(1, Ordering::Relaxed);
+}
+
+/// The task that should run on this CPU now; None if it is the one that does. `leaves` says that the current one has
+/// called [`leave`]. Interrupts are off.
+pub(super) fn pick_next(current: &machine::task::CurrentTask, leaves: bool) -> Option<Arc<Task>> {
+    let guard = IrqGuard::new();
+    let here = this_cpu();
+    let now = time::now();
+    let current_data = data(current);
+    let mut queue = QUEUE.get(&guard).lock();
+    let is_idle = queue.idle.as_ref().is_some_and(|idle| idle.id() == current.id());
+    if !is_idle && !leaves {
+        account(current_data, now);
+        queue.push(current.arc(), current_data);
+    }
+    if queue.heap.is_empty() {
+        drop(queue);
+        steal(here);
+        queue = QUEUE.get(&guard).lock();
+    }
+    let next = match queue.heap.pop() {
+        Some(entry) => {
+            let next_data = data(&entry.task);
+            queue.clock = queue.clock.max(next_data.vruntime.load(Ordering::Relaxed));
+            queue.slice_end = Some(now + Duration::from_nanos(SLICE_NS));
+            RUNNING_DEADLINE.get(&guard).store(entry.deadline, Ordering::Relaxed);
+            entry.task
+        }
+        None => {
+            queue.slice_end = None;
+            RUNNING_DEADLINE.get(&guard).store(u64::MAX, Ordering::Relaxed);
+            queue.idle.clone()?
+        }
+    };
+    let slice_end = if queue.heap.is_empty() { None } else { queue.slice_end };
+    drop(queue);
+    timer::set_slice_end(slice_end);
+    let next_data = data(&next);
+    next_data.cpu.store(here.number(), Ordering::Relaxed);
+    next_data.started_ns.store(now.as_ns(), Ordering::Relaxed);
+    if next.id() == current.id() {
+        return None;
+    }
+    next_data.switches.fetch_add(1, Ordering::Relaxed);
+    Some(next)
+}
+
+/// The running task's slice is over: reschedule if somebody waits.
+pub(super) fn slice_over() {
+    guard::set_need_reschedule();
+}
+
+fn load(cpu: CpuId) -> u32 {
+    LOAD.on(cpu).map_or(u32::MAX, |load| load.load(Ordering::Relaxed))
+}
+
+fn account(task: &TaskData, now: Instant) {
+    let ran = now.as_ns().saturating_sub(task.started_ns.swap(now.as_ns(), Ordering::Relaxed));
+    task.run_time_ns.fetch_add(ran, Ordering::Relaxed);
+    task.vruntime.fetch_add(ran, Ordering::Relaxed);
+}
+
+fn enqueue(task: &Arc<Task>, task_data: &TaskData, target: CpuId) {
+    let (Some(queue), Some(load)) = (QUEUE.on(target), LOAD.on(target)) else { return };
+    let deadline = {
+        let mut queue = queue.lock();
+        // The lag it comes with may be negative (wrapped) or positive; either way it is bounded.
+        let lag = (task_data.vruntime.load(Ordering::Relaxed) as i64).clamp(-(MAX_LAG_NS as i64), MAX_LAG_NS as i64);
+        task_data.vruntime.store(queue.clock.wrapping_add_signed(lag), Ordering::Relaxed);
+        task_data.cpu.store(target.number(), Ordering::Relaxed);
+        load.fetch_add(1, Ordering::Relaxed);
+        queue.push(task.clone(), task_data)
+    };
+    let guard = IrqGuard::new();
+    let running = RUNNING_DEADLINE.on(target).map_or(u64::MAX, |deadline| deadline.load(Ordering::Relaxed));
+    if target != this_cpu() {
+        // A CPU that runs something must at least learn that its slice ends.
+        irq::send_reschedule(target);
+    } else if deadline < running {
+        guard::set_need_reschedule();
+    } else {
+        let slice_end = QUEUE.get(&guard).lock().slice_end;
+        if slice_end.is_some() {
+            timer::set_slice_end(slice_end);
+        }
+    }
+}
+
+/// Takes one task from the fullest other queue.
+fn steal(here: CpuId) {
+    let victim = cpu::online().filter(|&cpu| cpu != here && load(cpu) > 1).max_by_key(|&cpu| load(cpu));
+    let Some((victim, queue)) = victim.and_then(|cpu| Some((cpu, QUEUE.on(cpu)?))) else { return };
+    let stolen = {
+        let Some(mut queue) = queue.try_lock() else { return };
+        match queue.heap.pop() {
+            // One that has not left its CPU yet stays there.
+            Some(entry) if entry.task.on_cpu() => {
+                queue.heap.push(entry);
+                None
+            }
+            Some(entry) => {
+                let task_data = data(&entry.task);
+                let lag = task_data.vruntime.load(Ordering::Relaxed).wrapping_sub(queue.clock);
+                task_data.vruntime.store(lag, Ordering::Relaxed);
+                Some(entry.task)
+            }
+            None => None,
+        }
+    };
+    if let Some(task) = stolen {
+        if let Some(load) = LOAD.on(victim) {
+            load.fetch_sub(1, Ordering::Relaxed);
+        }
+        enqueue(&task, data(&task), here);
+    }
+}
+
+impl RunQueue {
+    /// Queues the task by its virtual time; its deadline.
+    fn push(&mut self, task: Arc<Task>, task_data: &TaskData) -> u64 {
+        let deadline = task_data.vruntime.load(Ordering::Relaxed).saturating_add(SLICE_NS);
+        self.sequence += 1;
+        debug_assert!(self.heap.len() < self.heap.capacity(), "run queue without room");
+        self.heap.push(Entry { deadline, sequence: self.sequence, task });
+        deadline
+    }
+}

@@ -1,0 +1,99 @@
+//! Timers: what wakes a parked task at a time, and the end of a slice; one hardware timer a CPU serves both.
+
+use super::{queue, unpark};
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+use core::sync::atomic::{AtomicU64, Ordering};
+use machine::cpu::CpuId;
+use machine::percpu;
+use machine::percpu::this_cpu;
+use machine::sync::{IrqGuard, IrqLock, Rank};
+use machine::task::Task;
+use machine::time::{self, Instant};
+
+struct Timers {
+    by_deadline: BTreeMap<(Instant, u64), Arc<Task>>,
+    slice_end: Option<Instant>,
+    /// What the hardware timer is set to.
+    programmed: Option<Instant>,
+}
+
+percpu! {
+    static TIMERS: IrqLock<Timers> = IrqLock::new("timers", Rank::Timer, Timers {
+        by_deadline: BTreeMap::new(), slice_end: None, programmed: None,
+    });
+}
+
+static NEXT_KEY: AtomicU64 = AtomicU64::new(0);
+
+/// A timer that was armed.
+pub(super) struct Armed {
+    cpu: CpuId,
+    key: (Instant, u64),
+}
+
+/// Unparks `task` at `deadline`, by this CPU's timer.
+pub(super) fn arm(deadline: Instant, task: Arc<Task>) -> Armed {
+    let key = (deadline, NEXT_KEY.fetch_add(1, Ordering::Relaxed));
+    let guard = IrqGuard::new();
+    let mut timers = TIMERS.get(&guard).lock();
+    timers.by_deadline.insert(key, task);
+    timers.program();
+    Armed { cpu: this_cpu(), key }
+}
+
+/// Takes the timer back, if it has not fired.
+pub(super) fn disarm(armed: Armed) {
+    if let Some(timers) = TIMERS.on(armed.cpu) {
+        let task = timers.lock().by_deadline.remove(&armed.key);
+        drop(task);
+    }
+}
+
+/// When the running task's slice is over; None if nobody else waits for this CPU.
+pub(super) fn set_slice_end(end: Option<Instant>) {
+    let guard = IrqGuard::new();
+    let mut timers = TIMERS.get(&guard).lock();
+    timers.slice_end = end;
+    timers.program();
+}
+
+/// The hardware timer fired.
+pub(super) fn interrupt() {
+    let guard = IrqGuard::new();
+    let timers = TIMERS.get(&guard);
+    timers.lock().programmed = None;
+    loop {
+        let now = time::now();
+        let task = {
+            let mut timers = timers.lock();
+            match timers.by_deadline.first_key_value() {
+                Some((&(deadline, _), _)) if deadline <= now => timers.by_deadline.pop_first(),
+                _ => None,
+            }
+        };
+        let Some((_, task)) = task else { break };
+        unpark(&task);
+    }
+    let mut timers = timers.lock();
+    if timers.slice_end.is_some_and(|end| end <= time::now()) {
+        timers.slice_end = None;
+        queue::slice_over();
+    }
+    timers.program();
+}
+
+impl Timers {
+    /// Sets the hardware timer to whatever comes first.
+    fn program(&mut self) {
+        let first = self.by_deadline.first_key_value().map(|(&(deadline, _), _)| deadline);
+        let next = match (first, self.slice_end) {
+            (Some(first), Some(end)) => Some(first.min(end)),
+            (first, end) => first.or(end),
+        };
+        if let Some(next) = next.filter(|&next| self.programmed.is_none_or(|programmed| next < programmed)) {
+            self.programmed = Some(next);
+            time::set_timer(next);
+        }
+    }
+}

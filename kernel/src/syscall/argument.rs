@@ -1,0 +1,225 @@
+//! Arguments of system calls: registers as typed values.
+//!
+//! Decoding never fails; using a value may. A user pointer says by its type which way data goes, is never dereferenced,
+//! and gives EFAULT when a copy fails.
+
+use crate::process::Thread;
+use crate::vfs::{File, Location, Sink, Source};
+use abi::Errno;
+use abi::pod::Pod;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::marker::PhantomData;
+use machine::mm::Frame;
+use machine::user::copy;
+
+/// Longest path, with its terminating zero (PATH_MAX).
+const PATH_MAX: usize = 4096;
+/// `dirfd` that means the working directory.
+const AT_FDCWD: i32 = -100;
+
+/// A value that a register holds.
+pub trait Argument {
+    /// The value.
+    fn decode(register: u64) -> Self;
+}
+
+macro_rules! integers {
+    ($($type:ty),*) => { $(impl Argument for $type {
+        fn decode(register: u64) -> Self {
+            register as $type
+        }
+    })* };
+}
+integers!(u32, i32, u64, i64, usize);
+
+/// A file descriptor.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Fd(pub i32);
+
+impl Argument for Fd {
+    fn decode(register: u64) -> Self {
+        Fd(register as i32)
+    }
+}
+
+impl Fd {
+    /// The open file.
+    pub fn file(self, thread: &Thread) -> Result<Arc<File>, Errno> {
+        thread.process().files.lock().get(self.0)
+    }
+
+    /// The directory that a relative path begins at; None for the working directory.
+    pub fn base(self, thread: &Thread, path: &[u8]) -> Result<Option<Location>, Errno> {
+        if self.0 == AT_FDCWD || path.first() == Some(&b'/') {
+            return Ok(None);
+        }
+        self.file(thread)?.location().cloned().ok_or(Errno::ENOTDIR).map(Some)
+    }
+}
+
+/// User memory that the kernel writes `T`s to; may be null.
+pub struct UserOut<T>(pub u64, PhantomData<T>);
+
+/// User memory that the kernel reads `T`s from; may be null.
+pub struct UserIn<T>(pub u64, PhantomData<T>);
+
+impl<T> Clone for UserOut<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<T> Copy for UserOut<T> {}
+impl<T> Clone for UserIn<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<T> Copy for UserIn<T> {}
+
+impl<T> Argument for UserOut<T> {
+    fn decode(register: u64) -> Self {
+        UserOut(register, PhantomData)
+    }
+}
+
+impl<T> Argument for UserIn<T> {
+    fn decode(register: u64) -> Self {
+        UserIn(register, PhantomData)
+    }
+}
+
+impl<T: Pod> UserOut<T> {
+    /// Writes the value.
+    pub fn write(self, value: &T) -> Result<(), Errno> {
+        let mut bytes = alloc::vec![0; T::SIZE];
+        value.write_bytes(&mut bytes);
+        copy::write(self.0, &bytes).map_err(|_| Errno::EFAULT)
+    }
+
+    /// Writes the value unless the pointer is null.
+    pub fn write_if_given(self, value: &T) -> Result<(), Errno> {
+        if self.0 == 0 { Ok(()) } else { self.write(value) }
+    }
+}
+
+impl<T: Pod> UserIn<T> {
+    /// Reads the value.
+    pub fn read(self) -> Result<T, Errno> {
+        let mut bytes = alloc::vec![0; T::SIZE];
+        copy::read(self.0, &mut bytes).map_err(|_| Errno::EFAULT)?;
+        Ok(T::read_bytes(&bytes))
+    }
+
+    /// Reads the value unless the pointer is null.
+    pub fn read_if_given(self) -> Result<Option<T>, Errno> {
+        if self.0 == 0 { Ok(None) } else { self.read().map(Some) }
+    }
+}
+
+/// A zero-terminated path in user memory.
+#[derive(Clone, Copy)]
+pub struct UserPath(pub u64);
+
+impl Argument for UserPath {
+    fn decode(register: u64) -> Self {
+        UserPath(register)
+    }
+}
+
+impl UserPath {
+    /// The path without its zero. EFAULT, or ENAMETOOLONG from PATH_MAX on.
+    pub fn read(self) -> Result<Vec<u8>, Errno> {
+        read_string(self.0, PATH_MAX)?.ok_or(Errno::ENAMETOOLONG)
+    }
+}
+
+/// A zero-terminated string of less than `limit` bytes; None if it is longer. Read up to page boundaries, so that a
+/// string right before an unmapped page is read whole.
+pub fn read_string(address: u64, limit: usize) -> Result<Option<Vec<u8>>, Errno> {
+    let mut bytes: Vec<u8> = Vec::new();
+    let mut at = address;
+    while bytes.len() < limit {
+        let to_page_end = 256 - (at as usize & 255);
+        let mut chunk = [0; 256];
+        let len = to_page_end.min(limit - bytes.len());
+        copy::read(at, &mut chunk[..len]).map_err(|_| Errno::EFAULT)?;
+        let end = chunk[..len].iter().position(|&byte| byte == 0);
+        bytes.try_reserve(len).map_err(|_| Errno::ENOMEM)?;
+        bytes.extend_from_slice(&chunk[..end.unwrap_or(len)]);
+        if end.is_some() {
+            return Ok(Some(bytes));
+        }
+        at = at.checked_add(len as u64).ok_or(Errno::EFAULT)?;
+    }
+    Ok(None)
+}
+
+/// A stretch of user memory as the target of reads.
+pub struct UserSink {
+    address: u64,
+    left: usize,
+}
+
+impl UserSink {
+    /// `len` bytes at `address`.
+    pub fn new(address: u64, len: usize) -> Self {
+        UserSink { address, left: len }
+    }
+
+    fn advance(&mut self, len: usize) {
+        self.address += len as u64;
+        self.left -= len;
+    }
+}
+
+impl Sink for UserSink {
+    fn put(&mut self, bytes: &[u8]) -> Result<(), Errno> {
+        copy::write(self.address, bytes).map_err(|_| Errno::EFAULT)?;
+        self.advance(bytes.len());
+        Ok(())
+    }
+
+    fn put_frame(&mut self, frame: &Frame, offset: usize, len: usize) -> Result<(), Errno> {
+        copy::write_from_frame(self.address, frame, offset, len).map_err(|_| Errno::EFAULT)?;
+        self.advance(len);
+        Ok(())
+    }
+
+    fn zeros(&mut self, len: usize) -> Result<(), Errno> {
+        copy::fill_zero(self.address, len).map_err(|_| Errno::EFAULT)?;
+        self.advance(len);
+        Ok(())
+    }
+
+    fn remaining(&self) -> usize {
+        self.left
+    }
+}
+
+/// A stretch of user memory as the source of writes.
+pub struct UserSource {
+    address: u64,
+    left: usize,
+}
+
+impl UserSource {
+    /// `len` bytes at `address`.
+    pub fn new(address: u64, len: usize) -> Self {
+        UserSource { address, left: len }
+    }
+}
+
+impl Source for UserSource {
+    fn take(&mut self, out: &mut [u8]) -> Result<usize, Errno> {
+        let len = out.len().min(self.left);
+        copy::read(self.address, &mut out[..len]).map_err(|_| Errno::EFAULT)?;
+        self.address += len as u64;
+        self.left -= len;
+        Ok(len)
+    }
+
+    fn remaining(&self) -> usize {
+        self.left
+    }
+}

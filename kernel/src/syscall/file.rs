@@ -1,0 +1,233 @@
+//! Opening, closing, duplicating and describing files.
+
+use super::argument::{Fd, UserOut, UserPath};
+use super::{Caller, SyscallResult};
+use crate::process::files::MAX_FILES;
+use crate::vfs::{self, Location, Metadata};
+use abi::Errno;
+use abi::fs::{Stat, Statx, StatxTimestamp};
+
+const O_CLOEXEC: u32 = 0o2000000;
+const O_CREAT: u32 = 0o100;
+const O_TMPFILE: u32 = 0o20200000;
+/// Flags that fcntl(F_SETFL) may change: O_APPEND, O_NONBLOCK, O_DIRECT, O_NOATIME, O_ASYNC.
+const SETTABLE_FLAGS: u32 = 0o2000 | 0o4000 | 0o40000 | 0o1000000 | 0o20000;
+const AT_SYMLINK_NOFOLLOW: u32 = 0x100;
+const AT_EACCESS: u32 = 0x200;
+const AT_NO_AUTOMOUNT: u32 = 0x800;
+const AT_EMPTY_PATH: u32 = 0x1000;
+const AT_STATX_SYNC_TYPE: u32 = 0x6000;
+const STATX_BASIC_STATS: u32 = 0x7ff;
+
+pub fn open(caller: &mut Caller<'_>, path: UserPath, flags: u32, mode: u32) -> SyscallResult {
+    openat(caller, Fd(-100), path, flags, mode)
+}
+
+pub fn openat(caller: &mut Caller<'_>, directory: Fd, path: UserPath, flags: u32, mode: u32) -> SyscallResult {
+    let path = path.read()?;
+    if flags & O_TMPFILE == O_TMPFILE {
+        return Err(Errno::EOPNOTSUPP);
+    }
+    let base = directory.base(caller.thread, &path)?;
+    let process = caller.thread.process();
+    let mode = if flags & O_CREAT != 0 { mode & 0o7777 & !process.umask() } else { 0 };
+    let context = process.directories.lock().clone();
+    let file = vfs::open(&context, base.as_ref(), &path, flags & !O_CLOEXEC, mode)?;
+    let fd = process.files.lock().insert(file, 0, flags & O_CLOEXEC != 0)?;
+    Ok(fd as u64)
+}
+
+pub fn close(caller: &mut Caller<'_>, fd: Fd) -> SyscallResult {
+    let file = caller.thread.process().files.lock().remove(fd.0)?;
+    drop(file);
+    Ok(0)
+}
+
+pub fn dup(caller: &mut Caller<'_>, fd: Fd) -> SyscallResult {
+    let process = caller.thread.process();
+    let mut files = process.files.lock();
+    let file = files.get(fd.0)?;
+    files.insert(file, 0, false).map(|fd| fd as u64)
+}
+
+pub fn dup2(caller: &mut Caller<'_>, old: Fd, new: Fd) -> SyscallResult {
+    if old == new {
+        old.file(caller.thread)?;
+        return Ok(new.0 as u64);
+    }
+    replace(caller, old, new, false)
+}
+
+pub fn dup3(caller: &mut Caller<'_>, old: Fd, new: Fd, flags: u32) -> SyscallResult {
+    if old == new || flags & !O_CLOEXEC != 0 {
+        return Err(Errno::EINVAL);
+    }
+    replace(caller, old, new, flags & O_CLOEXEC != 0)
+}
+
+fn replace(caller: &mut Caller<'_>, old: Fd, new: Fd, close_on_exec: bool) -> SyscallResult {
+    let process = caller.thread.process();
+    let replaced = {
+        let mut files = process.files.lock();
+        let file = files.get(old.0)?;
+        files.replace(new.0, file, close_on_exec)?
+    };
+    drop(replaced);
+    Ok(new.0 as u64)
+}
+
+pub fn fcntl(caller: &mut Caller<'_>, fd: Fd, command: u32, argument: u64) -> SyscallResult {
+    const F_DUPFD: u32 = 0;
+    const F_GETFD: u32 = 1;
+    const F_SETFD: u32 = 2;
+    const F_GETFL: u32 = 3;
+    const F_SETFL: u32 = 4;
+    const F_DUPFD_CLOEXEC: u32 = 1030;
+    let process = caller.thread.process();
+    let mut files = process.files.lock();
+    let file = files.get(fd.0)?;
+    match command {
+        F_DUPFD | F_DUPFD_CLOEXEC => {
+            let least = usize::try_from(argument).ok().filter(|&least| least < MAX_FILES).ok_or(Errno::EINVAL)?;
+            files.insert(file, least, command == F_DUPFD_CLOEXEC).map(|fd| fd as u64)
+        }
+        F_GETFD => files.close_on_exec(fd.0).map(u64::from),
+        F_SETFD => files.set_close_on_exec(fd.0, argument & 1 != 0).map(|()| 0),
+        F_GETFL => Ok(u64::from(file.flags())),
+        F_SETFL => {
+            file.set_flags(file.flags() & !SETTABLE_FLAGS | argument as u32 & SETTABLE_FLAGS);
+            Ok(0)
+        }
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+pub fn stat(caller: &mut Caller<'_>, path: UserPath, out: UserOut<Stat>) -> SyscallResult {
+    newfstatat(caller, Fd(-100), path, out, 0)
+}
+
+pub fn lstat(caller: &mut Caller<'_>, path: UserPath, out: UserOut<Stat>) -> SyscallResult {
+    newfstatat(caller, Fd(-100), path, out, AT_SYMLINK_NOFOLLOW)
+}
+
+pub fn fstat(caller: &mut Caller<'_>, fd: Fd, out: UserOut<Stat>) -> SyscallResult {
+    let metadata = fd.file(caller.thread)?.metadata()?;
+    out.write(&to_stat(&metadata))?;
+    Ok(0)
+}
+
+pub fn newfstatat(
+    caller: &mut Caller<'_>,
+    directory: Fd,
+    path: UserPath,
+    out: UserOut<Stat>,
+    flags: u32,
+) -> SyscallResult {
+    if flags & !(AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH) != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let metadata = describe(caller, directory, path, flags)?;
+    out.write(&to_stat(&metadata))?;
+    Ok(0)
+}
+
+pub fn statx(
+    caller: &mut Caller<'_>,
+    directory: Fd,
+    path: UserPath,
+    flags: u32,
+    mask: u32,
+    out: UserOut<Statx>,
+) -> SyscallResult {
+    let known = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH | AT_STATX_SYNC_TYPE;
+    if flags & !known != 0 || mask & 1 << 31 != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let metadata = describe(caller, directory, path, flags)?;
+    out.write(&to_statx(&metadata))?;
+    Ok(0)
+}
+
+pub fn access(caller: &mut Caller<'_>, path: UserPath, mode: u32) -> SyscallResult {
+    faccessat2(caller, Fd(-100), path, mode, 0)
+}
+
+pub fn faccessat(caller: &mut Caller<'_>, directory: Fd, path: UserPath, mode: u32) -> SyscallResult {
+    faccessat2(caller, directory, path, mode, 0)
+}
+
+/// Every process is root's: it may read and write anything, and execute what anybody may (access(2), notes).
+pub fn faccessat2(caller: &mut Caller<'_>, directory: Fd, path: UserPath, mode: u32, flags: u32) -> SyscallResult {
+    const X_OK: u32 = 1;
+    if mode & !7 != 0 || flags & !(AT_EACCESS | AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let metadata = describe(caller, directory, path, flags & !AT_EACCESS)?;
+    let is_directory = metadata.mode & 0o170000 == 0o040000;
+    if mode & X_OK != 0 && !is_directory && metadata.mode & 0o111 == 0 {
+        return Err(Errno::EACCES);
+    }
+    Ok(0)
+}
+
+fn describe(caller: &Caller<'_>, directory: Fd, path: UserPath, flags: u32) -> Result<Metadata, Errno> {
+    let path = path.read()?;
+    if path.is_empty() && flags & AT_EMPTY_PATH != 0 && directory.0 >= 0 {
+        return directory.file(caller.thread)?.metadata();
+    }
+    locate(caller, directory, &path, flags & AT_SYMLINK_NOFOLLOW == 0)?.metadata()
+}
+
+/// What a path names.
+pub(super) fn locate(caller: &Caller<'_>, directory: Fd, path: &[u8], follow: bool) -> Result<Location, Errno> {
+    let base = directory.base(caller.thread, path)?;
+    let context = caller.thread.process().directories.lock().clone();
+    vfs::lookup(&context, base.as_ref(), path, follow)
+}
+
+fn to_stat(metadata: &Metadata) -> Stat {
+    Stat {
+        dev: metadata.dev,
+        ino: metadata.ino,
+        nlink: metadata.nlink,
+        mode: metadata.mode,
+        uid: metadata.uid,
+        gid: metadata.gid,
+        rdev: metadata.rdev,
+        size: metadata.size as i64,
+        blksize: metadata.blksize as i64,
+        blocks: metadata.blocks as i64,
+        atime: metadata.atime.0,
+        atime_nsec: metadata.atime.1.into(),
+        mtime: metadata.mtime.0,
+        mtime_nsec: metadata.mtime.1.into(),
+        ctime: metadata.ctime.0,
+        ctime_nsec: metadata.ctime.1.into(),
+    }
+}
+
+fn to_statx(metadata: &Metadata) -> Statx {
+    let time = |(seconds, nanoseconds): (i64, u32)| StatxTimestamp { sec: seconds, nsec: nanoseconds };
+    // Linux's dev_t: 12 bits of major number, 20 of minor, spread (makedev(3)).
+    let major = |dev: u64| (dev >> 8 & 0xfff) as u32;
+    let minor = |dev: u64| (dev & 0xff | dev >> 12 & 0xfff00) as u32;
+    Statx {
+        mask: STATX_BASIC_STATS,
+        blksize: metadata.blksize as u32,
+        nlink: metadata.nlink as u32,
+        uid: metadata.uid,
+        gid: metadata.gid,
+        mode: metadata.mode as u16,
+        ino: metadata.ino,
+        size: metadata.size,
+        blocks: metadata.blocks,
+        atime: time(metadata.atime),
+        ctime: time(metadata.ctime),
+        mtime: time(metadata.mtime),
+        rdev_major: major(metadata.rdev),
+        rdev_minor: minor(metadata.rdev),
+        dev_major: major(metadata.dev),
+        dev_minor: minor(metadata.dev),
+        ..Statx::default()
+    }
+}
