@@ -115,6 +115,7 @@ pub fn grub_unescape(line: &str) -> String {
 mod tests {
     use super::*;
     use alloc::string::ToString;
+    use alloc::vec;
     use proptest::prelude::*;
     use std::format;
 
