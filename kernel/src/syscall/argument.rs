@@ -6,7 +6,7 @@
 use crate::process::Thread;
 use crate::vfs::{File, Location, Sink, Source};
 use abi::Errno;
-use abi::pod::Pod;
+use abi::pod::{MAX_POD_BYTES, Pod};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::marker::PhantomData;
@@ -106,9 +106,10 @@ impl<T> UserIn<T> {
 impl<T: Pod> UserOut<T> {
     /// Writes the value.
     pub fn write(self, value: &T) -> Result<(), Errno> {
-        let mut bytes = alloc::vec![0; T::SIZE];
-        value.write_bytes(&mut bytes);
-        copy::write(self.0, &bytes).map_err(|_| Errno::EFAULT)
+        let mut bytes = [0; MAX_POD_BYTES];
+        let bytes = &mut bytes[..T::SIZE];
+        value.write_bytes(bytes);
+        copy::write(self.0, bytes).map_err(|_| Errno::EFAULT)
     }
 
     /// Writes the value unless the pointer is null.
@@ -120,9 +121,10 @@ impl<T: Pod> UserOut<T> {
 impl<T: Pod> UserIn<T> {
     /// Reads the value.
     pub fn read(self) -> Result<T, Errno> {
-        let mut bytes = alloc::vec![0; T::SIZE];
-        copy::read(self.0, &mut bytes).map_err(|_| Errno::EFAULT)?;
-        Ok(T::read_bytes(&bytes))
+        let mut bytes = [0; MAX_POD_BYTES];
+        let bytes = &mut bytes[..T::SIZE];
+        copy::read(self.0, bytes).map_err(|_| Errno::EFAULT)?;
+        Ok(T::read_bytes(bytes))
     }
 
     /// Reads the value unless the pointer is null.
