@@ -144,3 +144,68 @@ fn kind(file_type: u8) -> Option<FileType> {
         _ => return None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use std::vec;
+    use std::vec::Vec;
+
+    use super::{Defect, FileType, Record, Records, Rules};
+
+    const TYPED: Rules = Rules { has_file_types: true, inodes_count: 100 };
+    const UNTYPED: Rules = Rules { has_file_types: false, inodes_count: 100 };
+
+    /// A block of 48 bytes: `.`, an unused record of 12 bytes, and `abcde` up to the end.
+    const BLOCK: [u8; 48] = [
+        2, 0, 0, 0, 12, 0, 1, 2, b'.', 0, 0, 0, //
+        0, 0, 0, 0, 12, 0, 3, 1, b'o', b'l', b'd', 0, //
+        11, 0, 0, 0, 24, 0, 5, 7, b'a', b'b', b'c', b'd', b'e', 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9,
+    ];
+
+    fn records(block: &[u8], rules: Rules) -> Vec<Result<Record<'_>, Defect>> {
+        Records::of(block, rules).collect()
+    }
+
+    #[test]
+    fn records_chain_to_the_end_of_the_block() {
+        let expected = vec![
+            Ok(Record { offset: 0, len: 12, inode: 2, kind: Some(FileType::Directory), name: b"." }),
+            Ok(Record { offset: 12, len: 12, inode: 0, kind: None, name: b"" }),
+            Ok(Record { offset: 24, len: 24, inode: 11, kind: Some(FileType::Symlink), name: b"abcde" }),
+        ];
+        assert_eq!(records(&BLOCK, TYPED), expected);
+    }
+
+    #[test]
+    fn without_file_types_the_type_byte_belongs_to_the_length_of_the_name() {
+        let defect = Defect { offset: 0, field: "name_len", value: 0x201, rule: "must be at most 255" };
+        assert_eq!(records(&BLOCK, UNTYPED), vec![Err(defect)]);
+    }
+
+    #[test]
+    fn an_unknown_file_type_is_no_defect() {
+        let mut block = BLOCK;
+        block[7] = 200;
+        assert_eq!(records(&block, TYPED)[0].as_ref().unwrap().kind, None);
+    }
+
+    #[test]
+    fn one_record_can_fill_a_block_of_64_kib() {
+        for len in [[0xff, 0xff], [0, 0]] {
+            let mut block = vec![0; 1 << 16];
+            block[4..6].copy_from_slice(&len);
+            let expected = Record { offset: 0, len: 1 << 16, inode: 0, kind: None, name: b"" };
+            assert_eq!(records(&block, TYPED), vec![Ok(expected)]);
+        }
+    }
+
+    #[test]
+    fn a_block_is_read_without_panic_wherever_it_is_cut() {
+        for end in 0..BLOCK.len() {
+            let all_good = records(&BLOCK[..end], TYPED).iter().all(Result::is_ok);
+            assert_eq!(all_good, [0, 12, 24].contains(&end), "cut at {end}");
+        }
+    }
+}

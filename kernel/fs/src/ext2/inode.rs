@@ -135,15 +135,8 @@ impl Inode {
     /// `i_block[0]` holds the old 16-bit form; if it is zero, `i_block[1]` holds the 32-bit one, as Linux encodes it:
     /// minor bits 0-7, major bits 0-11, minor bits 8-19.
     pub fn device(&self) -> Option<DeviceNumber> {
-        if !matches!(self.kind, FileType::CharDevice | FileType::BlockDevice) {
-            return None;
-        }
-        let (old, new) = (self.block[0], self.block[1]);
-        Some(if old != 0 {
-            DeviceNumber { major: old >> 8 & 0xff, minor: old & 0xff }
-        } else {
-            DeviceNumber { major: new >> 8 & 0xfff, minor: new & 0xff | new >> 12 & 0xf_ff00 }
-        })
+        let is_device = matches!(self.kind, FileType::CharDevice | FileType::BlockDevice);
+        is_device.then(|| DeviceNumber::decode(self.block[0], self.block[1]))
     }
 
     /// Whether this is a symbolic link whose target is kept in `i_block`: all its space, if any, is its attributes'.
@@ -206,6 +199,16 @@ impl<'a> Extra<'a> {
     }
 }
 
+impl DeviceNumber {
+    fn decode(old: u32, new: u32) -> DeviceNumber {
+        if old != 0 {
+            DeviceNumber { major: old >> 8 & 0xff, minor: old & 0xff }
+        } else {
+            DeviceNumber { major: new >> 8 & 0xfff, minor: new & 0xff | new >> 12 & 0xf_ff00 }
+        }
+    }
+}
+
 impl Timestamp {
     /// `seconds` counts as signed; the two low bits of `extra` add multiples of 2^32 to it, the others are nanoseconds.
     fn decode(seconds: u32, extra: Option<u32>) -> Timestamp {
@@ -221,7 +224,14 @@ impl Timestamp {
 
 #[cfg(test)]
 mod tests {
-    use super::Timestamp;
+    use super::{DeviceNumber, Timestamp};
+
+    #[test]
+    fn device_numbers_have_an_old_and_a_new_form() {
+        assert_eq!(DeviceNumber::decode(0x0811, 0x1234_5678), DeviceNumber { major: 8, minor: 17 });
+        assert_eq!(DeviceNumber::decode(0, 0xabcd_ef12), DeviceNumber { major: 0xdef, minor: 0xabc12 });
+        assert_eq!(DeviceNumber::decode(0, 0), DeviceNumber { major: 0, minor: 0 });
+    }
 
     #[test]
     fn seconds_are_signed_and_the_epoch_bits_extend_them() {
