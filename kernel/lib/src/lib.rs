@@ -13,3 +13,4 @@ extern crate std;
 pub mod acpi;
 pub mod bytes;
 pub mod calendar;
+pub mod elf_load;

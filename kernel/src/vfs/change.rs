@@ -182,8 +182,9 @@ fn rename_locked(from: &Walk<'_>, name: &Last, to: &Walk<'_>, new_name: &Last, h
     }
     check_no_mount(&moved)?;
     from.at.inode().rename(from.name(name), to.at.inode(), to.name(new_name), exchange)?;
-    drop(victim);
     directory.renamed(from.name(name), new_directory, to.name(new_name), exchange);
+    // Until its dentry is marked as removed nothing may be made in it.
+    drop(victim);
     Ok(())
 }
 

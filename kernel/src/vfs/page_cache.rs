@@ -8,7 +8,8 @@
 //! Locks: `state` (rank PageCache) is held for look-ups and changes of the map, never across a sleep. `writer` orders
 //! writes and truncations of the file; taken before anything here, and held while the pages are filled.
 //!
-//! A cache without a backing (a file in memory) reads absent pages as zeros and never gives a page up by itself.
+//! A cache without a backing (a file in memory) reads absent pages as zeros, never gives a page up by itself, and keeps
+//! to a [`Quota`].
 
 use super::Result;
 use super::reclaim;
@@ -16,8 +17,10 @@ use crate::block::Completion;
 use abi::Errno;
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
+use alloc::collections::btree_map::Entry;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::sync::atomic::{AtomicUsize, Ordering};
 use machine::PAGE_SIZE;
 use machine::mm::{Frame, FrameKind};
 use machine::sync::{Mutex, Rank, SpinLock};
@@ -33,12 +36,23 @@ pub trait Backing: Send + Sync {
     fn start_read(&self, first: u64, frames: &[Frame], completion: &Arc<Completion>) -> Result<()>;
 }
 
+/// How many pages the files of one file system in memory may have together.
+pub struct Quota {
+    used: AtomicUsize,
+    most: usize,
+}
+
 /// Pages in memory.
 pub struct PageCache {
-    backing: Option<Box<dyn Backing>>,
+    origin: Origin,
     state: SpinLock<State>,
     /// Held by whoever writes to the file or changes its size.
     pub writer: Mutex<()>,
+}
+
+enum Origin {
+    Stored(Box<dyn Backing>),
+    Memory(Arc<Quota>),
 }
 
 struct State {
@@ -72,20 +86,20 @@ enum Found {
 impl PageCache {
     /// An empty cache of what `backing` stores.
     pub fn new(backing: Box<dyn Backing>) -> Arc<PageCache> {
-        let cache = Arc::new(Self::with(Some(backing)));
+        let cache = Arc::new(Self::with(Origin::Stored(backing)));
         reclaim::register(&cache);
         cache
     }
 
-    /// The pages of a file that is in memory only.
-    pub fn in_memory() -> Arc<PageCache> {
-        Arc::new(Self::with(None))
+    /// The pages of a file that is in memory only, within `quota`.
+    pub fn in_memory(quota: &Arc<Quota>) -> Arc<PageCache> {
+        Arc::new(Self::with(Origin::Memory(quota.clone())))
     }
 
-    fn with(backing: Option<Box<dyn Backing>>) -> PageCache {
+    fn with(origin: Origin) -> PageCache {
         let state = State { pages: BTreeMap::new(), hand: 0 };
         PageCache {
-            backing,
+            origin,
             state: SpinLock::new("page cache", Rank::PageCache, state),
             writer: Mutex::new("file write", ()),
         }
@@ -93,9 +107,9 @@ impl PageCache {
 
     /// The page `index` for reading; None for a hole of a file in memory.
     pub fn read(&self, index: u64) -> Result<Option<Frame>> {
-        match self.backing {
-            Some(_) => self.page(index).map(Some),
-            None => Ok(self.present(index)),
+        match self.origin {
+            Origin::Stored(_) => self.page(index).map(Some),
+            Origin::Memory(_) => Ok(self.present(index)),
         }
     }
 
@@ -107,10 +121,10 @@ impl PageCache {
                 Found::Reading(frame, batch) => (frame, batch),
                 Found::Failed { alone: true } => return Err(Errno::EIO),
                 Found::Absent | Found::Failed { alone: false } => {
-                    match &self.backing {
-                        Some(backing) => self.start(&**backing, index, 1)?,
-                        None => self.insert_zeroed(index)?,
-                    };
+                    match &self.origin {
+                        Origin::Stored(backing) => self.start(&**backing, index, 1).map(|_| ())?,
+                        Origin::Memory(quota) => self.insert_zeroed(index, quota)?,
+                    }
                     continue;
                 }
             };
@@ -124,18 +138,10 @@ impl PageCache {
         }
     }
 
-    /// The page `index` to be overwritten from its first byte to its last: not read before.
-    pub fn page_to_overwrite(&self, index: u64) -> Result<Frame> {
-        if let Found::Absent | Found::Failed { .. } = self.find(index) {
-            self.insert_zeroed(index)?;
-        }
-        self.page(index)
-    }
-
     /// Starts to read those of the `count` pages from `first` on that are absent. Does not wait, and reports nothing:
     /// whoever needs a page finds out.
     pub fn read_ahead(&self, first: u64, count: usize) {
-        let Some(backing) = &self.backing else { return };
+        let Origin::Stored(backing) = &self.origin else { return };
         let end = first.saturating_add(count as u64);
         let mut next = first;
         while next < end {
@@ -144,11 +150,6 @@ impl PageCache {
                 Err(_) => return,
             }
         }
-    }
-
-    /// Whether page `index` is in memory or on its way.
-    pub fn contains(&self, index: u64) -> bool {
-        self.state.lock().pages.contains_key(&index)
     }
 
     /// The first page from `index` on that is in memory.
@@ -161,8 +162,8 @@ impl PageCache {
         self.state.lock().pages.len()
     }
 
-    /// Gives up all bytes from `size` on, the last page's rest included; how many pages went.
-    pub fn cut(&self, size: u64) -> usize {
+    /// Gives up all bytes from `size` on, the last page's rest included.
+    pub fn cut(&self, size: u64) {
         let removed = {
             let mut state = self.state.lock();
             state.pages.split_off(&size.div_ceil(PAGE_SIZE as u64))
@@ -173,13 +174,15 @@ impl PageCache {
                 frame.fill_zero_from(within);
             }
         }
-        removed.len()
+        if let Origin::Memory(quota) = &self.origin {
+            quota.give(removed.len());
+        }
     }
 
     /// Gives up at most `wanted` pages that nobody else uses and that were not used lately; how many. Looks at no more
     /// than `looks` pages.
     pub(super) fn evict(&self, wanted: usize, looks: usize) -> usize {
-        if self.backing.is_none() {
+        if let Origin::Memory(_) = self.origin {
             return 0;
         }
         let mut state = self.state.lock();
@@ -287,12 +290,57 @@ impl PageCache {
         Ok((start, start + frames.len() as u64))
     }
 
-    fn insert_zeroed(&self, index: u64) -> Result<u64> {
+    fn insert_zeroed(&self, index: u64, quota: &Quota) -> Result<()> {
         reclaim::make_room(1);
-        let frame = Frame::zeroed(FrameKind::PageCache).map_err(|_| Errno::ENOMEM)?;
+        quota.take()?;
+        let Ok(frame) = Frame::zeroed(FrameKind::PageCache) else {
+            quota.give(1);
+            return Err(Errno::ENOMEM);
+        };
         let page = Page { frame, reading: None, referenced: true };
-        self.state.lock().pages.entry(index).or_insert(page);
-        Ok(index + 1)
+        let another_was_first = match self.state.lock().pages.entry(index) {
+            Entry::Occupied(_) => true,
+            Entry::Vacant(vacant) => {
+                vacant.insert(page);
+                false
+            }
+        };
+        if another_was_first {
+            quota.give(1);
+        }
+        Ok(())
+    }
+}
+
+impl Drop for PageCache {
+    fn drop(&mut self) {
+        if let Origin::Memory(quota) = &self.origin {
+            quota.give(self.state.get_mut().pages.len());
+        }
+    }
+}
+
+impl Quota {
+    /// At most `most` pages.
+    pub fn new(most: usize) -> Arc<Quota> {
+        Arc::new(Quota { used: AtomicUsize::new(0), most })
+    }
+
+    /// Pages used, and the most there may be.
+    pub fn figures(&self) -> (u64, u64) {
+        (self.used.load(Ordering::Relaxed) as u64, self.most as u64)
+    }
+
+    fn take(&self) -> Result<()> {
+        if self.used.fetch_add(1, Ordering::Relaxed) >= self.most {
+            self.give(1);
+            return Err(Errno::ENOSPC);
+        }
+        Ok(())
+    }
+
+    fn give(&self, pages: usize) {
+        self.used.fetch_sub(pages, Ordering::Relaxed);
     }
 }
 

@@ -76,7 +76,8 @@ pub(super) fn own_from(rank: Rank) -> Option<Held> {
     let count = list.count.load(Ordering::Relaxed).min(DEPTH);
     let found = list.slots[..count].iter().find(|slot| slot.rank.load(Ordering::Relaxed) >= rank as usize)?;
     // SAFETY: (1) as in `own`.
-    unsafe { references(&[found.load()]) }[0]
+    let found = unsafe { references(&[found.load()]) };
+    found[0]
 }
 
 /// The locks `cpu` holds at this moment; None if the list changes too fast to be copied, or the CPU is not up.

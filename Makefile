@@ -1,0 +1,89 @@
+# Every command a person types. Bare `make` lists them; README.md says more.
+#
+# Values never become part of a shell line: they travel to the scripts in tools/ through the environment, so that
+# `;`, quotes, `$`, `!` and backslashes in CMDLINE arrive as typed.
+
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+RUST_BUILD_MODE ?= debug
+UEFI            ?= on
+GRAPHICS        ?= off
+SMP             ?= 4
+MEM             ?= 2G
+ACCEL           ?= auto
+RUN_QEMU_GDB    ?= no
+
+# $(value …) keeps make from expanding a `$` inside what the user wrote.
+override CMDLINE    := $(value CMDLINE)
+override QEMU_EXTRA := $(value QEMU_EXTRA)
+override DISK       := $(value DISK)
+override COM2       := $(value COM2)
+override ONLY       := $(value ONLY)
+
+# Nor does user/Makefile get them as make variables, which it would expand.
+MAKEOVERRIDES =
+
+export RUST_BUILD_MODE UEFI GRAPHICS SMP MEM ACCEL RUN_QEMU_GDB CMDLINE QEMU_EXTRA DISK COM2 ONLY
+
+.PHONY: help run check test bench run-debug gdb bochs iso disk doc lint fmt setup clean kernel programs needs
+
+help:
+	@cat tools/help.txt
+
+## Building
+
+setup:
+	@tools/setup --say
+
+needs:
+	@tools/setup
+
+kernel: needs
+	@tools/kernel
+
+programs: needs
+	@$(MAKE) -s -C user
+
+iso: kernel
+	@tools/mkiso build/russet-$(RUST_BUILD_MODE).iso
+
+disk: programs
+	@tools/mkdisk
+
+## Running
+
+run: kernel disk
+	@tools/run
+
+run-debug: kernel disk
+	@RUN_QEMU_GDB=yes tools/run
+
+gdb:
+	@tools/gdb
+
+bochs:
+	@echo "make bochs: not there yet; in Bochs 2.7, GRUB stops before it enters the kernel." >&2; exit 1
+
+bench:
+	@echo "make bench: not there yet; it will run the same program on Linux and on Russet." >&2; exit 1
+
+## Checking
+
+check: needs
+	@tools/check
+
+test: check
+
+lint: needs
+	@ONLY=lint/ tools/check
+
+fmt: needs
+	@tools/toolchain host fmt --all
+	@tools/toolchain in user/rust-demo host fmt
+
+doc: needs
+	@tools/toolchain kernel doc --workspace --no-deps --document-private-items
+
+clean:
+	rm -rf build kernel/target user/rust-demo/target test/out

@@ -1,0 +1,112 @@
+"""Boots over firmware, build and number of CPUs, with the whole way from GRUB to programs on the ext2 disk; and what
+the command line and the exit status go through on their way."""
+
+import hashlib
+import pathlib
+import re
+import shutil
+
+from harness.console import RUN, Boot, Terminal, boot, plain
+from harness.plan import Context, Failure, Test
+
+SECONDS = 400  # emulated, beside other boots, on a slow machine
+FIRST_LIGHT = (
+    "mount 2; ls /; cat /hello.txt; exec /bin/hello; exec 20 /bin/primes 15000; exec /bin/busybox uname -a; "
+    "exec /bin/busybox md5sum /bin/busybox; test; exit"
+)
+BUILDS = {"debug": ("build/debug", "build/disk"), "release": ("build/release", "build/disk")}
+
+
+def busybox_md5() -> str:
+    """The sum of the host's file, which is what the disk image was given."""
+    path = shutil.which("busybox")
+    if path is None:
+        raise Failure("no busybox on this machine")
+    return hashlib.md5(pathlib.Path(path).read_bytes()).hexdigest()
+
+
+def check_first_light(result: Boot) -> None:
+    """Everything FIRST_LIGHT must have shown."""
+    result.wants(
+        r"hello\.txt", r"nested-dir", r"^Hello, world!$", r"^Hello from user mode!$", r"^20 instances in \d+\.\d{3} s$",
+        r"x86_64 GNU/Linux$", rf"^{busybox_md5()}  /bin/busybox$", r"^[1-9]\d* passed, 0 failed$",
+    )  # fmt: skip
+    primes = result.count(r"15000: 1754 primes below, largest 14983")
+    statuses = result.count(r"^/bin/primes \[pid \d+\]: exit status 0$")
+    if (primes, statuses) != (20, 20):
+        raise Failure(f"20 instances of primes gave {primes} results and {statuses} statuses of 0")
+
+
+def first_light(**settings: str):
+    """A boot with FIRST_LIGHT."""
+
+    def run(context: Context) -> None:
+        check_first_light(boot(context, FIRST_LIGHT, **settings))
+
+    return run
+
+
+def by_make(context: Context) -> None:
+    """The same by `make -s run`; and CMDLINE arrives as typed, which `boot-info` shows."""
+    odd = r"""never-run: 'a b' "c d" $HOME $(x) `y` !1 \ \\ \x41 %s # é *"""
+    text = context.command(
+        ["make", "-s", "run", "UEFI=off", "RUST_BUILD_MODE=release", f"CMDLINE=boot-info; exit 0; {odd}"]
+    )
+    if odd not in plain(text):
+        raise Failure("boot-info does not show the command line as it was given")
+
+
+def status(cmdline: str, expected: int):
+    """The status of a run with these commands."""
+
+    def run(context: Context) -> None:
+        boot(context, cmdline, status=expected)
+
+    return run
+
+
+def status_of_make(context: Context) -> None:
+    """`make run` fails when a command failed."""
+    context.command(["make", "-s", "run", "UEFI=off", "RUST_BUILD_MODE=release", "CMDLINE=cat /no/such/file; exit"], status=2)
+
+
+def line_break(context: Context) -> None:
+    """A line break in CMDLINE is refused in words."""
+    text = context.command([RUN], settings={"CMDLINE": "help\nexit", "UEFI": "off", "RUST_BUILD_MODE": "release"}, status=1)
+    context.check("line break" in text, "the message does not say what is wrong")
+
+
+def refuses(pattern: str, **settings: str):
+    """A machine the kernel cannot run on: it must say so on the serial port (and may then stop or halt)."""
+
+    def run(context: Context) -> None:
+        with Terminal(context, CMDLINE="exit", **settings) as terminal:
+            terminal.expect(pattern, within_s=90)
+            if re.search(r"panicked at", plain(terminal.seen)):
+                raise Failure("the message is a panic")
+
+    return run
+
+
+def tests() -> list[Test]:
+    """The matrix, then single cases."""
+    matrix = [
+        Test(f"boot/{firmware}-{mode}-smp{cpus}", first_light(UEFI=uefi, RUST_BUILD_MODE=mode, SMP=cpus), SECONDS, needs=BUILDS[mode])
+        for mode in ("release", "debug")
+        for firmware, uefi in (("bios", "off"), ("uefi", "on"))
+        for cpus in ("1", "4")
+    ]
+    release = BUILDS["release"]
+    return matrix + [
+        Test("boot/mem-64m", first_light(MEM="64M"), SECONDS, needs=release),
+        Test("boot/mem-64m-uefi", first_light(MEM="64M", UEFI="on"), SECONDS, needs=release),
+        Test("boot/smp-64", status("exit", 0), SECONDS, needs=release),
+        Test("boot/by-make", by_make, SECONDS, needs=release, holds="cargo"),
+        Test("boot/status-0", status("help; exit", 0), SECONDS, needs=release),
+        Test("boot/status-1", status("cat /no/such/file; exit", 1), SECONDS, needs=release),
+        Test("boot/status-given", status("exit 42", 42), SECONDS, needs=release),
+        Test("boot/status-of-make", status_of_make, SECONDS, needs=release, holds="cargo"),
+        Test("boot/line-break", line_break, 60, needs=release),
+        Test("boot/refuses-32m", refuses(r"(?i)memory|RAM", MEM="32M"), SECONDS, needs=release),
+        Test("boot/refuses-no-acpi", refuses(r"(?i)acpi", QEMU_EXTRA="-machine acpi=off"), SECONDS, needs=release),
+    ]

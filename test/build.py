@@ -1,0 +1,29 @@
+"""The builds that other tests need."""
+
+from harness.plan import Context, Test
+
+SECONDS = 1200  # the first one builds the core library, too, where it is not installed
+
+
+def kernel(mode: str):
+    """A build of the kernel."""
+
+    def run(context: Context) -> None:
+        context.command(["tools/kernel"], settings={"RUST_BUILD_MODE": mode})
+
+    return run
+
+
+def disk(context: Context) -> None:
+    """The programs and both disk images."""
+    context.command(["make", "-s", "-C", "user"])
+    context.command(["tools/mkdisk"])
+
+
+def tests() -> list[Test]:
+    """In the order in which others wait for them."""
+    return [
+        Test("build/disk", disk, SECONDS, holds="cargo"),
+        Test("build/release", kernel("release"), SECONDS, holds="cargo"),
+        Test("build/debug", kernel("debug"), SECONDS, holds="cargo"),
+    ]

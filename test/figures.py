@@ -1,0 +1,47 @@
+"""Figures the kernel promises. Timings run alone, as the machine's load would change them."""
+
+import re
+import statistics
+
+from harness.console import boot
+from harness.plan import TOP, Context, Failure, Test
+
+NEEDS = ("build/release", "build/disk")
+KERNEL = TOP / "kernel/target/x86_64-unknown-none/release/russet"
+STRIPPED_MAX_BYTES = 3 * 512 * 1024
+TWO_CPUS_MAX_RATIO = 0.60
+
+
+def size(context: Context) -> None:
+    """The stripped release kernel is at most 1.5 MiB."""
+    stripped = context.log_path.with_suffix(".elf")
+    context.command(["objcopy", "--strip-all", str(KERNEL), str(stripped)])
+    got = stripped.stat().st_size
+    stripped.unlink()
+    context.say(f"stripped: {got} bytes")
+    context.check(got <= STRIPPED_MAX_BYTES, f"{got} bytes, more than {STRIPPED_MAX_BYTES}")
+
+
+def primes_seconds(context: Context, cpus: str) -> float:
+    """The shell's own time for 20 instances of primes: the median of three in one boot."""
+    commands = "; ".join(["mount 2", *["exec 20 /bin/primes 15000"] * 3, "exit"])
+    console = boot(context, commands, SMP=cpus).console
+    times = [float(text) for text in re.findall(r"^20 instances in (\d+\.\d+) s$", console, re.MULTILINE)]
+    if len(times) != 3:
+        raise Failure(f"SMP={cpus}: {len(times)} times instead of three")
+    return statistics.median(times)
+
+
+def two_cpus(context: Context) -> None:
+    """Two CPUs take at most 60 % of the time of one."""
+    one, two = primes_seconds(context, "1"), primes_seconds(context, "2")
+    context.say(f"SMP=1 {one:.3f} s, SMP=2 {two:.3f} s, ratio {two / one:.2f}")
+    context.check(two <= TWO_CPUS_MAX_RATIO * one, f"SMP=2 took {two:.3f} s, SMP=1 {one:.3f} s: {two / one:.0%}")
+
+
+def tests() -> list[Test]:
+    """All of this kind."""
+    return [
+        Test("figures/kernel-size", size, 60, needs=NEEDS),
+        Test("figures/two-cpus", two_cpus, 600, needs=NEEDS, alone=True),
+    ]

@@ -1,0 +1,61 @@
+"""Tests that run on the machine that builds: the pure crates, and the user programs on Linux as their oracle."""
+
+import signal
+import subprocess
+
+from harness.plan import TOP, Context, Failure, Test
+
+PURE_CRATES = ("abi", "klib", "fs", "macros")
+PROGRAMS = TOP / "build/user/root"
+
+
+def fault_table() -> dict[str, str]:
+    """Program name to expected end: a signal's name, or an exit status."""
+    lines = (TOP / "user/faults/table").read_text(encoding="utf-8").splitlines()
+    return dict(line.split() for line in lines if line and not line.startswith("#"))
+
+
+def crate(name: str):
+    """`cargo test` of one crate."""
+
+    def run(context: Context) -> None:
+        context.command(["tools/toolchain", "host", "test", "--package", name])
+
+    return run
+
+
+def faults_on_linux(context: Context) -> None:
+    """Linux must end each fault program as the table says, else the table is wrong."""
+    table = fault_table()
+    built = {path.name for path in (PROGRAMS / "tests/faults").iterdir()}
+    context.check(built == set(table), f"the table and the programs differ in {sorted(built ^ set(table))}")
+    wrong = []
+    for name, expected in table.items():
+        status = subprocess.run([PROGRAMS / "tests/faults" / name], check=False, timeout=context.left_s()).returncode
+        got = signal.Signals(-status).name if status < 0 else str(status)
+        context.say(f"{name}: {got}")
+        if got != expected:
+            wrong.append(f"{name}: {got}, not {expected}")
+    if wrong:
+        raise Failure("; ".join(wrong))
+
+
+def on_linux(*argv: str):
+    """A program from the disk image that must end well here."""
+
+    def run(context: Context) -> None:
+        context.command([str(PROGRAMS / argv[0]), *argv[1:]])
+
+    return run
+
+
+def tests() -> list[Test]:
+    """All of this kind."""
+    tree = str(TOP / "disk/ext2")
+    oracle = ("build/disk",)
+    return [
+        *(Test(f"host/{name}", crate(name), 1200, holds="cargo") for name in PURE_CRATES),
+        Test("host/linux-faults", faults_on_linux, 60, needs=oracle),
+        Test("host/linux-syscalls", on_linux("tests/syscalls", tree), 60, needs=oracle),
+        Test("host/linux-bad-pointers", on_linux("tests/bad-pointers", tree + "/hello.txt"), 60, needs=oracle),
+    ]

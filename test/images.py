@@ -1,0 +1,83 @@
+"""Disk images: a run leaves the file system clean by e2fsck's judgement, and broken images are refused in words."""
+
+import pathlib
+import shutil
+import struct
+from collections.abc import Callable
+
+from harness.console import boot
+from harness.plan import OUT, TOP, Context, Failure, Test
+
+SECONDS = 400
+NEEDS = ("build/release", "build/disk")
+E2FSCK, DEBUGFS = "/sbin/e2fsck", "/sbin/debugfs"
+
+# The superblock begins 1024 bytes into the image; its fields as in the ext2 documentation.
+SUPERBLOCK, S_MAGIC, S_FEATURE_INCOMPAT = 1024, 56, 96
+
+
+def image_for(context: Context) -> pathlib.Path:
+    """A copy of the ext2 image that is the test's own."""
+    path = OUT / f"{context.test.name}.img"
+    shutil.copyfile(TOP / "build/ext2.img", path)
+    return path
+
+
+def clean_after_run(context: Context) -> None:
+    """Programs ran from it, and e2fsck finds nothing."""
+    image = image_for(context)
+    boot(context, "mount 2; cat /hello.txt; exec /bin/hello; exec 4 /bin/primes 15000; exit", DISK=str(image))
+    context.command([E2FSCK, "-fn", str(image)])
+    image.unlink()
+
+
+def runs_do_not_leak(context: Context) -> None:
+    """A run works on copies: the images that `make disk` made keep their bytes."""
+    before = [(TOP / f"build/{name}.img").stat().st_mtime_ns for name in ("fat", "ext2")]
+    boot(context, "mount 2; exec /bin/hello; exit")
+    after = [(TOP / f"build/{name}.img").stat().st_mtime_ns for name in ("fat", "ext2")]
+    context.check(before == after, "the run wrote to build/*.img")
+
+
+def poke(offset: int, layout: str, value: int) -> Callable[[Context, pathlib.Path], None]:
+    """Overwrites one little-endian field of the image."""
+
+    def change(_: Context, image: pathlib.Path) -> None:
+        with image.open("r+b") as file:
+            file.seek(offset)
+            file.write(struct.pack("<" + layout, value))
+
+    return change
+
+
+def block_outside(context: Context, image: pathlib.Path) -> None:
+    """Lets the first block of /hello.txt lie outside the disk."""
+    context.command([DEBUGFS, "-w", "-R", "set_inode_field /hello.txt block[0] 0x7fffffff", str(image)])
+
+
+def refused(commands: str, pattern: str, change: Callable[[Context, pathlib.Path], None]):
+    """With a broken image the commands show an error that names the field; the run then fails, without a panic."""
+
+    def run(context: Context) -> None:
+        image = image_for(context)
+        change(context, image)
+        result = boot(context, f"{commands}; exit", status=None, DISK=str(image))
+        result.wants(pattern)
+        if result.status != 1:
+            raise Failure(f"`exit` after a failed command ended with status {result.status}, not 1")
+        image.unlink()
+
+    return run
+
+
+def tests() -> list[Test]:
+    """All of this kind."""
+    magic = poke(SUPERBLOCK + S_MAGIC, "H", 0x1234)
+    feature = poke(SUPERBLOCK + S_FEATURE_INCOMPAT, "I", 0x8000_0002)
+    return [
+        Test("images/clean-after-run", clean_after_run, SECONDS, needs=NEEDS),
+        Test("images/runs-do-not-leak", runs_do_not_leak, SECONDS, needs=NEEDS),
+        Test("images/ext2-bad-magic", refused("mount 2", r"(?i)mount: .*magic", magic), SECONDS, needs=NEEDS),
+        Test("images/ext2-unknown-feature", refused("mount 2", r"(?i)mount: .*incompat", feature), SECONDS, needs=NEEDS),
+        Test("images/ext2-block-outside", refused("mount 2; cat /hello.txt", r"(?i)cat: .*hello\.txt", block_outside), SECONDS, needs=NEEDS),
+    ]

@@ -1,0 +1,120 @@
+"""The checks checked: each must find what it is there to find, and pass what is right."""
+
+import pathlib
+import tempfile
+
+from harness.plan import Context, Failure, Test
+from harness.runner import Runner, select
+from harness.rustsource import blanked, without_tests
+
+GOOD_ROOT = "//! A crate.\n#![forbid(unsafe_code)]\n"
+
+
+def workspace(top: pathlib.Path, files: dict[str, str]) -> pathlib.Path:
+    """A kernel workspace with a crate `lib`, a crate `machine` and the kernel proper, and these files over it."""
+    base = {
+        "lib/Cargo.toml": "", "lib/src/lib.rs": GOOD_ROOT,
+        "machine/Cargo.toml": "", "machine/src/lib.rs": "//! The machine.\n",
+        "src/main.rs": GOOD_ROOT,
+    }  # fmt: skip
+    for name, text in {**base, **files}.items():
+        path = top / "kernel" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return top / "kernel"
+
+
+def finds(tool: str, pattern: str, files: dict[str, str]):
+    """The tool passes the bare workspace, and with these files fails and says `pattern`."""
+
+    def run(context: Context) -> None:
+        with tempfile.TemporaryDirectory() as top:
+            context.command([tool, str(workspace(pathlib.Path(top), {}))])
+        with tempfile.TemporaryDirectory() as top:
+            text = context.command([tool, str(workspace(pathlib.Path(top), files))], status=1)
+        context.check(pattern in text, f"{tool} failed, but did not say {pattern!r}")
+
+    return run
+
+
+def passes(tool: str, files: dict[str, str]):
+    """The tool passes a workspace with these files."""
+
+    def run(context: Context) -> None:
+        with tempfile.TemporaryDirectory() as top:
+            context.command([tool, str(workspace(pathlib.Path(top), files))])
+
+    return run
+
+
+def reading_rust(context: Context) -> None:
+    """What is not code is blanked, what is code stays, and lines keep their numbers."""
+    text = """a /* unsafe /* nested */ unsafe */ b // unsafe
+let s = "unsafe \\" unsafe"; let r = r#"un"safe"#; let c = '"'; let l: &'static str = b"x"; let q = '\\'';
+keep"""
+    code = blanked(text)
+    context.check("unsafe" not in code and '"' not in code, f"left over: {code!r}")
+    context.check(code.count("\n") == 2 and "keep" in code and "'static" in code, f"lost: {code!r}")
+    tests = "one #[cfg(test)] mod tests { fn f() { two } } three"
+    context.check("two" not in without_tests(tests) and "three" in without_tests(tests), "a test module stayed")
+
+
+def failing_tests_fail(context: Context) -> None:
+    """The runner counts what fails, what is not run for it, and what runs too long."""
+
+    def fails(_: Context) -> None:
+        raise Failure("on purpose")
+
+    def hangs(inner: Context) -> None:
+        inner.command(["sleep", "60"])
+
+    made = [
+        Test("selftest/passes", lambda _: None, 5),
+        Test("selftest/fails", fails, 5),
+        Test("selftest/breaks", lambda _: print(1 // 0), 5),
+        Test("selftest/needs", lambda _: None, 5, needs=("selftest/fails",)),
+        Test("selftest/hangs", hangs, 1),
+        Test("selftest/status", lambda inner: inner.command(["false"]) and None, 5),
+    ]
+    quiet = Runner(made, quiet=True)
+    bad = sorted(result.test.name.split("/")[1] for result in quiet.run_all() if result.why)
+    context.check(bad == ["breaks", "fails", "hangs", "needs", "status"], f"failed: {bad}")
+    chosen = [test.name for test in select(made, "selftest/needs")]
+    context.check(chosen == ["selftest/fails", "selftest/needs"], f"selected: {chosen}")
+
+
+CYCLE = {
+    "lib/src/a.rs": "//! A.\nuse crate::b::{self, X};\n",
+    "lib/src/b.rs": "//! B.\nfn f() { crate::c::g() }\n",
+    "lib/src/c.rs": "//! C.\nuse super::a::Y;\n",
+}
+TREE = {
+    "lib/src/a.rs": "//! A.\nuse crate::b::X;\n#[cfg(test)]\nmod tests { use crate::c::Z; }\n",
+    "lib/src/b.rs": "//! B. See crate::a::X.\n",
+    "lib/src/c.rs": "//! C.\nuse crate::{a::Y, b};\n",
+}
+BY_REEXPORT = {
+    "lib/src/lib.rs": GOOD_ROOT + "mod a; mod b;\npub use a::X;\n",
+    "lib/src/a.rs": "//! A.\nuse crate::b::Y;\n",
+    "lib/src/b.rs": "//! B.\nuse crate::X;\n",
+}
+
+
+def tests() -> list[Test]:
+    """All of this kind."""
+    walls, modules = "tools/wallcheck", "tools/modcheck"
+    return [
+        Test("tools/reading-rust", reading_rust, 60),
+        Test("tools/failing-tests-fail", failing_tests_fail, 60),
+        Test("tools/finds-cycle", finds(modules, "a cycle of a, b, c", CYCLE), 60),
+        Test("tools/finds-cycle-by-reexport", finds(modules, "a cycle of a, b", BY_REEXPORT), 60),
+        Test("tools/finds-cycle-in-folder", finds(modules, "x::a", {f"src/x/{n.split('/')[-1]}": t.replace("crate::", "super::") for n, t in CYCLE.items()}), 60),
+        Test("tools/passes-tree", passes(modules, TREE), 60),
+        Test("tools/finds-stale-exception", finds(modules, "nothing needs", {"modcheck.allow": "a -> b: no more\n"}), 60),
+        Test("tools/finds-unsafe", finds(walls, "outside machine", {"lib/src/a.rs": "//! A.\nunsafe fn f() {}\n"}), 60),
+        Test("tools/finds-missing-forbid", finds(walls, "does not say", {"lib/src/lib.rs": "//! L.\n"}), 60),
+        Test("tools/finds-long-file", finds(walls, "501 lines", {"lib/src/a.rs": "//! A.\n" * 501}), 60),
+        Test("tools/finds-feature", finds(walls, "unstable", {"src/main.rs": GOOD_ROOT + "#![feature(x)]\n"}), 60),
+        Test("tools/finds-sixth-macro", finds(walls, "6 exported", {"machine/src/m.rs": "//! M.\n" + "#[macro_export]\n" * 6}), 60),
+        Test("tools/passes-unsafe-in-machine", passes(walls, {"machine/src/m.rs": "//! M.\nunsafe fn f() {}\n"}), 60),
+    ]

@@ -1,0 +1,115 @@
+"""User programs inside the kernel: what misbehaves is killed with the right status, what is no program is refused, and
+the programs that pass on Linux pass here."""
+
+import re
+import signal
+
+from host import fault_table
+
+from harness.console import Boot, boot
+from harness.plan import TOP, Context, Failure, Test
+
+SECONDS = 400
+NEEDS = ("build/release", "build/disk")
+DEBUG_NEEDS = ("build/debug", "build/disk")
+
+# What `exec` says of files that are no programs, as Linux does: each with the errno names that will do.
+BAD_FILES = {
+    "/missing": "ENOENT",
+    "/hello.txt/x": "ENOTDIR",
+    "/nested-dir": "EACCES|EISDIR",
+    "/hello.txt": "EACCES",
+}
+# In /tests/bad. Linux notices some only after the old program is gone and kills it; refusing is as good.
+BAD_ELF_KILLED = "SIGSEGV|SIGBUS|SIGKILL"
+
+
+def ends(result: Boot, path: str) -> list[str]:
+    """How the instances of a program ended, from the shell's lines: `exit status 0`, `killed by SIGSEGV (11)`."""
+    return re.findall(rf"^{re.escape(path)} \[pid \d+\]: (.*)$", result.console, re.MULTILINE)
+
+
+def faults(**settings: str):
+    """Every fault program twice, one after the other in one boot; afterwards the kernel still works."""
+
+    def run(context: Context) -> None:
+        table = fault_table()
+        commands = [f"exec 2 /tests/faults/{name}" for name in table]
+        result = boot(context, "; ".join(["mount 2", *commands, "cat /hello.txt", "exit 0"]), **settings)
+        wrong = []
+        for name, expected in table.items():
+            end = f"exit status {expected}" if expected.isdigit() else f"killed by {expected} ({signal.Signals[expected].value})"
+            got = ends(result, f"/tests/faults/{name}")
+            if got != [end, end]:
+                wrong.append(f"{name}: {' and '.join(got) or 'no status'}, not twice {end}")
+        if wrong:
+            raise Failure("; ".join(wrong))
+        result.wants(r"^Hello, world!$")
+
+    return run
+
+
+def bad_files(context: Context) -> None:
+    """Each file that is no program is refused with its errno, and none of them disturbs the kernel."""
+    bad = sorted(path.name for path in (TOP / "build/user/root/tests/bad").iterdir() if not path.name.startswith("."))
+    paths = [*BAD_FILES, *(f"/tests/bad/{name}" for name in bad)]
+    result = boot(context, "; ".join(["mount 2", *(f"exec {path}" for path in paths), "exec /bin/hello", "exit 0"]))
+    wrong = []
+    for path in paths:
+        names = BAD_FILES.get(path) or "ENOEXEC|ENOMEM|EINVAL"
+        refused = result.count(rf"^exec: {re.escape(path)}: .*\(({names})\)$")
+        killed = path not in BAD_FILES and any(re.search(BAD_ELF_KILLED, end) for end in ends(result, path))
+        if not refused and not killed:
+            wrong.append(f"{path}: not refused with {names}")
+    if wrong:
+        raise Failure("; ".join(wrong))
+    result.wants(r"^Hello from user mode!$")
+
+
+def program(command: str, *patterns: str, **settings: str):
+    """One program that must end with status 0 and show these."""
+
+    def run(context: Context) -> None:
+        boot(context, f"mount 2; exec {command}; exit", **settings).wants(*patterns)
+
+    return run
+
+
+def busybox(context: Context) -> None:
+    """The commands of plain file work, each with something only the right answer shows."""
+    cases = {
+        "echo one two": r"^one two$",
+        "cat /hello.txt": r"^Hello, world!$",
+        "ls /nested-dir": r"^nested\.txt$",
+        "uname -m": r"^x86_64$",
+        "date -u +year=%Y": r"^year=20[2-9]\d$",
+        "md5sum /hello.txt": r"^746308829575e17c3331bbcb00c0898b  /hello\.txt$",
+        "wc /hello.txt": r"^ +1 +2 +14 /hello\.txt$",
+        "head -n 1 /nested-dir/nested.txt": r"^Nested hello$",
+        "sort -r /hello.txt /nested-dir/nested.txt": r"^Nested hello\nHello, world!$",
+        "sleep 1": "",
+        "true": "",
+    }
+    commands = [f"exec /bin/busybox {case}" for case in cases]
+    result = boot(context, "; ".join(["mount 2", *commands, "exec /bin/busybox false", "exit 0"]))
+    result.wants(*(pattern for pattern in cases.values() if pattern))
+    got = ends(result, "/bin/busybox")
+    if got != ["exit status 1"]:
+        raise Failure(f"only `false` should end with a status, but: {got}")
+
+
+def tests() -> list[Test]:
+    """All of this kind."""
+    return [
+        Test("user/faults", faults(), SECONDS, needs=NEEDS),
+        Test("user/faults-debug-smp1", faults(RUST_BUILD_MODE="debug", SMP="1"), SECONDS, needs=DEBUG_NEEDS),
+        Test("user/bad-files", bad_files, SECONDS, needs=NEEDS),
+        Test("user/bad-pointers", program("/tests/bad-pointers", r"^[1-9]\d* passed, 0 failed$"), SECONDS, needs=NEEDS),
+        Test("user/syscalls", program("/tests/syscalls", r"^[1-9]\d* passed, 0 failed$"), SECONDS, needs=NEEDS),
+        Test(
+            "user/rust-demo",
+            program("/bin/rust-demo /hello.txt", r"^sum of the 1000 squares: 333833500$", r'^/hello\.txt: 14 bytes, 2 words, "Hello," 1 times$', r"^clock: runs$"),
+            SECONDS, needs=NEEDS,
+        ),
+        Test("user/busybox", busybox, SECONDS, needs=NEEDS),
+    ]  # fmt: skip

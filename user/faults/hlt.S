@@ -1,0 +1,5 @@
+# Halts the CPU, a privileged instruction.
+.include "fault.inc"
+
+_start: hlt
+        exit    SURVIVED

@@ -1,0 +1,5 @@
+# Raises the vectors that only hardware and the kernel may raise: #GP, SIGSEGV.
+.include "fault.inc"
+
+_start: int     32
+        exit    SURVIVED

@@ -1,0 +1,5 @@
+# Executes a breakpoint: #BP, SIGTRAP.
+.include "fault.inc"
+
+_start: int3
+        exit    SURVIVED

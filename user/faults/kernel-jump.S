@@ -1,0 +1,5 @@
+# Jumps into the kernel image.
+.include "fault.inc"
+
+_start: mov     rax, KERNEL_IMAGE
+        jmp     rax
