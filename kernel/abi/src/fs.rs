@@ -24,7 +24,8 @@ pod_struct! {
         112 ctime_nsec: u64,
     }
 }
-const _: () = assert!(core::mem::offset_of!(raw::stat, st_rdev) == 40 && core::mem::offset_of!(raw::stat, st_ctime) == 104);
+const _: () =
+    assert!(core::mem::offset_of!(raw::stat, st_rdev) == 40 && core::mem::offset_of!(raw::stat, st_ctime) == 104);
 
 pod_struct! {
     /// `struct statx_timestamp` of statx(2).

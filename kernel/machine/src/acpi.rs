@@ -134,8 +134,7 @@ impl Platform {
                 .and_then(|register| u16::try_from(register.address).ok())
         };
         self.power.pm1_control = [fadt.pm1a_cnt_blk, fadt.pm1b_cnt_blk].map(|register| port(register).unwrap_or(0));
-        self.power.reset =
-            fadt.reset_register().and_then(|(register, value)| Some((port(Some(register))?, value)));
+        self.power.reset = fadt.reset_register().and_then(|(register, value)| Some((port(Some(register))?, value)));
         self.power.enable = u16::try_from(fadt.smi_cmd)
             .ok()
             .filter(|&port| port != 0 && fadt.acpi_enable != 0)

@@ -3,6 +3,7 @@
 use alloc::sync::Arc;
 use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use machine::hooks;
 use machine::sync::WaitQueue;
 
 /// A device could not do what it was asked. The driver's log has the details.
@@ -65,6 +66,15 @@ impl Completion {
 
     /// Sleeps until the batch is done.
     pub fn wait(&self) -> Result<(), DeviceFailed> {
+        if hooks::single_tasking() {
+            // Before there is a scheduler nobody can wake anybody.
+            loop {
+                if let Some(result) = self.result() {
+                    return result;
+                }
+                core::hint::spin_loop();
+            }
+        }
         self.waiters.wait(|| self.result())
     }
 }

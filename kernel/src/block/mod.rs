@@ -7,8 +7,5 @@
 mod completion;
 mod transfer;
 
-#[cfg(debug_assertions)]
-mod tests;
-
 pub use completion::{Completion, DeviceFailed};
-pub use transfer::{Direction, SECTOR_BYTES, Transfer, device, flush, start};
+pub use transfer::{flush, start, transfer};

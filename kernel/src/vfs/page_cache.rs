@@ -30,9 +30,10 @@ pub const BATCH_PAGES: usize = 32;
 
 /// Where the pages of a cache come from.
 pub trait Backing: Send + Sync {
-    /// Starts to fill `frames`, the consecutive pages from number `first` on, with the stored bytes, and with zeros
-    /// where there are none. Each request started is added to `completion`. After an error, requests already started
-    /// still run.
+    /// Bytes stored now. What a page has beyond them, the cache fills with zeros once it is read.
+    fn len_bytes(&self) -> u64;
+    /// Starts to fill `frames`, the consecutive pages from number `first` on, with the stored bytes, and holes with
+    /// zeros. Each request started is added to `completion`. After an error, requests already started still run.
     fn start_read(&self, first: u64, frames: &[Frame], completion: &Arc<Completion>) -> Result<()>;
 }
 
@@ -73,11 +74,13 @@ struct Batch {
     completion: Arc<Completion>,
     /// Pages in it.
     len: usize,
+    /// Bytes that were stored when it was started.
+    stored: u64,
 }
 
 enum Found {
     Ready(Frame),
-    Reading(Frame, Batch),
+    Reading(Batch),
     Absent,
     /// It was being read, and that failed.
     Failed { alone: bool },
@@ -116,9 +119,9 @@ impl PageCache {
     /// The page `index`, read or made if it is absent. The caller keeps `index` inside the file.
     pub fn page(&self, index: u64) -> Result<Frame> {
         loop {
-            let (frame, batch) = match self.find(index) {
+            let batch = match self.find(index) {
                 Found::Ready(frame) => return Ok(frame),
-                Found::Reading(frame, batch) => (frame, batch),
+                Found::Reading(batch) => batch,
                 Found::Failed { alone: true } => return Err(Errno::EIO),
                 Found::Absent | Found::Failed { alone: false } => {
                     match &self.origin {
@@ -128,12 +131,11 @@ impl PageCache {
                     continue;
                 }
             };
-            match batch.completion.wait() {
-                Ok(()) => return Ok(frame),
-                Err(_) => self.forget(index, &batch),
-            }
-            if batch.len == 1 {
-                return Err(Errno::EIO);
+            if batch.completion.wait().is_err() {
+                self.forget(index, &batch);
+                if batch.len == 1 {
+                    return Err(Errno::EIO);
+                }
             }
         }
     }
@@ -215,8 +217,10 @@ impl PageCache {
         page.referenced = true;
         let Some(batch) = &page.reading else { return Found::Ready(page.frame.clone()) };
         match batch.completion.result() {
-            None => Found::Reading(page.frame.clone(), batch.clone()),
+            None => Found::Reading(batch.clone()),
             Some(Ok(())) => {
+                let stored = batch.stored.saturating_sub(index.saturating_mul(PAGE_SIZE as u64));
+                page.frame.fill_zero_from(stored.min(PAGE_SIZE as u64) as usize);
                 page.reading = None;
                 Found::Ready(page.frame.clone())
             }
@@ -254,7 +258,8 @@ impl PageCache {
         let completion = Completion::new();
         let mut frames = Vec::new();
         frames.try_reserve(count.min(BATCH_PAGES)).map_err(|_| Errno::ENOMEM)?;
-        let (start, next) = self.enter_absent(first, count, &completion, &mut frames)?;
+        let batch = Batch { completion: completion.clone(), len: 0, stored: backing.len_bytes() };
+        let (start, next) = self.enter_absent(first, count, batch, &mut frames)?;
         if frames.is_empty() {
             return Ok(next);
         }
@@ -263,12 +268,12 @@ impl PageCache {
         started.map(|()| next)
     }
 
-    /// Enters new pages for the first absent run as being read by `completion`. Where the run starts, and where to go on.
+    /// Enters new pages for the first absent run as being read by `batch`. Where the run starts, and where to go on.
     fn enter_absent(
         &self,
         first: u64,
         count: usize,
-        completion: &Arc<Completion>,
+        batch: Batch,
         frames: &mut Vec<Frame>,
     ) -> Result<(u64, u64)> {
         let end = first.saturating_add(count as u64);
@@ -282,7 +287,7 @@ impl PageCache {
                 Err(_) => break,
             }
         }
-        let batch = Batch { completion: completion.clone(), len: frames.len() };
+        let batch = Batch { len: frames.len(), ..batch };
         for (index, frame) in (start..).zip(frames.iter()) {
             let page = Page { frame: frame.clone(), reading: Some(batch.clone()), referenced: false };
             state.pages.insert(index, page);

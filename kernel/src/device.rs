@@ -1,0 +1,45 @@
+//! Devices: tries all drivers at boot and keeps what came of it.
+//!
+//! [`init`] is called once, in a task, after the scheduler runs; before that every list here is empty. Nothing is added
+//! or taken away afterwards, so lookups take no lock.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use drivers::block::BlockDevice;
+use drivers::rng::RandomSource;
+use drivers::{Bound, Device, PciDevice};
+use machine::sync::Once;
+
+static PCI_DEVICES: Once<Vec<PciDevice>> = Once::new();
+
+/// Finds and starts all devices. A device that fails is logged and left alone.
+pub fn init() {
+    PCI_DEVICES.call_once(drivers::probe_pci);
+}
+
+/// All PCI functions by address, with drivers and devices: for `list-pci` and `list-virtio`.
+pub fn pci_devices() -> &'static [PciDevice] {
+    PCI_DEVICES.get().map_or(&[], Vec::as_slice)
+}
+
+/// The block devices in PCI order: the shell's device numbers.
+pub fn block_devices() -> Vec<Arc<dyn BlockDevice>> {
+    bound()
+        .filter_map(|bound| match &bound.device {
+            Device::Block(disk) => Some(disk.clone()),
+            _ => None,
+        })
+        .collect()
+}
+
+/// The first entropy source.
+pub fn random() -> Option<Arc<dyn RandomSource>> {
+    bound().find_map(|bound| match &bound.device {
+        Device::Random(source) => Some(source.clone()),
+        _ => None,
+    })
+}
+
+fn bound() -> impl Iterator<Item = &'static Bound> {
+    pci_devices().iter().filter_map(|device| device.bound.as_ref()?.as_ref().ok())
+}

@@ -1,0 +1,147 @@
+//! ext2 behind the VFS: the format crate `fs` over the page cache of the block device.
+//!
+//! Metadata goes through the device's own page cache, file data straight from the device into the file's pages, in as few
+//! requests as the block map allows. The format crate names what is wrong on a damaged disk; that goes to the log, and the
+//! program gets EIO. Read-only.
+//!
+//! Locks: `VOLUMES` (rank Table) and each volume's `inodes` (rank File), for the tables alone.
+
+mod content;
+mod node;
+mod store;
+
+use super::Result;
+use super::device::device_number;
+use super::inode::{FileSystem, Inode, Statistics};
+use super::location::Volume;
+use super::mount_error::MountError;
+use abi::Errno;
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::sync::{Arc, Weak};
+use drivers::block::BlockDevice;
+use fs::ext2::{Error, Ext2, ROOT_INODE};
+use machine::sync::{Rank, SpinLock};
+use node::Node;
+use store::DeviceStore;
+
+/// `EXT2_SUPER_MAGIC` of `statfs(2)`.
+const MAGIC: u64 = 0xef53;
+/// Major number of virtio disks, one of those that Linux gives to drivers without a fixed one; 16 minors a disk.
+const DISK_MAJOR: u32 = 254;
+
+/// Mounted volumes by device index: mounted twice, a device shows one volume twice.
+static VOLUMES: SpinLock<BTreeMap<usize, Weak<Volume>>> = SpinLock::new("ext2 volumes", Rank::Table, BTreeMap::new());
+
+/// An ext2 file system on a device.
+struct Ext2Volume {
+    name: String,
+    format: Ext2<DeviceStore>,
+    device: Arc<dyn BlockDevice>,
+    /// Inodes in use by number, so that all names of a file share its pages.
+    inodes: SpinLock<BTreeMap<u32, Weak<Node>>>,
+    itself: Weak<Ext2Volume>,
+}
+
+/// The volume on block device `index`, and the device's name. The caller mounts one at a time.
+pub(super) fn open(index: usize) -> core::result::Result<(Arc<Volume>, String), MountError> {
+    let devices = crate::device::block_devices();
+    let device = devices.get(index).cloned().ok_or(MountError::NoDevice(index, devices.len()))?;
+    let name = format!("/dev/{}", device.name());
+    let known = VOLUMES.lock().get(&index).and_then(Weak::upgrade);
+    if let Some(volume) = known {
+        return Ok((volume, name));
+    }
+    let format = Ext2::mount(DeviceStore::new(device.clone())).map_err(|error| match error {
+        Error::Store(error) => MountError::Source(name.clone(), error),
+        error => MountError::Format(format!("{name}: {error}")),
+    })?;
+    let itself = Arc::new_cyclic(|itself| Ext2Volume {
+        name: device.name().to_string(),
+        format,
+        device,
+        inodes: SpinLock::new("ext2 inodes", Rank::File, BTreeMap::new()),
+        itself: itself.clone(),
+    });
+    let number = device_number(DISK_MAJOR, index as u32 * 16);
+    let volume = Volume::new(itself, Some(number)).map_err(|error| MountError::Source(name.clone(), error))?;
+    let old = VOLUMES.lock().insert(index, Arc::downgrade(&volume));
+    drop(old);
+    Ok((volume, name))
+}
+
+impl FileSystem for Ext2Volume {
+    fn type_name(&self) -> &'static str {
+        "ext2"
+    }
+
+    fn root(&self) -> Result<Arc<dyn Inode>> {
+        Ok(self.node(ROOT_INODE)?)
+    }
+
+    fn statistics(&self) -> Result<Statistics> {
+        let figures = self.format.statfs().map_err(|error| self.errno(error))?;
+        Ok(Statistics {
+            magic: MAGIC,
+            block_size: figures.block_size,
+            blocks: figures.blocks,
+            blocks_free: figures.blocks_free,
+            files: figures.inodes,
+            files_free: figures.inodes_free,
+        })
+    }
+
+    fn read_only(&self) -> bool {
+        true
+    }
+}
+
+impl Ext2Volume {
+    /// The inode `number`, the same object for as long as anybody has it.
+    fn node(&self, number: u32) -> Result<Arc<Node>> {
+        let known = self.inodes.lock().get(&number).and_then(Weak::upgrade);
+        if let Some(node) = known {
+            return Ok(node);
+        }
+        let inode = self.format.read_inode(number).map_err(|error| self.errno(error))?;
+        let volume = self.itself.upgrade().ok_or(Errno::EIO)?;
+        let new = Arc::new(Node::new(volume, inode));
+        let mut inodes = self.inodes.lock();
+        // Another may have read it meanwhile; then all use that one, and ours goes when the lock is released.
+        let node = inodes.get(&number).and_then(Weak::upgrade).unwrap_or_else(|| {
+            inodes.insert(number, Arc::downgrade(&new));
+            new.clone()
+        });
+        drop(inodes);
+        Ok(node)
+    }
+
+    /// Takes a dead inode out of the table.
+    fn forget(&self, number: u32) {
+        let mut inodes = self.inodes.lock();
+        if inodes.get(&number).is_some_and(|node| node.strong_count() == 0) {
+            inodes.remove(&number);
+        }
+    }
+
+    /// What a program gets for an error of the format; what is wrong on the disk goes to the log.
+    fn errno(&self, error: Error<Errno>) -> Errno {
+        match error {
+            Error::Store(error) => error,
+            Error::NoMemory => Errno::ENOMEM,
+            Error::NotADirectory { .. } => Errno::ENOTDIR,
+            Error::IsADirectory { .. } => Errno::EISDIR,
+            Error::NotASymlink { .. } => Errno::EINVAL,
+            Error::BeyondReach { .. } => Errno::EFBIG,
+            Error::Unsupported(_) => {
+                log::warn!("{}: {error}", self.name);
+                Errno::EOPNOTSUPP
+            }
+            _ => {
+                log::warn!("{}: {error}", self.name);
+                Errno::EIO
+            }
+        }
+    }
+}
