@@ -12,3 +12,4 @@ extern crate std;
 
 pub mod acpi;
 pub mod bytes;
+pub mod elf_load;

@@ -47,6 +47,15 @@ pub fn write_bytes(bytes: &[u8]) {
     }
 }
 
+/// Writes bytes to the console as they are: for the terminal, which has translated line feeds already where the program
+/// wants that.
+pub fn write_raw(bytes: &[u8]) {
+    CONSOLE.lock().send_raw(bytes);
+    if let Some(mirror) = MIRROR.get() {
+        mirror(bytes);
+    }
+}
+
 /// Registers a second console that gets every byte of the first. Only the first call counts.
 pub fn set_mirror(write: fn(&[u8])) {
     MIRROR.call_once(|| write);
@@ -153,6 +162,10 @@ impl SerialPort {
             }
             self.send_byte(byte);
         }
+    }
+
+    fn send_raw(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|&byte| self.send_byte(byte));
     }
 
     fn send_byte(&mut self, byte: u8) {

@@ -81,6 +81,10 @@ pub struct Thread {
     pub pending: SignalSet,
     /// Signals kept back.
     pub blocked: SignalSet,
+    /// Up to fifteen bytes, as prctl(PR_SET_NAME) takes them.
+    name: SpinLock<[u8; 15]>,
+    /// Base, flags and size of the alternate signal stack.
+    alternate_stack: SpinLock<[u64; 3]>,
     /// User word that is cleared, with a futex wake, when the thread ends; 0 for none.
     pub clear_on_exit: AtomicU64,
 }
@@ -88,6 +92,9 @@ pub struct Thread {
 static TABLE: SpinLock<BTreeMap<u32, Arc<Process>>> = SpinLock::new("process table", Rank::Table, BTreeMap::new());
 /// 1 is for init.
 static NEXT_PID: AtomicU32 = AtomicU32::new(2);
+
+/// SS_DISABLE.
+const NO_ALTERNATE_STACK: [u64; 3] = [0, 2, 0];
 
 /// A program that the kernel itself has started.
 pub struct ProgramHandle {
@@ -129,10 +136,12 @@ pub fn spawn_program(
         task: Once::new(),
         pending: SignalSet::new(),
         blocked: SignalSet::new(),
+        name: SpinLock::new("thread name", Rank::Process, short_name(path)),
+        alternate_stack: SpinLock::new("alternate stack", Rank::Process, NO_ALTERNATE_STACK),
         clear_on_exit: AtomicU64::new(0),
     });
     process.threads.lock().push(thread.clone());
-    let name = String::from_utf8_lossy(path.rsplit('/').next().unwrap_or(path).as_bytes()).into_owned();
+    let name = String::from(path.rsplit('/').next().unwrap_or(path));
     let context = program.context;
     let space = program.space;
     let user_thread = thread.clone();
@@ -302,6 +311,25 @@ impl Thread {
         }
     }
 
+    /// Its name, padded with zeros.
+    pub fn name(&self) -> [u8; 15] {
+        *self.name.lock()
+    }
+
+    /// Renames it.
+    pub fn set_name(&self, name: [u8; 15]) {
+        *self.name.lock() = name;
+    }
+
+    /// Base, flags and size of the alternate signal stack, and new ones if given.
+    pub fn alternate_stack(&self, new: Option<[u64; 3]>) -> [u64; 3] {
+        let mut stack = self.alternate_stack.lock();
+        match new {
+            Some(new) => core::mem::replace(&mut *stack, new),
+            None => *stack,
+        }
+    }
+
     /// Sends a signal to the thread.
     pub fn send(&self, signal: u8) {
         self.pending.add(signal);
@@ -320,4 +348,13 @@ impl Thread {
             sched::kick(&task);
         }
     }
+}
+
+/// The last component of a path, cut to what a thread's name holds.
+fn short_name(path: &str) -> [u8; 15] {
+    let last = path.rsplit('/').next().unwrap_or(path).as_bytes();
+    let mut name = [0; 15];
+    let len = last.len().min(name.len());
+    name[..len].copy_from_slice(&last[..len]);
+    name
 }

@@ -89,6 +89,20 @@ impl<T> Argument for UserIn<T> {
     }
 }
 
+impl<T> UserOut<T> {
+    /// A target at `address`, for elements of user arrays.
+    pub fn at(address: u64) -> Self {
+        UserOut(address, PhantomData)
+    }
+}
+
+impl<T> UserIn<T> {
+    /// A source at `address`, for elements of user arrays.
+    pub fn at(address: u64) -> Self {
+        UserIn(address, PhantomData)
+    }
+}
+
 impl<T: Pod> UserOut<T> {
     /// Writes the value.
     pub fn write(self, value: &T) -> Result<(), Errno> {

@@ -83,6 +83,21 @@ impl AddressSpace {
         Ok(())
     }
 
+    /// Drops the pages of the range; the mapping stays (MADV_DONTNEED). ENOMEM if some of it is not mapped.
+    pub fn discard(&self, start: u64, len: u64) -> Result<(), Errno> {
+        if len == 0 {
+            return Ok(());
+        }
+        let len = page_aligned_len(len)?;
+        check_range(start, len)?;
+        let layout = self.layout.lock();
+        if !layout.areas.covers(start, start + len) {
+            return Err(Errno::ENOMEM);
+        }
+        self.tables.unmap(start, start + len, |_, _, _| {});
+        Ok(())
+    }
+
     /// Changes what is allowed in the range. ENOMEM if some of it is not mapped.
     pub fn protect(&self, start: u64, len: u64, protection: Protection) -> Result<(), Errno> {
         if len == 0 {

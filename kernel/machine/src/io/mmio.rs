@@ -105,10 +105,12 @@ impl Mmio {
 
     /// The register at `offset`, if it is inside the range and aligned.
     pub fn try_register<T: RegisterValue>(&self, offset: usize) -> Option<Register<T>> {
-        let end = offset.checked_add(size_of::<T>())?;
-        let address = self.base + offset as u64;
-        (end <= self.len && address.is_multiple_of(size_of::<T>() as u64))
-            .then_some(Register { pointer: address as *mut T, _value: PhantomData })
+        self.window().try_register(offset)
+    }
+
+    /// The whole range, for registers made of it.
+    pub fn window(&self) -> Window {
+        Window { base: self.base, len: self.len }
     }
 
     /// The register at `offset`. Panics outside the range or if unaligned.
@@ -145,6 +147,35 @@ impl Mmio {
 impl Drop for Mmio {
     fn drop(&mut self) {
         CLAIMED.lock().retain(|claim| claim.start != self.start.get());
+    }
+}
+
+/// Part of a mapped range. A plain value: the mapping stays for good.
+#[derive(Clone, Copy, Debug)]
+pub struct Window {
+    base: u64,
+    len: usize,
+}
+
+impl Window {
+    /// Bytes in it.
+    pub fn len_bytes(self) -> usize {
+        self.len
+    }
+
+    /// The `len` bytes at `offset`, if they are inside.
+    pub fn part(self, offset: usize, len: usize) -> Option<Window> {
+        let end = offset.checked_add(len)?;
+        (end <= self.len).then_some(Window { base: self.base + offset as u64, len })
+    }
+
+    /// The register at `offset`, if it is inside and aligned.
+    pub fn try_register<T: RegisterValue>(self, offset: usize) -> Option<Register<T>> {
+        let register = self.part(offset, size_of::<T>())?;
+        register
+            .base
+            .is_multiple_of(size_of::<T>() as u64)
+            .then_some(Register { pointer: register.base as *mut T, _value: PhantomData })
     }
 }
 

@@ -2,7 +2,9 @@
 
 pub mod dma;
 pub mod mmio;
+pub mod pci_config;
 mod port;
+pub mod registers;
 
 pub use dma::{DmaBuffer, DmaError};
 pub use mmio::Mmio;

@@ -138,8 +138,8 @@ pub(crate) fn trampoline_free() -> bool {
     MEMORY.lock().trampoline_free
 }
 
-/// `pages` contiguous zeroed pages, below `limit`; None if there are none. The lowest fit, so that what the first page
-/// tables map is used before anything higher.
+/// `pages` contiguous pages, below `limit`, with undefined contents; None if there are none. The lowest fit, so that
+/// what the first page tables map is used before anything higher.
 pub(crate) fn allocate(pages: usize, limit: u64) -> Option<PhysAddr> {
     let len = pages as u64 * PAGE_SIZE as u64;
     let mut memory = MEMORY.lock();
@@ -151,9 +151,14 @@ pub(crate) fn allocate(pages: usize, limit: u64) -> Option<PhysAddr> {
         .map(|&(start, _)| start)
         .min()?;
     memory.free.subtract(start, start + len);
-    let address = PhysAddr::new(start);
+    Some(PhysAddr::new(start))
+}
+
+/// As [`allocate`], full of zeros.
+pub(crate) fn allocate_zeroed(pages: usize, limit: u64) -> Option<PhysAddr> {
+    let address = allocate(pages, limit)?;
     // SAFETY: (1) free memory that is mapped (`limit` is the mapped end or lower) and now the caller's.
-    unsafe { super::phys::pointer::<u8>(address).write_bytes(0, len as usize) };
+    unsafe { super::phys::pointer::<u8>(address).write_bytes(0, pages * PAGE_SIZE) };
     Some(address)
 }
 

@@ -107,14 +107,17 @@ pub(crate) fn init() -> Result<(), OutOfMemory> {
     }
     // SAFETY: (1) just initialised, never freed, shared from here on through atomics only.
     let descriptors = DESCRIPTORS.call_once(|| unsafe { core::slice::from_raw_parts(first, count) });
-    COUNTS[FrameKind::Reserved as usize].store(count, Ordering::Relaxed);
+    let mut free = 0;
     early::take_rest(|start, end| {
         let (start, end) = (PhysAddr::new(start).frame_number(), PhysAddr::new(end).frame_number());
-        for number in start..end {
-            recount(&descriptors[number], FrameKind::Free);
+        for descriptor in &descriptors[start..end] {
+            descriptor.kind.store(FrameKind::Free as u8, Ordering::Relaxed);
         }
+        free += end - start;
         BUDDY.lock().add_range(descriptors, start, end);
     });
+    COUNTS[FrameKind::Free as usize].store(free, Ordering::Relaxed);
+    COUNTS[FrameKind::Reserved as usize].store(count - free, Ordering::Relaxed);
     Ok(())
 }
 

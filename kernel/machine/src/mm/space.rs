@@ -304,5 +304,5 @@ fn map_early(root: PhysAddr, address: u64, level: u32, entry: u64) -> Result<boo
 
 /// A zeroed table below 4 GiB, where the first tables map it and a starting CPU can load it.
 fn early_table() -> Result<PhysAddr, OutOfMemory> {
-    early::allocate(1, 4 << 30).ok_or(OutOfMemory)
+    early::allocate_zeroed(1, 4 << 30).ok_or(OutOfMemory)
 }

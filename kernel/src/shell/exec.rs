@@ -1,0 +1,99 @@
+//! `exec`: programs, one with the terminal or many at once.
+
+use super::command::{ANY, Command, CommandError, CommandResult, number};
+use super::interrupt::Victims;
+use super::{Shell, interrupt};
+use crate::process::{self, ExitStatus, ProgramHandle};
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use machine::time;
+
+/// This file's commands.
+pub const COMMANDS: &[Command] = &[Command {
+    name: "exec",
+    arguments: "[n] path [argument]…",
+    arity: (1, ANY),
+    help: "run a program, or n instances of it at once, and wait",
+    details: "One instance owns the terminal: what is typed is its input, Ctrl-C its SIGINT. Of several, each one's end\n\
+              is printed, and the time that all took. A status other than 0 counts as a failed command.\n\
+              Example: exec 20 /bin/primes 15000",
+    run: exec,
+}];
+
+/// Most instances of one command.
+const MAX_INSTANCES: u64 = 10_000;
+/// What a program finds in its environment.
+const ENVIRONMENT: [&str; 4] = ["PATH=/bin:/sbin:/usr/bin:/usr/sbin", "HOME=/", "TERM=linux", "SHELL=/bin/sh"];
+
+fn exec(shell: &mut Shell, arguments: &[&str]) -> CommandResult {
+    let (count, command) = match arguments {
+        [first, rest @ ..] if !rest.is_empty() && first.bytes().all(|byte| byte.is_ascii_digit()) => {
+            (Some(number(first, "number of instances", MAX_INSTANCES)?), rest)
+        }
+        all => (None, all),
+    };
+    match count {
+        Some(0) => Err(CommandError::about("0", "no instance at all")),
+        None | Some(1) => run_one(shell, command),
+        Some(count) => run_many(shell, command, count as usize),
+    }
+}
+
+fn start(command: &[&str], terminal_owner: bool) -> Result<ProgramHandle, CommandError> {
+    let path = command[0];
+    process::spawn_program(path, command, &ENVIRONMENT, terminal_owner)
+        .map_err(|errno| CommandError::about(path, super::error_text(errno)))
+}
+
+fn run_one(shell: &mut Shell, command: &[&str]) -> CommandResult {
+    let program = start(command, true)?;
+    let pid = program.pid();
+    match program.wait() {
+        ExitStatus::Exited(0) => Ok(()),
+        status => {
+            writeln!(shell.out, "{}", describe(command[0], pid, status));
+            Err(CommandError::Reported)
+        }
+    }
+}
+
+fn run_many(shell: &mut Shell, command: &[&str], count: usize) -> CommandResult {
+    let mut programs = Vec::new();
+    programs.try_reserve(count).map_err(|_| CommandError::plain("out of memory"))?;
+    let begin = time::now();
+    let victims = Victims::new();
+    let mut failure = None;
+    for _ in 0..count {
+        match interrupt::check().and_then(|()| start(command, false)) {
+            Ok(program) => {
+                victims.add(program.pid());
+                programs.push(program);
+            }
+            Err(error) => {
+                failure = Some(error);
+                break;
+            }
+        }
+    }
+    let started = programs.len();
+    let mut all_well = true;
+    for program in programs {
+        let pid = program.pid();
+        let status = program.wait();
+        victims.remove(pid);
+        all_well &= status == ExitStatus::Exited(0);
+        writeln!(shell.out, "{}", describe(command[0], pid, status));
+    }
+    let ms = (time::now() - begin).as_millis();
+    writeln!(shell.out, "{started} instances in {}.{:03} s", ms / 1000, ms % 1000);
+    match failure {
+        Some(error) => Err(error),
+        None if all_well => Ok(()),
+        None => Err(CommandError::Reported),
+    }
+}
+
+fn describe(path: &str, pid: u32, status: ExitStatus) -> String {
+    format!("{path} [pid {pid}]: {status}")
+}

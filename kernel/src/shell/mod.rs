@@ -1,0 +1,149 @@
+//! The kernel's shell: what runs the commands of the boot command line, then those typed at the prompt.
+//!
+//! It is a kernel task. A command is one entry of a static table in the file of its group; it writes through
+//! [`Output`], fails with a [`CommandError`], and looks at [`interrupt`] when it takes long. The shell holds no lock while
+//! a command runs, and remembers whether any failed, for `exit`.
+
+mod checks;
+mod command;
+mod exec;
+mod inspect;
+mod interrupt;
+mod output;
+mod prompt;
+mod system;
+mod tasks;
+mod tests;
+
+use crate::sched;
+use abi::Errno;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use command::{Command, CommandError, CommandResult};
+use klib::words;
+use machine::boot::{self, timeline};
+use machine::mm::OutOfMemory;
+use output::Output;
+use prompt::Prompt;
+
+pub use interrupt::raise as interrupt;
+
+/// Name of the boot stage that ends when the shell takes its first command.
+pub const PROMPT_STAGE: &str = "prompt";
+
+/// Every command, by group.
+static GROUPS: [&[Command]; 5] = [system::COMMANDS, inspect::COMMANDS, tasks::COMMANDS, exec::COMMANDS, tests::COMMANDS];
+
+/// All commands, sorted by nothing but their groups.
+fn commands() -> impl Iterator<Item = &'static Command> {
+    GROUPS.iter().copied().flatten()
+}
+
+/// The command called `name`.
+fn find(name: &str) -> Option<&'static Command> {
+    commands().find(|command| command.name == name)
+}
+
+/// Starts the shell's task, which owns the console terminal from then on.
+pub fn start() -> Result<(), OutOfMemory> {
+    sched::spawn("shell", || run(boot::info().raw_command_line())).map(drop)
+}
+
+/// The shell's life: the commands of the boot command line, then the prompt.
+fn run(raw_command_line: &str) -> ! {
+    let mut shell = Shell::new(Output::Console);
+    timeline::mark(PROMPT_STAGE);
+    shell.run_echoed(&words::grub_unescape(raw_command_line));
+    let mut prompt = Prompt::new();
+    loop {
+        let line = prompt.read_line(&shell);
+        shell.run_line(&line);
+    }
+}
+
+/// One shell: where its output goes, and how its commands went.
+pub struct Shell {
+    /// Where commands write.
+    pub out: Output,
+    last_failed: bool,
+    any_failed: bool,
+}
+
+impl Shell {
+    /// A shell in which nothing has failed yet.
+    pub fn new(out: Output) -> Self {
+        Shell { out, last_failed: false, any_failed: false }
+    }
+
+    /// Whether any command has failed so far.
+    pub fn any_failed(&self) -> bool {
+        self.any_failed
+    }
+
+    /// Runs the commands of `line` one after the other, whatever becomes of each.
+    pub fn run_line(&mut self, line: &str) {
+        self.run_each(line, |_, _| ());
+    }
+
+    /// Like [`Shell::run_line`], but shows each command behind a prompt first, so that the output reads like a session.
+    pub fn run_echoed(&mut self, line: &str) {
+        self.run_each(line, |shell, command| writeln!(shell.out, "{}{command}", shell.prompt()));
+    }
+
+    /// The prompt: green if the last command went well, else red.
+    pub fn prompt(&self) -> String {
+        match (self.out.colours(), self.last_failed) {
+            (false, _) => "ksh > ".into(),
+            (true, false) => "\x1b[32mksh > \x1b[0m".into(),
+            (true, true) => "\x1b[31mksh > \x1b[0m".into(),
+        }
+    }
+
+    fn run_each(&mut self, line: &str, before: impl Fn(&mut Shell, &str)) {
+        interrupt::clear();
+        for command in words::commands(line) {
+            before(self, command);
+            let words = match words::split(command) {
+                Ok(words) => words,
+                Err(error) => {
+                    writeln!(self.out, "{command}: {error}");
+                    self.note(false);
+                    continue;
+                }
+            };
+            let words: Vec<&str> = words.iter().map(String::as_str).collect();
+            if let Some((name, arguments)) = words.split_first() {
+                let result = run_command(self, name, arguments);
+                self.report(name, result);
+            }
+            if interrupt::raised() {
+                return; // Ctrl-C ends the whole line
+            }
+        }
+    }
+
+    fn report(&mut self, name: &str, result: CommandResult) {
+        self.note(result.is_ok());
+        match result {
+            Ok(()) | Err(CommandError::Reported) => {}
+            Err(error) => writeln!(self.out, "{name}: {error}"),
+        }
+    }
+
+    fn note(&mut self, well: bool) {
+        self.last_failed = !well;
+        self.any_failed |= !well;
+    }
+}
+
+fn run_command(shell: &mut Shell, name: &str, arguments: &[&str]) -> CommandResult {
+    let command = find(name).ok_or_else(|| CommandError::plain("no such command; help lists them"))?;
+    command.check_arity(arguments)?;
+    (command.run)(shell, arguments)
+}
+
+/// An error number as the shell's messages show it: Linux's text and the name.
+fn error_text(errno: Errno) -> String {
+    format!("{} ({})", errno.message(), errno.name())
+}

@@ -1,0 +1,92 @@
+//! Directories and links: getcwd(2), chdir(2), getdents64(2), readlink(2).
+
+use super::argument::{Fd, UserOut, UserPath};
+use super::file::locate;
+use super::{Caller, SyscallResult};
+use crate::vfs::Location;
+use abi::Errno;
+use abi::fs::{dirent64_len, write_dirent64};
+use alloc::vec::Vec;
+use machine::user::copy;
+
+/// Directory entries are gathered in a buffer of at most this many bytes a call.
+const MAX_ENTRIES_LEN: usize = 64 * 1024;
+
+pub fn getcwd(caller: &mut Caller<'_>, buffer: UserOut<u8>, len: usize) -> SyscallResult {
+    let cwd = caller.thread.process().directories.lock().cwd.clone();
+    let mut path = cwd.path();
+    path.push(0);
+    if path.len() > len {
+        return Err(Errno::ERANGE);
+    }
+    copy::write(buffer.0, &path).map_err(|_| Errno::EFAULT)?;
+    Ok(path.len() as u64)
+}
+
+pub fn chdir(caller: &mut Caller<'_>, path: UserPath) -> SyscallResult {
+    let path = path.read()?;
+    let target = locate(caller, Fd(-100), &path, true)?;
+    change_to(caller, target)
+}
+
+pub fn fchdir(caller: &mut Caller<'_>, fd: Fd) -> SyscallResult {
+    let target = fd.file(caller.thread)?.location().cloned().ok_or(Errno::ENOTDIR)?;
+    change_to(caller, target)
+}
+
+fn change_to(caller: &Caller<'_>, target: Location) -> SyscallResult {
+    if !target.is_dir() {
+        return Err(Errno::ENOTDIR);
+    }
+    let old = core::mem::replace(&mut caller.thread.process().directories.lock().cwd, target);
+    drop(old);
+    Ok(0)
+}
+
+pub fn readlink(caller: &mut Caller<'_>, path: UserPath, buffer: UserOut<u8>, len: usize) -> SyscallResult {
+    readlinkat(caller, Fd(-100), path, buffer, len)
+}
+
+pub fn readlinkat(
+    caller: &mut Caller<'_>,
+    base: Fd,
+    path: UserPath,
+    buffer: UserOut<u8>,
+    len: usize,
+) -> SyscallResult {
+    if len == 0 || len > isize::MAX as usize {
+        return Err(Errno::EINVAL);
+    }
+    let path = path.read()?;
+    let target = if path == b"/proc/self/exe" {
+        caller.thread.process().executable()
+    } else {
+        locate(caller, base, &path, false)?.read_link()?
+    };
+    let len = len.min(target.len());
+    copy::write(buffer.0, &target[..len]).map_err(|_| Errno::EFAULT)?;
+    Ok(len as u64)
+}
+
+pub fn getdents64(caller: &mut Caller<'_>, fd: Fd, buffer: UserOut<u8>, len: usize) -> SyscallResult {
+    let file = fd.file(caller.thread)?;
+    let mut entries: Vec<u8> = Vec::new();
+    entries.try_reserve(len.min(MAX_ENTRIES_LEN)).map_err(|_| Errno::ENOMEM)?;
+    let limit = len.min(MAX_ENTRIES_LEN);
+    let mut too_small = false;
+    file.read_dir(&mut |entry| {
+        let start = entries.len();
+        let entry_len = dirent64_len(entry.name.len());
+        if start + entry_len > limit {
+            too_small = start == 0;
+            return false;
+        }
+        entries.resize(start + entry_len, 0);
+        write_dirent64(&mut entries[start..], entry.ino, entry.next_offset, entry.kind, entry.name).is_some()
+    })?;
+    if too_small {
+        return Err(Errno::EINVAL);
+    }
+    copy::write(buffer.0, &entries).map_err(|_| Errno::EFAULT)?;
+    Ok(entries.len() as u64)
+}

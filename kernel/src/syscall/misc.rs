@@ -1,0 +1,54 @@
+//! About the system: uname(2), sysinfo(2), getrandom(2).
+
+use super::argument::UserOut;
+use super::{Caller, SyscallResult};
+use crate::{process, random};
+use abi::Errno;
+use abi::misc::{Sysinfo, Utsname};
+use machine::mm::FrameKind;
+use machine::mm::frame;
+use machine::time;
+use machine::user::copy;
+
+/// The Linux release whose system-call interface programs may count on, with our own name behind it.
+const RELEASE: &str = concat!("6.1.0-russet-", env!("CARGO_PKG_VERSION"));
+
+pub fn uname(_: &mut Caller<'_>, out: UserOut<Utsname>) -> SyscallResult {
+    out.write(&Utsname::new(["Linux", "russet", RELEASE, "#1 SMP PREEMPT Russet", "x86_64", "(none)"]))?;
+    Ok(0)
+}
+
+pub fn sysinfo(_: &mut Caller<'_>, out: UserOut<Sysinfo>) -> SyscallResult {
+    let bytes = |kind: FrameKind| (frame::count(kind) * machine::PAGE_SIZE) as u64;
+    out.write(&Sysinfo {
+        uptime: (time::since_boot_ns() / 1_000_000_000) as i64,
+        totalram: machine::boot::usable_ram(),
+        freeram: bytes(FrameKind::Free),
+        bufferram: bytes(FrameKind::PageCache),
+        procs: process::pids().len() as u16,
+        mem_unit: 1,
+        ..Sysinfo::default()
+    })?;
+    Ok(0)
+}
+
+pub fn getrandom(_: &mut Caller<'_>, buffer: UserOut<u8>, len: usize, flags: u32) -> SyscallResult {
+    const KNOWN: u32 = 7;
+    if flags & !KNOWN != 0 || flags & 6 == 6 {
+        return Err(Errno::EINVAL);
+    }
+    let len = len.min(isize::MAX as usize);
+    let mut done = 0;
+    while done < len {
+        let mut chunk = [0; 256];
+        let part = &mut chunk[..(len - done).min(256)];
+        random::fill(part);
+        let at = buffer.0.checked_add(done as u64).ok_or(Errno::EFAULT)?;
+        copy::write(at, part).map_err(|_| Errno::EFAULT)?;
+        done += part.len();
+        if process::interrupted() && done >= 256 {
+            break;
+        }
+    }
+    Ok(done as u64)
+}

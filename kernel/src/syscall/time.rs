@@ -1,0 +1,106 @@
+//! Time: clock_gettime(2), nanosleep(2) and their kin.
+
+use super::argument::{UserIn, UserOut};
+use super::{Caller, SyscallResult};
+use crate::{clock, process, sched};
+use abi::Errno;
+use abi::time::{Timespec, Timeval};
+use core::time::Duration;
+use machine::time::{self, Instant};
+
+const NS_PER_SECOND: u64 = 1_000_000_000;
+/// Ticks a second of times(2).
+const CLOCK_TICKS: u64 = 100;
+
+pub fn clock_gettime(caller: &mut Caller<'_>, clock: u32, out: UserOut<Timespec>) -> SyscallResult {
+    out.write(&timespec(read_clock(caller, clock)?))?;
+    Ok(0)
+}
+
+pub fn clock_getres(caller: &mut Caller<'_>, clock: u32, out: UserOut<Timespec>) -> SyscallResult {
+    read_clock(caller, clock)?;
+    out.write_if_given(&Timespec { sec: 0, nsec: 1 })?;
+    Ok(0)
+}
+
+pub fn gettimeofday(_: &mut Caller<'_>, out: UserOut<Timeval>, zone: u64) -> SyscallResult {
+    let now = clock::realtime_ns();
+    out.write_if_given(&Timeval { sec: (now / NS_PER_SECOND) as i64, usec: (now / 1000 % 1_000_000) as i64 })?;
+    if zone != 0 {
+        super::io::write_u64(zone, 0)?;
+    }
+    Ok(0)
+}
+
+pub fn time(_: &mut Caller<'_>, out: UserOut<i64>) -> SyscallResult {
+    let seconds = clock::realtime_ns() / NS_PER_SECOND;
+    out.write_if_given(&(seconds as i64))?;
+    Ok(seconds)
+}
+
+pub fn times(caller: &mut Caller<'_>, out: UserOut<i64>) -> SyscallResult {
+    let user = (caller.thread.process().run_time_ns() / (NS_PER_SECOND / CLOCK_TICKS)) as i64;
+    if out.0 != 0 {
+        for (index, ticks) in [user, 0, 0, 0].into_iter().enumerate() {
+            UserOut::<i64>::at(out.0.checked_add(8 * index as u64).ok_or(Errno::EFAULT)?).write(&ticks)?;
+        }
+    }
+    Ok(time::since_boot_ns() / (NS_PER_SECOND / CLOCK_TICKS))
+}
+
+pub fn nanosleep(_: &mut Caller<'_>, wanted: UserIn<Timespec>, left: UserOut<Timespec>) -> SyscallResult {
+    sleep_until(time::now() + duration(wanted.read()?)?, left)
+}
+
+pub fn clock_nanosleep(
+    caller: &mut Caller<'_>,
+    clock: u32,
+    flags: u32,
+    wanted: UserIn<Timespec>,
+    left: UserOut<Timespec>,
+) -> SyscallResult {
+    const TIMER_ABSTIME: u32 = 1;
+    let now = read_clock(caller, clock)?;
+    let wanted = duration(wanted.read()?)?;
+    if flags & TIMER_ABSTIME == 0 {
+        return sleep_until(time::now() + wanted, left);
+    }
+    let ahead = wanted.saturating_sub(Duration::from_nanos(now));
+    sleep_until(time::now() + ahead, UserOut::at(0))
+}
+
+/// Sleeps; a signal ends it early, and what is left is told.
+fn sleep_until(end: Instant, left: UserOut<Timespec>) -> SyscallResult {
+    loop {
+        let now = time::now();
+        if now >= end {
+            return Ok(0);
+        }
+        if process::interrupted() {
+            left.write_if_given(&timespec((end - now).as_nanos() as u64))?;
+            return Err(Errno::EINTR);
+        }
+        sched::park("sleep", Some(end));
+    }
+}
+
+/// A clock's time in ns. Clock numbers: clock_gettime(2).
+fn read_clock(caller: &Caller<'_>, clock: u32) -> Result<u64, Errno> {
+    match clock {
+        0 | 5 => Ok(clock::realtime_ns()),
+        1 | 4 | 6 | 7 => Ok(time::since_boot_ns()),
+        2 | 3 => Ok(caller.thread.process().run_time_ns()),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+/// A valid, non-negative time.
+pub(super) fn duration(time: Timespec) -> Result<Duration, Errno> {
+    let seconds = u64::try_from(time.sec).map_err(|_| Errno::EINVAL)?;
+    let nanoseconds = u32::try_from(time.nsec).ok().filter(|&ns| u64::from(ns) < NS_PER_SECOND).ok_or(Errno::EINVAL)?;
+    Ok(Duration::new(seconds, nanoseconds))
+}
+
+fn timespec(ns: u64) -> Timespec {
+    Timespec { sec: (ns / NS_PER_SECOND) as i64, nsec: (ns % NS_PER_SECOND) as i64 }
+}

@@ -1,0 +1,252 @@
+//! Changes of the tree: making, linking, removing and renaming files, as the system calls of these names do.
+//!
+//! Every change takes the `directory` lock of the directories it works on, looks the names up under it, and only then
+//! calls the file system, so that all checks hold when the change is made. A rename between two directories takes the
+//! ancestor's lock first, or else the one at the lower address; [`MOVING`] keeps what is an ancestor as it is meanwhile.
+
+use super::dentry::Dentry;
+use super::inode::{Inode, NewKind, NewNode};
+use super::location::Location;
+use super::walk::{Last, Walk};
+use super::{FsContext, Result, flags};
+use abi::Errno;
+use alloc::sync::Arc;
+use core::sync::atomic::Ordering;
+use fs::FileType;
+use machine::sync::Mutex;
+
+/// Held by a rename between two directories.
+static MOVING: Mutex<()> = Mutex::new("rename", ());
+
+/// Makes a directory, symbolic link, device node, FIFO, socket or empty file; EEXIST if the name is taken.
+pub fn make(context: &FsContext, base: Option<&Location>, path: &[u8], new: &NewNode<'_>) -> Result<Location> {
+    if let NewKind::Symlink(target) = new.kind {
+        check_target(target)?;
+    }
+    let (walk, last) = to_name(context, base, path, Errno::EEXIST)?;
+    if last.slash && !matches!(new.kind, NewKind::Directory) {
+        return Err(if walk.child(&last)?.is_some() { Errno::EEXIST } else { Errno::ENOENT });
+    }
+    let directory = &walk.at.dentry;
+    let _held = directory.directory.lock();
+    if directory.child_locked(walk.name(&last))?.is_some() {
+        return Err(Errno::EEXIST);
+    }
+    create_locked(&walk.at, walk.name(&last), new)
+}
+
+/// Makes the file `name`, which is free, in `directory`, whose lock the caller holds.
+pub(super) fn create_locked(directory: &Location, name: &[u8], new: &NewNode<'_>) -> Result<Location> {
+    if directory.is_removed() {
+        return Err(Errno::ENOENT);
+    }
+    directory.check_changeable_directory()?;
+    let inode = directory.inode().create(name, &inherit(directory, new)?)?;
+    Ok(directory.beside(directory.dentry.adopt(name, inode, false)?))
+}
+
+/// Gives `target` another name, as `link(2)`.
+pub fn link(target: &Location, context: &FsContext, base: Option<&Location>, path: &[u8]) -> Result<()> {
+    let (walk, last) = to_name(context, base, path, Errno::EEXIST)?;
+    let directory = &walk.at.dentry;
+    let _held = directory.directory.lock();
+    if directory.child_locked(walk.name(&last))?.is_some() {
+        return Err(Errno::EEXIST);
+    }
+    if last.slash {
+        return Err(Errno::ENOENT);
+    }
+    if !Arc::ptr_eq(&target.mount, &walk.at.mount) {
+        return Err(Errno::EXDEV);
+    }
+    walk.at.check_changeable_directory()?;
+    if target.is_dir() {
+        return Err(Errno::EPERM);
+    }
+    if directory.is_removed() || target.metadata()?.nlink == 0 {
+        return Err(Errno::ENOENT);
+    }
+    walk.at.inode().link(walk.name(&last), target.inode())?;
+    directory.adopt(walk.name(&last), target.inode().clone(), false).map(|_| ())
+}
+
+/// Removes a name of anything but a directory, as `unlink(2)`.
+pub fn remove_file(context: &FsContext, base: Option<&Location>, path: &[u8]) -> Result<()> {
+    let (walk, last) = to_name(context, base, path, Errno::EISDIR)?;
+    let directory = &walk.at.dentry;
+    let held = directory.directory.lock();
+    let child = directory.child_locked(walk.name(&last))?.ok_or(Errno::ENOENT)?;
+    if child.is_dir() {
+        return Err(Errno::EISDIR);
+    }
+    if last.slash {
+        return Err(Errno::ENOTDIR);
+    }
+    remove_locked(&walk.at, walk.name(&last), &child)?;
+    // What the last reference frees may take long: not under the lock.
+    drop(held);
+    drop(child);
+    Ok(())
+}
+
+/// Removes an empty directory, as `rmdir(2)`.
+pub fn remove_directory(context: &FsContext, base: Option<&Location>, path: &[u8]) -> Result<()> {
+    let mut walk = Walk::new(context, base, path)?;
+    let Some(last) = walk.to_last()? else { return Err(Errno::EBUSY) };
+    match walk.name(&last) {
+        b"." => return Err(Errno::EINVAL),
+        b".." => return Err(Errno::ENOTEMPTY),
+        _ => {}
+    }
+    let directory = &walk.at.dentry;
+    let _held = directory.directory.lock();
+    let child = directory.child_locked(walk.name(&last))?.ok_or(Errno::ENOENT)?;
+    if !child.is_dir() {
+        return Err(Errno::ENOTDIR);
+    }
+    let _emptied = child.directory.lock();
+    remove_locked(&walk.at, walk.name(&last), &child)
+}
+
+fn remove_locked(directory: &Location, name: &[u8], child: &Arc<Dentry>) -> Result<()> {
+    directory.check_changeable_directory()?;
+    check_no_mount(child)?;
+    directory.inode().remove(name, child.inode())?;
+    directory.dentry.forget_removed(name);
+    Ok(())
+}
+
+/// Renames, as `renameat2(2)`; `how` is 0, `RENAME_NOREPLACE` or `RENAME_EXCHANGE`.
+pub fn rename(
+    context: &FsContext,
+    (base, path): (Option<&Location>, &[u8]),
+    (new_base, new_path): (Option<&Location>, &[u8]),
+    how: u32,
+) -> Result<()> {
+    if !matches!(how, 0 | flags::RENAME_NOREPLACE | flags::RENAME_EXCHANGE) {
+        return Err(Errno::EINVAL);
+    }
+    let (from, name) = to_name(context, base, path, Errno::EBUSY)?;
+    let (to, new_name) = to_name(context, new_base, new_path, Errno::EBUSY)?;
+    if !Arc::ptr_eq(&from.at.mount, &to.at.mount) {
+        return Err(Errno::EXDEV);
+    }
+    from.at.check_changeable_directory()?;
+    to.at.check_changeable_directory()?;
+    if Arc::ptr_eq(&from.at.dentry, &to.at.dentry) {
+        let _held = from.at.dentry.directory.lock();
+        return rename_locked(&from, &name, &to, &new_name, how);
+    }
+    let _moving = MOVING.lock();
+    let (first, second) = lock_order(&from.at.dentry, &to.at.dentry);
+    let _first = first.directory.lock();
+    let _second = second.directory.lock();
+    rename_locked(&from, &name, &to, &new_name, how)
+}
+
+/// The rest of a rename, with the directories locked.
+fn rename_locked(from: &Walk<'_>, name: &Last, to: &Walk<'_>, new_name: &Last, how: u32) -> Result<()> {
+    let (directory, new_directory) = (&from.at.dentry, &to.at.dentry);
+    let moved = directory.child_locked(from.name(name))?.ok_or(Errno::ENOENT)?;
+    let replaced = new_directory.child_locked(to.name(new_name))?;
+    if new_directory.is_removed() {
+        return Err(Errno::ENOENT);
+    }
+    if replaced.is_some() && how == flags::RENAME_NOREPLACE {
+        return Err(Errno::EEXIST);
+    }
+    let exchange = how == flags::RENAME_EXCHANGE;
+    if exchange && replaced.is_none() {
+        return Err(Errno::ENOENT);
+    }
+    if (name.slash || (new_name.slash && !exchange)) && !moved.is_dir() {
+        return Err(Errno::ENOTDIR);
+    }
+    // A directory never goes below itself, nor is one replaced by what lies below it.
+    if new_directory.is_below(&moved) {
+        return Err(Errno::EINVAL);
+    }
+    let mut victim = None;
+    if let Some(replaced) = &replaced {
+        if Arc::ptr_eq(replaced.inode(), moved.inode()) {
+            return Ok(());
+        }
+        if directory.is_below(replaced) {
+            return Err(if exchange { Errno::EINVAL } else { Errno::ENOTEMPTY });
+        }
+        if !exchange {
+            check_replaceable(&moved, replaced)?;
+            victim = replaced.is_dir().then(|| replaced.directory.lock());
+        }
+        check_no_mount(replaced)?;
+    }
+    check_no_mount(&moved)?;
+    from.at.inode().rename(from.name(name), to.at.inode(), to.name(new_name), exchange)?;
+    directory.renamed(from.name(name), new_directory, to.name(new_name), exchange);
+    // Until its dentry is marked as removed nothing may be made in it.
+    drop(victim);
+    Ok(())
+}
+
+/// The walk up to the last component of `path`, which must be a name; else the error `special`.
+fn to_name<'a>(
+    context: &FsContext,
+    base: Option<&Location>,
+    path: &'a [u8],
+    special: Errno,
+) -> Result<(Walk<'a>, Last)> {
+    let mut walk = Walk::new(context, base, path)?;
+    let last = walk.to_last()?.ok_or(special)?;
+    if !walk.at.is_dir() {
+        return Err(Errno::ENOTDIR);
+    }
+    match walk.is_name(&last) {
+        true => Ok((walk, last)),
+        false => Err(special),
+    }
+}
+
+fn lock_order<'a>(a: &'a Arc<Dentry>, b: &'a Arc<Dentry>) -> (&'a Arc<Dentry>, &'a Arc<Dentry>) {
+    let a_first = match (a.is_below(b), b.is_below(a)) {
+        (true, _) => false,
+        (_, true) => true,
+        _ => Arc::as_ptr(a) < Arc::as_ptr(b),
+    };
+    if a_first { (a, b) } else { (b, a) }
+}
+
+fn check_replaceable(moved: &Dentry, replaced: &Dentry) -> Result<()> {
+    match (moved.is_dir(), replaced.is_dir()) {
+        (true, false) => Err(Errno::ENOTDIR),
+        (false, true) => Err(Errno::EISDIR),
+        _ => Ok(()),
+    }
+}
+
+fn check_no_mount(dentry: &Dentry) -> Result<()> {
+    match dentry.mounts.load(Ordering::Acquire) {
+        0 if !dentry.synthetic => Ok(()),
+        _ => Err(Errno::EBUSY),
+    }
+}
+
+fn check_target(target: &[u8]) -> Result<()> {
+    match target.len() {
+        0 => Err(Errno::ENOENT),
+        len if len >= flags::PATH_MAX => Err(Errno::ENAMETOOLONG),
+        _ => Ok(()),
+    }
+}
+
+/// In a set-group-id directory new files get its group, and new directories the bit too (`inode(7)`).
+fn inherit<'a>(directory: &Location, new: &NewNode<'a>) -> Result<NewNode<'a>> {
+    let above = directory.inode().metadata()?;
+    let mut new = NewNode { mode: new.mode & flags::PERMISSION_BITS, ..*new };
+    if above.mode & flags::S_ISGID != 0 {
+        new.gid = above.gid;
+        if matches!(new.kind, NewKind::Directory) {
+            new.mode |= flags::S_ISGID;
+        }
+    }
+    Ok(new)
+}

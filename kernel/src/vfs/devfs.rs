@@ -1,0 +1,137 @@
+//! The tree of device nodes, shown on /dev: one tmpfs for the whole kernel, in which each driver's device gets a node.
+//!
+//! As on Linux (devtmpfs) programs may add names of their own. The memory devices of `mem(4)` and `random(4)` are here.
+
+use super::change;
+use super::device::{self, FileOperations, device_number};
+use super::flags::S_IFMT;
+use super::inode::{FileType, NewKind, NewNode};
+use super::location::{Location, Mount, Volume};
+use super::tmpfs::TmpFs;
+use super::transfer::{Sink, Source, outcome};
+use super::{FsContext, Result};
+use abi::Errno;
+use alloc::string::String;
+use alloc::sync::Arc;
+use core::sync::atomic::AtomicBool;
+use machine::sync::Once;
+
+static TREE: Once<Location> = Once::new();
+
+/// Fills bytes with random numbers.
+pub type RandomFill = fn(&mut [u8]);
+
+/// Makes the tree and the memory devices.
+pub(super) fn init(random: RandomFill) -> Result<()> {
+    let volume = Volume::new(TmpFs::new("devtmpfs", 0o755), None)?;
+    let mount = Arc::new(Mount { volume, source: String::from("devtmpfs"), read_only: AtomicBool::new(false) });
+    TREE.call_once(|| Location::mount_root(&mount));
+    register_device("null", 0o020666, device_number(1, 3), Arc::new(Null));
+    register_device("zero", 0o020666, device_number(1, 5), Arc::new(Zero));
+    register_device("full", 0o020666, device_number(1, 7), Arc::new(Full));
+    register_device("random", 0o020666, device_number(1, 8), Arc::new(Random(random)));
+    register_device("urandom", 0o020666, device_number(1, 9), Arc::new(Random(random)));
+    Ok(())
+}
+
+/// The volume to mount.
+pub(super) fn volume() -> Result<Arc<Volume>> {
+    TREE.get().map(|root| root.mount.volume.clone()).ok_or(Errno::ENODEV)
+}
+
+/// Makes `operations` the device `rdev` ([`device_number`]) and gives it the node `name`, which may lie in directories
+/// (`pts/0`). `mode` is `S_IFCHR` or `S_IFBLK` and permission bits.
+pub fn register_device(name: &str, mode: u32, rdev: u64, operations: Arc<dyn FileOperations>) {
+    let kind = match FileType::from_mode((mode & S_IFMT) as u16) {
+        Some(FileType::BlockDevice) => FileType::BlockDevice,
+        _ => FileType::CharDevice,
+    };
+    device::register_number(kind == FileType::BlockDevice, rdev, operations);
+    if let Err(error) = make_node(name, kind, mode, rdev) {
+        log::warn!("devfs: no node for {name}: {error}");
+    }
+}
+
+fn make_node(name: &str, kind: FileType, mode: u32, rdev: u64) -> Result<()> {
+    let root = TREE.get().ok_or(Errno::ENODEV)?;
+    let context = FsContext { root: root.clone(), cwd: root.clone() };
+    for (slash, _) in name.match_indices('/') {
+        let directory = NewNode { kind: NewKind::Directory, mode: 0o755, uid: 0, gid: 0 };
+        match change::make(&context, None, &name.as_bytes()[..slash], &directory) {
+            Ok(_) | Err(Errno::EEXIST) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    let node = NewNode { kind: NewKind::Special(kind, rdev), mode, uid: 0, gid: 0 };
+    change::make(&context, None, name.as_bytes(), &node).map(|_| ())
+}
+
+/// Reads nothing, takes everything.
+struct Null;
+
+impl FileOperations for Null {
+    fn read(&self, _: u64, _: u32, _: &mut dyn Sink) -> Result<usize> {
+        Ok(0)
+    }
+
+    fn write(&self, _: u64, _: u32, source: &mut dyn Source) -> Result<usize> {
+        // Linux does not look at the bytes: a bad address is no error.
+        Ok(source.remaining())
+    }
+}
+
+/// Reads zeros, takes everything.
+struct Zero;
+
+impl FileOperations for Zero {
+    fn read(&self, _: u64, _: u32, sink: &mut dyn Sink) -> Result<usize> {
+        read_zeros(sink)
+    }
+
+    fn write(&self, _: u64, _: u32, source: &mut dyn Source) -> Result<usize> {
+        Ok(source.remaining())
+    }
+}
+
+/// Reads zeros, has no room.
+struct Full;
+
+impl FileOperations for Full {
+    fn read(&self, _: u64, _: u32, sink: &mut dyn Sink) -> Result<usize> {
+        read_zeros(sink)
+    }
+
+    fn write(&self, _: u64, _: u32, source: &mut dyn Source) -> Result<usize> {
+        match source.remaining() {
+            0 => Ok(0),
+            _ => Err(Errno::ENOSPC),
+        }
+    }
+}
+
+/// Reads random numbers; what is written is taken and not counted as random.
+struct Random(RandomFill);
+
+impl FileOperations for Random {
+    fn read(&self, _: u64, _: u32, sink: &mut dyn Sink) -> Result<usize> {
+        let before = sink.remaining();
+        let mut buffer = [0; 256];
+        let mut result = Ok(());
+        while sink.remaining() > 0 && result.is_ok() {
+            let len = sink.remaining().min(buffer.len());
+            (self.0)(&mut buffer[..len]);
+            result = sink.put(&buffer[..len]);
+        }
+        outcome(before, sink.remaining(), result)
+    }
+
+    fn write(&self, _: u64, _: u32, source: &mut dyn Source) -> Result<usize> {
+        Ok(source.remaining())
+    }
+}
+
+fn read_zeros(sink: &mut dyn Sink) -> Result<usize> {
+    let before = sink.remaining();
+    let result = sink.zeros(before);
+    outcome(before, sink.remaining(), result)
+}

@@ -1,0 +1,71 @@
+//! Files that are not bytes in a file system: devices, and later pipes and sockets; and which device a number names.
+//!
+//! Lock: `DEVICES` (rank Table), never held while a device is called.
+
+use super::inode::FileType;
+use super::transfer::{Sink, Source};
+use super::{Result, flags};
+use abi::Errno;
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+use machine::sync::{Rank, SpinLock};
+
+/// What reading, writing and so on does to a file that is not kept by a file system.
+pub trait FileOperations: Send + Sync {
+    /// Called when a device node is opened: the object for this opening, None to share this one.
+    fn open(&self, _flags: u32) -> Result<Option<Arc<dyn FileOperations>>> {
+        Ok(None)
+    }
+    /// Moves bytes to `sink`; 0 is the end. `offset` is the file's position, `flags` those of `open(2)` (O_NONBLOCK).
+    fn read(&self, _offset: u64, _flags: u32, _sink: &mut dyn Sink) -> Result<usize> {
+        Err(Errno::EINVAL)
+    }
+    /// Takes bytes from `source`; how many.
+    fn write(&self, _offset: u64, _flags: u32, _source: &mut dyn Source) -> Result<usize> {
+        Err(Errno::EINVAL)
+    }
+    /// `ioctl(2)`; the result on success.
+    fn ioctl(&self, _command: u32, _argument: u64) -> Result<u64> {
+        Err(Errno::ENOTTY)
+    }
+    /// What would not block now, in `POLL*` bits.
+    fn poll(&self) -> u32 {
+        flags::POLLIN | flags::POLLOUT | flags::POLLRDNORM | flags::POLLWRNORM
+    }
+    /// Whether the file has positions, and how long it is; None: `lseek(2)` is ESPIPE and transfers are not serialised.
+    fn seekable(&self) -> Option<u64> {
+        None
+    }
+    /// `st_mode` of a file that no directory shows.
+    fn mode(&self) -> u32 {
+        0o020600
+    }
+}
+
+/// `st_rdev` of device `major`:`minor`, as Linux's `makedev(3)`.
+pub const fn device_number(major: u32, minor: u32) -> u64 {
+    let (major, minor) = (major as u64, minor as u64);
+    (major & 0xfff) << 8 | (major & !0xfff) << 32 | minor & 0xff | (minor & !0xff) << 12
+}
+
+/// Devices by kind (block or not) and number.
+static DEVICES: SpinLock<BTreeMap<(bool, u64), Arc<dyn FileOperations>>> =
+    SpinLock::new("devices", Rank::Table, BTreeMap::new());
+
+/// Makes `operations` the device `number`, in place of what was it before.
+pub(super) fn register_number(block: bool, number: u64, operations: Arc<dyn FileOperations>) {
+    let old = DEVICES.lock().insert((block, number), operations);
+    drop(old);
+}
+
+/// What opening a node of this kind and number gives; ENXIO if there is no such device.
+pub(super) fn open_number(kind: FileType, number: u64, flags: u32) -> Result<Arc<dyn FileOperations>> {
+    let found = match kind {
+        FileType::CharDevice | FileType::BlockDevice => {
+            DEVICES.lock().get(&(kind == FileType::BlockDevice, number)).cloned()
+        }
+        _ => None,
+    };
+    let device = found.ok_or(Errno::ENXIO)?;
+    Ok(device.open(flags)?.unwrap_or(device))
+}

@@ -1,0 +1,407 @@
+//! Open files: what a descriptor refers to (`open(2)`, "open file description").
+//!
+//! Shared by all descriptors that come from one `open`, in any number of processes. `offset` is a sleeping lock held for a
+//! whole read or write, so that two transfers at the common position follow each other (POSIX); files without positions
+//! do not take it, since a read of a terminal may last. Lock order: offset, the directory's or the cache's writer lock,
+//! page cache.
+
+use super::device::FileOperations;
+use super::flags::*;
+use super::inode::{DirEntry, Inode, Metadata, directory_type};
+use super::location::Location;
+use super::page_cache::PageCache;
+use super::read_ahead::ReadAhead;
+use super::transfer::{Sink, Source, outcome};
+use super::Result;
+use abi::Errno;
+use alloc::sync::Arc;
+use core::sync::atomic::{AtomicU32, Ordering};
+use fs::FileType;
+use machine::PAGE_SIZE;
+use machine::mm::Frame;
+use machine::sync::{Mutex, Rank, SpinLock};
+
+const PAGE: u64 = PAGE_SIZE as u64;
+/// Directory positions from here on stand for mount points that the file system has no entry for.
+const SYNTHETIC: i64 = 1 << 62;
+
+/// An open file.
+pub struct File {
+    location: Option<Location>,
+    kind: Kind,
+    flags: AtomicU32,
+    offset: Mutex<u64>,
+    read_ahead: SpinLock<ReadAhead>,
+}
+
+enum Kind {
+    /// Opened with `O_PATH`: names a place, nothing else.
+    Path,
+    /// A directory or regular file.
+    Node,
+    /// Everything else.
+    Device(Arc<dyn FileOperations>),
+}
+
+impl File {
+    /// A file that no directory shows, or a device by itself.
+    pub fn new_device(operations: Arc<dyn FileOperations>, flags: u32) -> Arc<File> {
+        Self::new(None, Kind::Device(operations), flags)
+    }
+
+    pub(super) fn of_path(location: Location, flags: u32) -> Arc<File> {
+        Self::new(Some(location), Kind::Path, flags)
+    }
+
+    pub(super) fn of_node(location: Location, flags: u32) -> Arc<File> {
+        Self::new(Some(location), Kind::Node, flags)
+    }
+
+    pub(super) fn of_device(location: Location, operations: Arc<dyn FileOperations>, flags: u32) -> Arc<File> {
+        Self::new(Some(location), Kind::Device(operations), flags)
+    }
+
+    fn new(location: Option<Location>, kind: Kind, flags: u32) -> Arc<File> {
+        let kept = flags & !(O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_CLOEXEC);
+        Arc::new(File {
+            location,
+            kind,
+            flags: AtomicU32::new(kept),
+            offset: Mutex::new("file offset", 0),
+            read_ahead: SpinLock::new("read-ahead", Rank::File, ReadAhead::default()),
+        })
+    }
+
+    /// Reads at the file's position and moves it on. 0 is the end.
+    pub fn read(&self, sink: &mut dyn Sink) -> Result<usize> {
+        if !self.has_positions() {
+            return self.read_at_unchecked(0, sink);
+        }
+        let mut offset = self.offset.lock();
+        let moved = self.read_at_unchecked(*offset, sink)?;
+        *offset += moved as u64;
+        Ok(moved)
+    }
+
+    /// Reads at `offset`, as `pread(2)`.
+    pub fn read_at(&self, offset: u64, sink: &mut dyn Sink) -> Result<usize> {
+        self.check_positioned(offset)?;
+        self.read_at_unchecked(offset, sink)
+    }
+
+    /// Writes at the file's position, or the end with `O_APPEND`, and moves it on.
+    pub fn write(&self, source: &mut dyn Source) -> Result<usize> {
+        if !self.has_positions() {
+            return self.write_at_unchecked(0, source).map(|(moved, _)| moved);
+        }
+        let mut offset = self.offset.lock();
+        let (moved, end) = self.write_at_unchecked(*offset, source)?;
+        *offset = end;
+        Ok(moved)
+    }
+
+    /// Writes at `offset`, as `pwrite(2)`; at the end with `O_APPEND`, as Linux does.
+    pub fn write_at(&self, offset: u64, source: &mut dyn Source) -> Result<usize> {
+        self.check_positioned(offset)?;
+        self.write_at_unchecked(offset, source).map(|(moved, _)| moved)
+    }
+
+    /// Moves the position; the new one.
+    pub fn seek(&self, offset: i64, whence: u32) -> Result<u64> {
+        self.check_not_path()?;
+        if !self.has_positions() {
+            return Err(Errno::ESPIPE);
+        }
+        let mut position = self.offset.lock();
+        let base = match whence {
+            SEEK_SET => 0,
+            SEEK_CUR => *position,
+            SEEK_END => self.size()?,
+            SEEK_DATA | SEEK_HOLE => {
+                *position = self.seek_data(offset, whence == SEEK_DATA)?;
+                return Ok(*position);
+            }
+            _ => return Err(Errno::EINVAL),
+        };
+        let new = base.checked_add_signed(offset).filter(|&new| new <= OFFSET_MAX).ok_or(Errno::EINVAL)?;
+        *position = new;
+        Ok(new)
+    }
+
+    /// What `fstat(2)` tells.
+    pub fn metadata(&self) -> Result<Metadata> {
+        match (&self.location, &self.kind) {
+            (Some(location), _) => location.metadata(),
+            (None, Kind::Device(device)) => {
+                Ok(Metadata { mode: device.mode(), nlink: 1, blksize: PAGE, ..Metadata::default() })
+            }
+            (None, _) => Err(Errno::EBADF),
+        }
+    }
+
+    /// Flags of `open(2)` as `fcntl(F_GETFL)` shows them, without those that count at opening only.
+    pub fn flags(&self) -> u32 {
+        self.flags.load(Ordering::Relaxed)
+    }
+
+    /// Sets the flags that can change, as `fcntl(F_SETFL)`.
+    pub fn set_flags(&self, flags: u32) {
+        let _ = self.flags.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |old| {
+            Some(old & !O_CHANGEABLE | flags & O_CHANGEABLE)
+        });
+    }
+
+    /// Where it was opened; None for what no directory shows.
+    pub fn location(&self) -> Option<&Location> {
+        self.location.as_ref()
+    }
+
+    /// Gives the directory's entries from the file's position on, until `emit` says false; the entry refused comes again.
+    pub fn read_dir(&self, emit: &mut dyn FnMut(DirEntry<'_>) -> bool) -> Result<()> {
+        self.check_not_path()?;
+        let location = self.directory()?;
+        let mut position = self.offset.lock();
+        if location.is_removed() {
+            return Err(Errno::ENOENT);
+        }
+        let _held = location.dentry.directory.lock();
+        let mut reached = i64::try_from(*position).map_err(|_| Errno::EINVAL)?;
+        let mut full = false;
+        let mut result = Ok(());
+        if reached < SYNTHETIC {
+            let parent = location.dentry.parent().unwrap_or_else(|| location.dentry.clone());
+            let parent = parent.inode().metadata()?.ino;
+            result = location.inode().read_dir(reached, parent, &mut |entry| {
+                full = !emit(entry);
+                if !full {
+                    reached = entry.next_offset;
+                }
+                !full
+            });
+        }
+        if !full && result.is_ok() {
+            reached = self.read_synthetic(location, reached.max(SYNTHETIC), emit)?;
+        }
+        let moved = reached as u64 != *position;
+        *position = reached as u64;
+        if moved { Ok(()) } else { result }
+    }
+
+    /// Sets the size, as `ftruncate(2)`.
+    pub fn truncate(&self, size: u64) -> Result<()> {
+        self.check_not_path()?;
+        if self.flags() & O_ACCMODE == O_RDONLY {
+            return Err(Errno::EINVAL);
+        }
+        self.location.as_ref().ok_or(Errno::EINVAL)?.truncate(size)
+    }
+
+    /// Sees to it that what was written lasts, as `fsync(2)`. All file systems that can be written are in memory.
+    pub fn sync(&self) -> Result<()> {
+        self.check_not_path()?;
+        match self.kind {
+            Kind::Node => Ok(()),
+            _ => Err(Errno::EINVAL),
+        }
+    }
+
+    /// `ioctl(2)`.
+    pub fn ioctl(&self, command: u32, argument: u64) -> Result<u64> {
+        self.check_not_path()?;
+        match &self.kind {
+            Kind::Device(device) => device.ioctl(command, argument),
+            _ => Err(Errno::ENOTTY),
+        }
+    }
+
+    /// What would not block now, in `POLL*` bits.
+    pub fn poll(&self) -> u32 {
+        match &self.kind {
+            Kind::Device(device) => device.poll(),
+            _ => POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM,
+        }
+    }
+
+    /// The page `index` of a regular file, shared with its cache: for mappings and program loading. EFAULT beyond the
+    /// last page, ENODEV if the file has no pages.
+    pub fn page(&self, index: u64) -> Result<Frame> {
+        let (inode, pages) = self.paged().ok_or(Errno::ENODEV)?;
+        let end = inode.size().div_ceil(PAGE);
+        if index >= end {
+            return Err(Errno::EFAULT);
+        }
+        self.start_reading(pages, index, 1, end);
+        pages.page(index)
+    }
+
+    fn read_at_unchecked(&self, offset: u64, sink: &mut dyn Sink) -> Result<usize> {
+        if self.flags() & O_PATH != 0 || self.flags() & O_ACCMODE == O_WRONLY {
+            return Err(Errno::EBADF);
+        }
+        match &self.kind {
+            Kind::Device(device) => device.read(offset, self.flags(), sink),
+            Kind::Node => match self.paged() {
+                Some((inode, pages)) => {
+                    let before = sink.remaining();
+                    let result = self.read_pages(&**inode, pages, offset, sink);
+                    outcome(before, sink.remaining(), result)
+                }
+                None => Err(Errno::EISDIR),
+            },
+            Kind::Path => Err(Errno::EBADF),
+        }
+    }
+
+    fn read_pages(&self, inode: &dyn Inode, pages: &PageCache, mut at: u64, sink: &mut dyn Sink) -> Result<()> {
+        while sink.remaining() > 0 {
+            // Looked at for each page: another may cut the file meanwhile.
+            let size = inode.size();
+            if at >= size {
+                break;
+            }
+            let within = (at % PAGE) as usize;
+            let len = (PAGE_SIZE - within).min(sink.remaining()).min(usize::try_from(size - at).unwrap_or(usize::MAX));
+            let wanted = (within + sink.remaining()).div_ceil(PAGE_SIZE) as u64;
+            self.start_reading(pages, at / PAGE, wanted, size.div_ceil(PAGE));
+            match pages.read(at / PAGE)? {
+                Some(frame) => sink.put_frame(&frame, within, len)?,
+                None => sink.zeros(len)?,
+            }
+            at += len as u64;
+        }
+        Ok(())
+    }
+
+    /// The bytes written and the position after them.
+    fn write_at_unchecked(&self, offset: u64, source: &mut dyn Source) -> Result<(usize, u64)> {
+        if self.flags() & O_PATH != 0 || self.flags() & O_ACCMODE == O_RDONLY {
+            return Err(Errno::EBADF);
+        }
+        match &self.kind {
+            Kind::Device(device) => {
+                let moved = device.write(offset, self.flags(), source)?;
+                Ok((moved, offset + moved as u64))
+            }
+            Kind::Node => {
+                let (inode, pages) = self.paged().ok_or(Errno::EISDIR)?;
+                self.location.as_ref().ok_or(Errno::EBADF)?.mount.check_writable()?;
+                let _writer = pages.writer.lock();
+                let offset = if self.flags() & O_APPEND != 0 { inode.size() } else { offset };
+                let before = source.remaining();
+                let result = write_pages(&**inode, pages, offset, source);
+                let moved = outcome(before, source.remaining(), result)?;
+                Ok((moved, offset + moved as u64))
+            }
+            Kind::Path => Err(Errno::EBADF),
+        }
+    }
+
+    fn start_reading(&self, pages: &PageCache, index: u64, wanted: u64, end: u64) {
+        let ahead = self.read_ahead.lock().next(index, wanted, end);
+        if let Some((first, count)) = ahead {
+            pages.read_ahead(first, count);
+        }
+    }
+
+    fn read_synthetic(
+        &self,
+        location: &Location,
+        from: i64,
+        emit: &mut dyn FnMut(DirEntry<'_>) -> bool,
+    ) -> Result<i64> {
+        let (mut reached, mut number, mut full) = (from, SYNTHETIC, false);
+        location.dentry.for_each_synthetic(&mut |child| {
+            number += 1;
+            if full || number <= from {
+                return;
+            }
+            let ino = child.inode().metadata().map_or(1, |metadata| metadata.ino);
+            let kind = directory_type(FileType::Directory);
+            full = !emit(DirEntry { ino, next_offset: number, kind, name: &child.name() });
+            if !full {
+                reached = number;
+            }
+        });
+        Ok(reached)
+    }
+
+    fn seek_data(&self, offset: i64, data: bool) -> Result<u64> {
+        let size = self.size()?;
+        let offset = u64::try_from(offset).ok().filter(|&offset| offset < size).ok_or(Errno::ENXIO)?;
+        let Some((inode, _)) = self.paged() else { return Ok(if data { offset } else { size }) };
+        match inode.seek_data(offset, data)? {
+            found if data && found >= size => Err(Errno::ENXIO),
+            found => Ok(found),
+        }
+    }
+
+    fn size(&self) -> Result<u64> {
+        match (&self.kind, &self.location) {
+            (Kind::Device(device), _) => device.seekable().ok_or(Errno::ESPIPE),
+            (_, Some(location)) => location.metadata().map(|metadata| metadata.size),
+            (_, None) => Err(Errno::ESPIPE),
+        }
+    }
+
+    fn directory(&self) -> Result<&Location> {
+        match (&self.kind, &self.location) {
+            (Kind::Node, Some(location)) if location.is_dir() => Ok(location),
+            _ => Err(Errno::ENOTDIR),
+        }
+    }
+
+    fn paged(&self) -> Option<(&Arc<dyn Inode>, &Arc<PageCache>)> {
+        match (&self.kind, &self.location) {
+            (Kind::Node, Some(location)) => location.inode().pages().map(|pages| (location.inode(), pages)),
+            _ => None,
+        }
+    }
+
+    fn has_positions(&self) -> bool {
+        match &self.kind {
+            Kind::Device(device) => device.seekable().is_some(),
+            _ => true,
+        }
+    }
+
+    fn check_positioned(&self, offset: u64) -> Result<()> {
+        self.check_not_path()?;
+        if !self.has_positions() {
+            return Err(Errno::ESPIPE);
+        }
+        if offset > OFFSET_MAX { Err(Errno::EINVAL) } else { Ok(()) }
+    }
+
+    fn check_not_path(&self) -> Result<()> {
+        match self.kind {
+            Kind::Path => Err(Errno::EBADF),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Moves all of `source` into the pages from `at` on. The caller holds the writer lock.
+fn write_pages(inode: &dyn Inode, pages: &PageCache, mut at: u64, source: &mut dyn Source) -> Result<()> {
+    let wanted = u64::try_from(source.remaining()).map_err(|_| Errno::EFBIG)?;
+    if wanted > 0 && at >= OFFSET_MAX {
+        return Err(Errno::EFBIG);
+    }
+    while source.remaining() > 0 && at < OFFSET_MAX {
+        let within = (at % PAGE) as usize;
+        let len = (PAGE_SIZE - within).min(source.remaining());
+        inode.prepare_write(at, len as u64)?;
+        // A page that is overwritten whole is read all the same if the source may fail half-way: what it held must stay.
+        let frame = pages.page(at / PAGE)?;
+        let before = source.remaining();
+        let result = source.take_into_frame(&frame, within, len);
+        let taken = (before - source.remaining()) as u64;
+        if taken > 0 {
+            at += taken;
+            inode.wrote(at);
+        }
+        if result? == 0 {
+            break;
+        }
+    }
+    Ok(())
+}

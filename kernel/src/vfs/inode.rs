@@ -1,0 +1,207 @@
+//! What a file system gives the VFS: [`FileSystem`] and [`Inode`].
+//!
+//! The VFS calls the directory methods of an inode only with that directory's lock held ([`super::dentry::Dentry`]), so
+//! a file system need not order `lookup`, `create`, `remove` and `rename` of one directory among themselves. It calls
+//! them with checked arguments: names are not empty, neither `.` nor `..`, at most 255 bytes and without `/`; what is
+//! removed exists and has the right kind. All methods may sleep.
+
+use super::Result;
+use super::page_cache::PageCache;
+use abi::Errno;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::any::Any;
+
+pub use fs::FileType;
+
+/// Seconds and nanoseconds since 1970-01-01 UTC.
+pub type Time = (i64, u32);
+
+/// What `stat(2)` tells of a file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Metadata {
+    /// Number of the mounted volume; filled in by the VFS.
+    pub dev: u64,
+    /// Number of the inode in it.
+    pub ino: u64,
+    /// Kind (`S_IFMT`) and permission bits.
+    pub mode: u32,
+    /// Names that lead to it.
+    pub nlink: u64,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Device number of a device node, as `st_rdev`.
+    pub rdev: u64,
+    /// Bytes.
+    pub size: u64,
+    /// Preferred size of a read in bytes.
+    pub blksize: u64,
+    /// Space taken, in 512-byte units.
+    pub blocks: u64,
+    /// Last read.
+    pub atime: Time,
+    /// Last change of content.
+    pub mtime: Time,
+    /// Last change of the inode.
+    pub ctime: Time,
+}
+
+/// One entry of a directory, as `getdents64(2)` tells it.
+#[derive(Clone, Copy, Debug)]
+pub struct DirEntry<'a> {
+    /// Inode number.
+    pub ino: u64,
+    /// Where to go on reading after this entry: the `d_off` of Linux.
+    pub next_offset: i64,
+    /// `DT_*`.
+    pub kind: u8,
+    /// Its name.
+    pub name: &'a [u8],
+}
+
+/// The `DT_*` number of a kind: the top four bits of its mode.
+pub fn directory_type(kind: FileType) -> u8 {
+    (kind.mode_bits() >> 12) as u8
+}
+
+/// What a new name is to stand for.
+#[derive(Clone, Copy, Debug)]
+pub enum NewKind<'a> {
+    /// An empty file.
+    Regular,
+    /// An empty directory.
+    Directory,
+    /// A symbolic link to this path.
+    Symlink(&'a [u8]),
+    /// A device node, FIFO or socket with this `st_rdev`.
+    Special(FileType, u64),
+}
+
+/// A file to be made.
+#[derive(Clone, Copy, Debug)]
+pub struct NewNode<'a> {
+    /// Its kind.
+    pub kind: NewKind<'a>,
+    /// Permission bits.
+    pub mode: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+}
+
+/// Attributes to change; `None` leaves one as it is.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AttributeChange {
+    /// Permission bits.
+    pub mode: Option<u32>,
+    /// Owner.
+    pub uid: Option<u32>,
+    /// Group.
+    pub gid: Option<u32>,
+    /// Last read.
+    pub atime: Option<Time>,
+    /// Last change of content.
+    pub mtime: Option<Time>,
+}
+
+/// Figures for `statfs(2)`; sizes in blocks of `block_size` bytes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Statistics {
+    /// `f_type`.
+    pub magic: u64,
+    /// Bytes.
+    pub block_size: u64,
+    /// All blocks.
+    pub blocks: u64,
+    /// Free blocks.
+    pub blocks_free: u64,
+    /// All inodes.
+    pub files: u64,
+    /// Free inodes.
+    pub files_free: u64,
+}
+
+/// A mounted file system.
+pub trait FileSystem: Send + Sync {
+    /// Its type, as `/proc/mounts` shows it.
+    fn type_name(&self) -> &'static str;
+    /// The root directory.
+    fn root(&self) -> Result<Arc<dyn Inode>>;
+    /// Figures for `statfs(2)`.
+    fn statistics(&self) -> Result<Statistics>;
+    /// Whether it cannot be written at all, whatever the mount says.
+    fn read_only(&self) -> bool {
+        false
+    }
+}
+
+/// A file of any kind, as its file system keeps it. One object for one file, however many names it has.
+pub trait Inode: Any + Send + Sync {
+    /// Its kind; never changes.
+    fn file_type(&self) -> FileType;
+    /// All that `stat(2)` tells, except `dev`.
+    fn metadata(&self) -> Result<Metadata>;
+    /// Changes attributes.
+    fn set_attributes(&self, _change: &AttributeChange) -> Result<()> {
+        Err(Errno::EPERM)
+    }
+
+    /// Directory: the file called `name`; ENOENT if there is none.
+    fn lookup(&self, _name: &[u8]) -> Result<Arc<dyn Inode>> {
+        Err(Errno::ENOTDIR)
+    }
+    /// Directory: gives the entries from `position` on, `.` and `..` among them, until `emit` says false. The entry
+    /// refused is given again by a call with the position before it. `parent` is the inode number for `..`.
+    fn read_dir(&self, _position: i64, _parent: u64, _emit: &mut dyn FnMut(DirEntry<'_>) -> bool) -> Result<()> {
+        Err(Errno::ENOTDIR)
+    }
+    /// Directory: makes a file called `name`, which is free.
+    fn create(&self, _name: &[u8], _new: &NewNode<'_>) -> Result<Arc<dyn Inode>> {
+        Err(Errno::EPERM)
+    }
+    /// Directory: another name, which is free, for `target` of the same file system.
+    fn link(&self, _name: &[u8], _target: &Arc<dyn Inode>) -> Result<()> {
+        Err(Errno::EPERM)
+    }
+    /// Directory: removes the name of `target`; ENOTEMPTY for a directory that has entries.
+    fn remove(&self, _name: &[u8], _target: &Arc<dyn Inode>) -> Result<()> {
+        Err(Errno::EPERM)
+    }
+    /// Directory: moves `name` to `new_name` in `new_parent` of the same file system, replacing what is there (of the
+    /// same kind, a directory only if empty), or exchanging the two. Never into the moved directory itself.
+    fn rename(&self, _name: &[u8], _new_parent: &Arc<dyn Inode>, _new_name: &[u8], _exchange: bool) -> Result<()> {
+        Err(Errno::EPERM)
+    }
+
+    /// Symbolic link: where it leads.
+    fn read_link(&self) -> Result<Vec<u8>> {
+        Err(Errno::EINVAL)
+    }
+
+    /// Regular file: its pages.
+    fn pages(&self) -> Option<&Arc<PageCache>> {
+        None
+    }
+    /// Regular file: bytes in it.
+    fn size(&self) -> u64 {
+        0
+    }
+    /// Regular file: makes sure that `len` bytes from `offset` on can be stored. Called with the cache's writer lock.
+    fn prepare_write(&self, _offset: u64, _len: u64) -> Result<()> {
+        Err(Errno::EROFS)
+    }
+    /// Regular file: the pages up to the byte `end` have been written. Called with the cache's writer lock.
+    fn wrote(&self, _end: u64) {}
+    /// Regular file: cuts or extends it to `size` bytes. Called with the cache's writer lock.
+    fn truncate(&self, _size: u64) -> Result<()> {
+        Err(Errno::EROFS)
+    }
+    /// Regular file: the first byte from `offset` on that is stored (`data`) or is in a hole (not `data`), at most
+    /// the size; `offset` lies inside. A file system without holes keeps this answer.
+    fn seek_data(&self, offset: u64, data: bool) -> Result<u64> {
+        Ok(if data { offset } else { self.size() })
+    }
+}

@@ -1,0 +1,237 @@
+//! Places in the tree of all mounts, and the table of mounts.
+//!
+//! A [`Volume`] is a file system with its dentry tree; a [`Mount`] shows a volume at a place; a [`Location`] is a dentry
+//! seen through a mount. Mounts may lie on each other at one place: the last one is what a walk sees.
+//!
+//! Lock: `MOUNTS` (rank Table) for the table. Nothing else is locked under it.
+
+use super::dentry::Dentry;
+use super::inode::{FileSystem, Inode, Metadata};
+use super::{Result, flags};
+use abi::Errno;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use fs::FileType;
+use machine::sync::{Rank, SpinLock};
+
+/// A file system and its names.
+pub struct Volume {
+    /// The file system.
+    pub file_system: Arc<dyn FileSystem>,
+    /// Its root directory.
+    pub root: Arc<Dentry>,
+    /// `st_dev` of its files.
+    pub device: u64,
+}
+
+/// A volume shown at a place.
+pub struct Mount {
+    /// What is shown.
+    pub volume: Arc<Volume>,
+    /// What it comes from, as `/proc/mounts` shows it.
+    pub source: String,
+    /// Whether changes are refused here.
+    pub read_only: AtomicBool,
+}
+
+/// A place in the tree.
+#[derive(Clone)]
+pub struct Location {
+    pub(super) mount: Arc<Mount>,
+    pub(super) dentry: Arc<Dentry>,
+}
+
+/// A mount and the place it covers; None for the first of all.
+pub(super) struct MountEntry {
+    pub mount: Arc<Mount>,
+    pub point: Option<Location>,
+}
+
+/// All mounts; of those that cover one place, the last is on top.
+pub(super) static MOUNTS: SpinLock<Vec<MountEntry>> = SpinLock::new("mounts", Rank::Table, Vec::new());
+
+impl Volume {
+    /// A volume with a device number of its own. `device` is the number of the block device below, if there is one.
+    pub fn new(file_system: Arc<dyn FileSystem>, device: Option<u64>) -> Result<Arc<Volume>> {
+        /// Minor numbers of devices that are not there (major 0), as Linux numbers them.
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let root = Dentry::root(file_system.root()?);
+        let device = device.unwrap_or_else(|| NEXT.fetch_add(1, Ordering::Relaxed));
+        Ok(Arc::new(Volume { file_system, root, device }))
+    }
+}
+
+impl Drop for Volume {
+    /// Dentries keep their parents and these their children, so the tree has to be taken apart.
+    fn drop(&mut self) {
+        self.root.prune();
+    }
+}
+
+impl Mount {
+    /// EROFS if nothing may be changed through this mount.
+    pub fn check_writable(&self) -> Result<()> {
+        match self.read_only.load(Ordering::Relaxed) || self.volume.file_system.read_only() {
+            true => Err(Errno::EROFS),
+            false => Ok(()),
+        }
+    }
+}
+
+impl Location {
+    /// The root of a mount.
+    pub(super) fn mount_root(mount: &Arc<Mount>) -> Location {
+        Location { mount: mount.clone(), dentry: mount.volume.root.clone() }
+    }
+
+    /// Another name in the same mount.
+    pub(super) fn beside(&self, dentry: Arc<Dentry>) -> Location {
+        Location { mount: self.mount.clone(), dentry }
+    }
+
+    /// What `stat(2)` tells of it.
+    pub fn metadata(&self) -> Result<Metadata> {
+        let metadata = self.inode().metadata()?;
+        Ok(Metadata { dev: self.mount.volume.device, ..metadata })
+    }
+
+    /// Its absolute path. A name that has been removed keeps its last path.
+    pub fn path(&self) -> Vec<u8> {
+        let mut names = Vec::new();
+        let mut at = self.clone();
+        loop {
+            match at.dentry.parent() {
+                Some(parent) => {
+                    names.push(at.dentry.name());
+                    at.dentry = parent;
+                }
+                None => match at.covered() {
+                    Some(point) => at = point,
+                    None => break,
+                },
+            }
+        }
+        let mut path = Vec::new();
+        for name in names.iter().rev() {
+            path.push(b'/');
+            path.extend_from_slice(name);
+        }
+        if path.is_empty() {
+            path.push(b'/');
+        }
+        path
+    }
+
+    /// Where a symbolic link leads; EINVAL for everything else.
+    pub fn read_link(&self) -> Result<Vec<u8>> {
+        self.inode().read_link()
+    }
+
+    /// Whether it is a directory.
+    pub fn is_dir(&self) -> bool {
+        self.dentry.is_dir()
+    }
+
+    /// Its kind.
+    pub fn file_type(&self) -> FileType {
+        self.inode().file_type()
+    }
+
+    /// Whether its name has been removed.
+    pub fn is_removed(&self) -> bool {
+        self.dentry.is_removed()
+    }
+
+    /// The mount it is seen through.
+    pub fn mount(&self) -> &Arc<Mount> {
+        &self.mount
+    }
+
+    /// Whether both are the same place.
+    pub fn is_same(&self, other: &Location) -> bool {
+        Arc::ptr_eq(&self.mount, &other.mount) && Arc::ptr_eq(&self.dentry, &other.dentry)
+    }
+
+    pub(super) fn inode(&self) -> &Arc<dyn Inode> {
+        self.dentry.inode()
+    }
+
+    /// The root of the topmost mount here, or this place itself if it is not covered.
+    pub(super) fn top(&self) -> Location {
+        let mut at = self.clone();
+        while at.dentry.mounts.load(Ordering::Acquire) != 0 {
+            let above = {
+                let mounts = MOUNTS.lock();
+                mounts.iter().find(|entry| entry.covers(&at)).map(|entry| entry.mount.clone())
+            };
+            match above {
+                Some(mount) => at = Location::mount_root(&mount),
+                None => break,
+            }
+        }
+        at
+    }
+
+    /// The place that the mount covers whose root this is.
+    pub(super) fn covered(&self) -> Option<Location> {
+        let mounts = MOUNTS.lock();
+        mounts.iter().find(|entry| Arc::ptr_eq(&entry.mount, &self.mount))?.point.clone()
+    }
+
+    /// What `..` leads to from here, for a process with this root.
+    pub(super) fn parent(&self, root: &Location) -> Location {
+        let mut at = self.clone();
+        loop {
+            if at.is_same(root) || at.is_same(&root.top()) {
+                return root.top();
+            }
+            if let Some(parent) = at.dentry.parent() {
+                return at.beside(parent).top();
+            }
+            match at.covered() {
+                Some(point) => at = point,
+                None => return at,
+            }
+        }
+    }
+
+    /// ENOTDIR unless it is a directory, EROFS unless names in it may change.
+    pub(super) fn check_changeable_directory(&self) -> Result<()> {
+        if !self.is_dir() {
+            return Err(Errno::ENOTDIR);
+        }
+        self.mount.check_writable()
+    }
+
+    /// Changes attributes, as `chmod`, `chown` and `utimensat` do.
+    pub fn set_attributes(&self, change: &super::inode::AttributeChange) -> Result<()> {
+        self.mount.check_writable()?;
+        let mode = change.mode.map(|mode| mode & flags::PERMISSION_BITS);
+        self.inode().set_attributes(&super::inode::AttributeChange { mode, ..*change })
+    }
+
+    /// Cuts or extends a regular file, as `truncate(2)` does.
+    pub fn truncate(&self, size: u64) -> Result<()> {
+        match self.file_type() {
+            FileType::Regular => {}
+            FileType::Directory => return Err(Errno::EISDIR),
+            _ => return Err(Errno::EINVAL),
+        }
+        self.mount.check_writable()?;
+        let Some(pages) = self.inode().pages() else { return Err(Errno::EINVAL) };
+        if size > flags::OFFSET_MAX {
+            return Err(Errno::EINVAL);
+        }
+        let _writer = pages.writer.lock();
+        self.inode().truncate(size)
+    }
+}
+
+impl MountEntry {
+    /// Whether it lies directly on `place`.
+    pub fn covers(&self, place: &Location) -> bool {
+        self.point.as_ref().is_some_and(|point| point.is_same(place))
+    }
+}

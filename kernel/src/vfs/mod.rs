@@ -1,0 +1,83 @@
+//! The virtual file system: one tree of names over all mounted file systems, and open files in it.
+//!
+//! From the bottom up: `flags`, `clock` · [`transfer`] where bytes go · [`page_cache`] and `reclaim` · [`inode`] what a
+//! file system gives · [`dentry`] known names · [`location`] places and the mount table · [`walk`] paths · [`change`]
+//! making and removing · [`device`] and [`file`] open files · `open` · the file systems [`tmpfs`], [`devfs`] and `ext2` ·
+//! [`mounting`]. System calls, the program loader and the shell call in by the names re-exported here; nothing here knows
+//! them. Everything may sleep.
+
+pub mod change;
+mod clock;
+mod dentry;
+pub mod devfs;
+pub mod device;
+mod ext2;
+mod file;
+pub mod flags;
+pub mod inode;
+mod location;
+mod mount_error;
+mod mounting;
+mod open;
+mod page_cache;
+mod read_ahead;
+mod reclaim;
+mod tmpfs;
+mod transfer;
+mod walk;
+
+#[cfg(debug_assertions)]
+mod tests;
+
+pub use change::{link, make, remove_directory, remove_file, rename};
+pub use devfs::{RandomFill, register_device};
+pub use device::{FileOperations, device_number};
+pub use file::File;
+pub use inode::{AttributeChange, DirEntry, FileType, Metadata, NewKind, NewNode, Statistics, Time};
+pub use location::Location;
+pub use mount_error::MountError;
+pub use mounting::{MountInfo, MountSource, mount, mounts, unmount};
+pub use open::{open, open_location};
+pub use reclaim::reclaim;
+pub use transfer::{Sink, SliceSink, SliceSource, Source, VecSink};
+pub use walk::lookup;
+
+use abi::Errno;
+use machine::sync::Once;
+
+/// Result of the file layer: its errors are those of system calls.
+pub type Result<T> = core::result::Result<T, Errno>;
+
+/// Where a process sees the tree from.
+#[derive(Clone)]
+pub struct FsContext {
+    /// What `/` is.
+    pub root: Location,
+    /// What relative paths start from.
+    pub cwd: Location,
+}
+
+static ROOT: Once<Location> = Once::new();
+
+/// Makes the first root with the device tree on /dev, so that the kernel works without a disk. `random` fills bytes with
+/// random numbers, `now` is the time of day.
+pub fn init(random: RandomFill, now: fn() -> Time) -> core::result::Result<(), MountError> {
+    clock::set(now);
+    let failed = |error| MountError::Source("rootfs".into(), error);
+    let root = mounting::make_root().map_err(failed)?;
+    devfs::init(random).map_err(failed)?;
+    ROOT.call_once(|| root.clone());
+    mount(MountSource::Dev, &root_context(), b"/dev", false)
+}
+
+/// The context of the first process: root and working directory are the root.
+pub fn root_context() -> FsContext {
+    match ROOT.get() {
+        Some(root) => FsContext { root: root.clone(), cwd: root.clone() },
+        None => panic!("the file system tree is used before vfs::init"),
+    }
+}
+
+/// Writes everything back that devices do not have yet, as `sync(2)`. What can be written is in memory for now, so there
+/// is nothing to wait for.
+pub fn sync_all() {}

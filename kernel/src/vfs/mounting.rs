@@ -1,0 +1,247 @@
+//! Mounting and unmounting.
+//!
+//! Called by the shell, by `mount(2)` and at start. [`MOUNTING`] lets one caller at a time change the table; walks see
+//! each change whole, by the table's own lock.
+
+use super::dentry::Dentry;
+use super::inode::FileSystem;
+use super::location::{Location, MOUNTS, Mount, MountEntry, Volume};
+use super::mount_error::MountError;
+use super::walk::{self, Walk};
+use super::{FsContext, Result, devfs, ext2, tmpfs::TmpFs};
+use abi::Errno;
+use alloc::string::{String, ToString};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, Ordering};
+use machine::sync::Mutex;
+
+static MOUNTING: Mutex<()> = Mutex::new("mount", ());
+
+/// What to mount.
+#[derive(Clone)]
+pub enum MountSource {
+    /// The ext2 file system on the block device with this index.
+    Block(usize),
+    /// A new file system in memory.
+    Tmpfs,
+    /// The tree of devices.
+    Dev,
+    /// A file system that another part of the kernel makes (proc, sysfs), under the name to be shown as its source.
+    Other(&'static str, Arc<dyn FileSystem>),
+}
+
+/// A line of `/proc/mounts`.
+#[derive(Clone, Debug)]
+pub struct MountInfo {
+    /// What is mounted.
+    pub source: String,
+    /// Where: an absolute path.
+    pub at: Vec<u8>,
+    /// Type of file system.
+    pub type_name: &'static str,
+    /// Whether changes are refused.
+    pub read_only: bool,
+}
+
+/// Mounts `source` over the directory `at`.
+///
+/// Where a directory lacks only the last name, it is made, or, where the file system cannot be written, stands for itself
+/// as long as the mount does. A mount over the root takes the mounts of the old root's directories along, /dev above all,
+/// and an unmount brings them back. `mount(2)` looks the place up beforehand and so gives ENOENT as on Linux.
+pub fn mount(
+    source: MountSource,
+    context: &FsContext,
+    at: &[u8],
+    read_only: bool,
+) -> core::result::Result<(), MountError> {
+    let (volume, name) = open_volume(&source)?;
+    let _held = MOUNTING.lock();
+    let point = mount_point(context, at).map_err(|error| MountError::place(at, error))?;
+    let mount = Arc::new(Mount { volume, source: name, read_only: AtomicBool::new(read_only) });
+    let covers_root = point.is_same(&context.root.top());
+    attach(&mount, &point);
+    if covers_root {
+        move_mounts(&point, &Location::mount_root(&mount));
+    }
+    Ok(())
+}
+
+/// Unmounts what is mounted at `at`: EINVAL if nothing is, EBUSY if something in it is in use.
+pub fn unmount(context: &FsContext, at: &[u8]) -> core::result::Result<(), MountError> {
+    let _held = MOUNTING.lock();
+    let place = walk::lookup(context, None, at, true).map_err(|error| MountError::place(at, error))?;
+    unmount_here(context, place).map_err(|error| MountError::place(at, error))
+}
+
+/// All mounts, in the order in which they were made.
+pub fn mounts() -> Vec<MountInfo> {
+    let all: Vec<(Arc<Mount>, Option<Location>)> = {
+        let mounts = MOUNTS.lock();
+        mounts.iter().map(|entry| (entry.mount.clone(), entry.point.clone())).collect()
+    };
+    let info = all.iter().map(|(mount, point)| MountInfo {
+        source: mount.source.clone(),
+        at: point.as_ref().map_or_else(|| b"/".to_vec(), Location::path),
+        type_name: mount.volume.file_system.type_name(),
+        read_only: mount.check_writable().is_err(),
+    });
+    info.collect()
+}
+
+/// Makes the first root: an empty file system in memory.
+pub(super) fn make_root() -> Result<Location> {
+    let volume = Volume::new(TmpFs::new("rootfs", 0o755), None)?;
+    let mount = Arc::new(Mount { volume, source: String::from("rootfs"), read_only: AtomicBool::new(false) });
+    MOUNTS.lock().push(MountEntry { mount: mount.clone(), point: None });
+    Ok(Location::mount_root(&mount))
+}
+
+fn open_volume(source: &MountSource) -> core::result::Result<(Arc<Volume>, String), MountError> {
+    let memory = |volume: Result<Arc<Volume>>, name: &str| match volume {
+        Ok(volume) => Ok((volume, name.to_string())),
+        Err(error) => Err(MountError::Source(name.to_string(), error)),
+    };
+    match source {
+        MountSource::Block(index) => ext2::open(*index),
+        MountSource::Tmpfs => memory(Volume::new(TmpFs::new("tmpfs", 0o1777), None), "tmpfs"),
+        MountSource::Dev => memory(devfs::volume(), "devtmpfs"),
+        MountSource::Other(name, file_system) => memory(Volume::new(file_system.clone(), None), name),
+    }
+}
+
+/// The directory at `at`, made if need be.
+fn mount_point(context: &FsContext, at: &[u8]) -> Result<Location> {
+    match walk::lookup(context, None, at, true) {
+        Ok(place) if place.is_dir() => return Ok(place),
+        Ok(_) => return Err(Errno::ENOTDIR),
+        Err(Errno::ENOENT) => {}
+        Err(error) => return Err(error),
+    }
+    let mut walk = Walk::new(context, None, at)?;
+    let last = walk.to_last()?.ok_or(Errno::ENOENT)?;
+    if !walk.is_name(&last) || walk.child(&last)?.is_some() {
+        return Err(Errno::ENOENT);
+    }
+    stand_in(&walk.at, walk.name(&last))
+}
+
+/// A directory `name`, which is absent, in `directory`: a real one, or one that lasts as long as its mount.
+fn stand_in(directory: &Location, name: &[u8]) -> Result<Location> {
+    use super::change::create_locked;
+    use super::inode::{NewKind, NewNode};
+    if !directory.is_dir() {
+        return Err(Errno::ENOTDIR);
+    }
+    let _held = directory.dentry.directory.lock();
+    let new = NewNode { kind: NewKind::Directory, mode: 0o755, uid: 0, gid: 0 };
+    match create_locked(directory, name, &new) {
+        Err(Errno::EROFS | Errno::EPERM) => {
+            let inode = TmpFs::new("none", 0o755).root()?;
+            Ok(directory.beside(directory.dentry.adopt(name, inode, true)?))
+        }
+        made => made,
+    }
+}
+
+fn attach(mount: &Arc<Mount>, point: &Location) {
+    MOUNTS.lock().push(MountEntry { mount: mount.clone(), point: Some(point.clone()) });
+    point.dentry.mounts.fetch_add(1, Ordering::Release);
+}
+
+fn unmount_here(context: &FsContext, place: Location) -> Result<()> {
+    let point = match place.dentry.parent() {
+        None => place.covered().ok_or(Errno::EBUSY)?,
+        Some(_) => return Err(Errno::EINVAL),
+    };
+    let mount = place.mount.clone();
+    drop(place);
+    let was_root = point.is_same(&context.root) || is_root(&point);
+    let root = Location::mount_root(&mount);
+    if was_root {
+        move_mounts(&root, &point);
+    }
+    drop(root);
+    let result = detach(mount);
+    match result {
+        Ok(()) => release_point(&point),
+        Err(_) if was_root => {
+            if let Some(mount) = top_mount(&point) {
+                move_mounts(&point, &Location::mount_root(&mount));
+            }
+        }
+        Err(_) => {}
+    }
+    result
+}
+
+/// Takes the mount out of the table if only the table and the caller have it.
+fn detach(mount: Arc<Mount>) -> Result<()> {
+    let entry = {
+        let mut mounts = MOUNTS.lock();
+        let at = mounts.iter().position(|entry| Arc::ptr_eq(&entry.mount, &mount)).ok_or(Errno::EINVAL)?;
+        if Arc::strong_count(&mount) > 2 {
+            return Err(Errno::EBUSY);
+        }
+        mounts.remove(at)
+    };
+    drop(entry);
+    Ok(())
+}
+
+fn release_point(point: &Location) {
+    let left = point.dentry.mounts.fetch_sub(1, Ordering::AcqRel) - 1;
+    if point.dentry.synthetic && left == 0 {
+        if let Some(parent) = point.dentry.parent() {
+            parent.forget_synthetic(&point.dentry.name());
+        }
+    }
+}
+
+/// Moves the mounts that lie on directories directly in `from` to those of the same name in `to`.
+fn move_mounts(from: &Location, to: &Location) {
+    let moving: Vec<(Arc<Mount>, Location)> = {
+        let mounts = MOUNTS.lock();
+        let there = mounts.iter().filter_map(|entry| Some((entry, entry.point.as_ref()?)));
+        let inside = there.filter(|(_, point)| is_directly_in(point, from));
+        inside.map(|(entry, point)| (entry.mount.clone(), point.clone())).collect()
+    };
+    for (mount, old) in moving {
+        let name = old.dentry.name();
+        let new = match to.dentry.child(&name) {
+            Ok(Some(dentry)) if dentry.is_dir() => Ok(to.beside(dentry)),
+            Ok(None) => stand_in(to, &name),
+            Ok(Some(_)) => Err(Errno::ENOTDIR),
+            Err(error) => Err(error),
+        };
+        match new {
+            Ok(new) => repoint(&mount, &old, new),
+            Err(error) => log::warn!("mount: {} stays covered: {error}", String::from_utf8_lossy(&old.path())),
+        }
+    }
+}
+
+fn is_directly_in(point: &Location, directory: &Location) -> bool {
+    Arc::ptr_eq(&point.mount, &directory.mount)
+        && point.dentry.parent().is_some_and(|parent: Arc<Dentry>| Arc::ptr_eq(&parent, &directory.dentry))
+}
+
+fn repoint(mount: &Arc<Mount>, old: &Location, new: Location) {
+    new.dentry.mounts.fetch_add(1, Ordering::Release);
+    let replaced = {
+        let mut mounts = MOUNTS.lock();
+        let entry = mounts.iter_mut().find(|entry| Arc::ptr_eq(&entry.mount, mount));
+        entry.and_then(|entry| entry.point.replace(new))
+    };
+    drop(replaced);
+    release_point(old);
+}
+
+fn top_mount(point: &Location) -> Option<Arc<Mount>> {
+    MOUNTS.lock().iter().find(|entry| entry.covers(point)).map(|entry| entry.mount.clone())
+}
+
+/// Whether the place is the root of the first mount.
+fn is_root(place: &Location) -> bool {
+    place.dentry.parent().is_none() && place.covered().is_none()
+}

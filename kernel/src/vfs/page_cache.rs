@@ -1,0 +1,352 @@
+//! The pages of one file or block device that are in memory.
+//!
+//! Each page is a [`Frame`] that readers, memory mappings and requests under way share. A page enters the cache before
+//! it is read, marked with the [`Completion`] of its batch; whoever wants it meanwhile waits for that, so a page is read
+//! once however many ask. When a batch fails, its pages leave the cache again, and each reader tries the one page it
+//! needs alone: a bad block costs no neighbour. Only that second failure is EIO.
+//!
+//! Locks: `state` (rank PageCache) is held for look-ups and changes of the map, never across a sleep. `writer` orders
+//! writes and truncations of the file; taken before anything here, and held while the pages are filled.
+//!
+//! A cache without a backing (a file in memory) reads absent pages as zeros, never gives a page up by itself, and keeps
+//! to a [`Quota`].
+
+use super::Result;
+use super::reclaim;
+use crate::block::Completion;
+use abi::Errno;
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::collections::btree_map::Entry;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicUsize, Ordering};
+use machine::PAGE_SIZE;
+use machine::mm::{Frame, FrameKind};
+use machine::sync::{Mutex, Rank, SpinLock};
+
+/// Pages read by one batch at most.
+pub const BATCH_PAGES: usize = 32;
+
+/// Where the pages of a cache come from.
+pub trait Backing: Send + Sync {
+    /// Starts to fill `frames`, the consecutive pages from number `first` on, with the stored bytes, and with zeros
+    /// where there are none. Each request started is added to `completion`. After an error, requests already started
+    /// still run.
+    fn start_read(&self, first: u64, frames: &[Frame], completion: &Arc<Completion>) -> Result<()>;
+}
+
+/// How many pages the files of one file system in memory may have together.
+pub struct Quota {
+    used: AtomicUsize,
+    most: usize,
+}
+
+/// Pages in memory.
+pub struct PageCache {
+    origin: Origin,
+    state: SpinLock<State>,
+    /// Held by whoever writes to the file or changes its size.
+    pub writer: Mutex<()>,
+}
+
+enum Origin {
+    Stored(Box<dyn Backing>),
+    Memory(Arc<Quota>),
+}
+
+struct State {
+    pages: BTreeMap<u64, Page>,
+    /// Where [`PageCache::evict`] goes on.
+    hand: u64,
+}
+
+struct Page {
+    frame: Frame,
+    reading: Option<Batch>,
+    /// Used since the hand last came by.
+    referenced: bool,
+}
+
+#[derive(Clone)]
+struct Batch {
+    completion: Arc<Completion>,
+    /// Pages in it.
+    len: usize,
+}
+
+enum Found {
+    Ready(Frame),
+    Reading(Frame, Batch),
+    Absent,
+    /// It was being read, and that failed.
+    Failed { alone: bool },
+}
+
+impl PageCache {
+    /// An empty cache of what `backing` stores.
+    pub fn new(backing: Box<dyn Backing>) -> Arc<PageCache> {
+        let cache = Arc::new(Self::with(Origin::Stored(backing)));
+        reclaim::register(&cache);
+        cache
+    }
+
+    /// The pages of a file that is in memory only, within `quota`.
+    pub fn in_memory(quota: &Arc<Quota>) -> Arc<PageCache> {
+        Arc::new(Self::with(Origin::Memory(quota.clone())))
+    }
+
+    fn with(origin: Origin) -> PageCache {
+        let state = State { pages: BTreeMap::new(), hand: 0 };
+        PageCache {
+            origin,
+            state: SpinLock::new("page cache", Rank::PageCache, state),
+            writer: Mutex::new("file write", ()),
+        }
+    }
+
+    /// The page `index` for reading; None for a hole of a file in memory.
+    pub fn read(&self, index: u64) -> Result<Option<Frame>> {
+        match self.origin {
+            Origin::Stored(_) => self.page(index).map(Some),
+            Origin::Memory(_) => Ok(self.present(index)),
+        }
+    }
+
+    /// The page `index`, read or made if it is absent. The caller keeps `index` inside the file.
+    pub fn page(&self, index: u64) -> Result<Frame> {
+        loop {
+            let (frame, batch) = match self.find(index) {
+                Found::Ready(frame) => return Ok(frame),
+                Found::Reading(frame, batch) => (frame, batch),
+                Found::Failed { alone: true } => return Err(Errno::EIO),
+                Found::Absent | Found::Failed { alone: false } => {
+                    match &self.origin {
+                        Origin::Stored(backing) => self.start(&**backing, index, 1).map(|_| ())?,
+                        Origin::Memory(quota) => self.insert_zeroed(index, quota)?,
+                    }
+                    continue;
+                }
+            };
+            match batch.completion.wait() {
+                Ok(()) => return Ok(frame),
+                Err(_) => self.forget(index, &batch),
+            }
+            if batch.len == 1 {
+                return Err(Errno::EIO);
+            }
+        }
+    }
+
+    /// Starts to read those of the `count` pages from `first` on that are absent. Does not wait, and reports nothing:
+    /// whoever needs a page finds out.
+    pub fn read_ahead(&self, first: u64, count: usize) {
+        let Origin::Stored(backing) = &self.origin else { return };
+        let end = first.saturating_add(count as u64);
+        let mut next = first;
+        while next < end {
+            match self.start(&**backing, next, (end - next) as usize) {
+                Ok(reached) => next = reached,
+                Err(_) => return,
+            }
+        }
+    }
+
+    /// The first page from `index` on that is in memory.
+    pub fn next_present(&self, index: u64) -> Option<u64> {
+        self.state.lock().pages.range(index..).next().map(|(&index, _)| index)
+    }
+
+    /// How many pages are in memory.
+    pub fn len(&self) -> usize {
+        self.state.lock().pages.len()
+    }
+
+    /// Gives up all bytes from `size` on, the last page's rest included.
+    pub fn cut(&self, size: u64) {
+        let removed = {
+            let mut state = self.state.lock();
+            state.pages.split_off(&size.div_ceil(PAGE_SIZE as u64))
+        };
+        let within = (size % PAGE_SIZE as u64) as usize;
+        if within != 0 {
+            if let Some(frame) = self.present(size / PAGE_SIZE as u64) {
+                frame.fill_zero_from(within);
+            }
+        }
+        if let Origin::Memory(quota) = &self.origin {
+            quota.give(removed.len());
+        }
+    }
+
+    /// Gives up at most `wanted` pages that nobody else uses and that were not used lately; how many. Looks at no more
+    /// than `looks` pages.
+    pub(super) fn evict(&self, wanted: usize, looks: usize) -> usize {
+        if let Origin::Memory(_) = self.origin {
+            return 0;
+        }
+        let mut state = self.state.lock();
+        let state = &mut *state;
+        let mut victims = Vec::new();
+        if victims.try_reserve(wanted).is_err() {
+            return 0;
+        }
+        let mut hand = state.hand;
+        for (&index, page) in state.pages.range_mut(hand..).take(looks) {
+            if victims.len() == wanted {
+                break;
+            }
+            hand = index + 1;
+            let used = core::mem::replace(&mut page.referenced, false);
+            if !used && page.idle() && page.frame.references() == 1 {
+                victims.push(index);
+            }
+        }
+        state.hand = if state.pages.range(hand..).next().is_none() { 0 } else { hand };
+        for index in &victims {
+            state.pages.remove(index);
+        }
+        victims.len()
+    }
+
+    fn find(&self, index: u64) -> Found {
+        let mut state = self.state.lock();
+        let Some(page) = state.pages.get_mut(&index) else { return Found::Absent };
+        page.referenced = true;
+        let Some(batch) = &page.reading else { return Found::Ready(page.frame.clone()) };
+        match batch.completion.result() {
+            None => Found::Reading(page.frame.clone(), batch.clone()),
+            Some(Ok(())) => {
+                page.reading = None;
+                Found::Ready(page.frame.clone())
+            }
+            Some(Err(_)) => {
+                let alone = batch.len == 1;
+                state.pages.remove(&index);
+                Found::Failed { alone }
+            }
+        }
+    }
+
+    /// The page if it is there and whole.
+    fn present(&self, index: u64) -> Option<Frame> {
+        match self.find(index) {
+            Found::Ready(frame) => Some(frame),
+            _ => None,
+        }
+    }
+
+    /// Takes the page of a failed batch out, unless another attempt is already under way.
+    fn forget(&self, index: u64, batch: &Batch) {
+        let mut state = self.state.lock();
+        let same = state.pages.get(&index).is_some_and(|page| {
+            page.reading.as_ref().is_some_and(|reading| Arc::ptr_eq(&reading.completion, &batch.completion))
+        });
+        if same {
+            state.pages.remove(&index);
+        }
+    }
+
+    /// Starts one batch for the first run of absent pages among the `count` from `first` on. The page after the last
+    /// one looked at.
+    fn start(&self, backing: &dyn Backing, first: u64, count: usize) -> Result<u64> {
+        reclaim::make_room(count.min(BATCH_PAGES));
+        let completion = Completion::new();
+        let mut frames = Vec::new();
+        frames.try_reserve(count.min(BATCH_PAGES)).map_err(|_| Errno::ENOMEM)?;
+        let (start, next) = self.enter_absent(first, count, &completion, &mut frames)?;
+        if frames.is_empty() {
+            return Ok(next);
+        }
+        let started = backing.start_read(start, &frames, &completion);
+        completion.all_started(started.is_ok());
+        started.map(|()| next)
+    }
+
+    /// Enters new pages for the first absent run as being read by `completion`. Where the run starts, and where to go on.
+    fn enter_absent(
+        &self,
+        first: u64,
+        count: usize,
+        completion: &Arc<Completion>,
+        frames: &mut Vec<Frame>,
+    ) -> Result<(u64, u64)> {
+        let end = first.saturating_add(count as u64);
+        let mut state = self.state.lock();
+        let start = (first..end).find(|index| !state.pages.contains_key(index)).unwrap_or(end);
+        let len = (start..end).take(BATCH_PAGES).take_while(|index| !state.pages.contains_key(index)).count();
+        for _ in 0..len {
+            match Frame::allocate(FrameKind::PageCache) {
+                Ok(frame) => frames.push(frame),
+                Err(_) if frames.is_empty() => return Err(Errno::ENOMEM),
+                Err(_) => break,
+            }
+        }
+        let batch = Batch { completion: completion.clone(), len: frames.len() };
+        for (index, frame) in (start..).zip(frames.iter()) {
+            let page = Page { frame: frame.clone(), reading: Some(batch.clone()), referenced: false };
+            state.pages.insert(index, page);
+        }
+        Ok((start, start + frames.len() as u64))
+    }
+
+    fn insert_zeroed(&self, index: u64, quota: &Quota) -> Result<()> {
+        reclaim::make_room(1);
+        quota.take()?;
+        let Ok(frame) = Frame::zeroed(FrameKind::PageCache) else {
+            quota.give(1);
+            return Err(Errno::ENOMEM);
+        };
+        let page = Page { frame, reading: None, referenced: true };
+        let another_was_first = match self.state.lock().pages.entry(index) {
+            Entry::Occupied(_) => true,
+            Entry::Vacant(vacant) => {
+                vacant.insert(page);
+                false
+            }
+        };
+        if another_was_first {
+            quota.give(1);
+        }
+        Ok(())
+    }
+}
+
+impl Drop for PageCache {
+    fn drop(&mut self) {
+        if let Origin::Memory(quota) = &self.origin {
+            quota.give(self.state.get_mut().pages.len());
+        }
+    }
+}
+
+impl Quota {
+    /// At most `most` pages.
+    pub fn new(most: usize) -> Arc<Quota> {
+        Arc::new(Quota { used: AtomicUsize::new(0), most })
+    }
+
+    /// Pages used, and the most there may be.
+    pub fn figures(&self) -> (u64, u64) {
+        (self.used.load(Ordering::Relaxed) as u64, self.most as u64)
+    }
+
+    fn take(&self) -> Result<()> {
+        if self.used.fetch_add(1, Ordering::Relaxed) >= self.most {
+            self.give(1);
+            return Err(Errno::ENOSPC);
+        }
+        Ok(())
+    }
+
+    fn give(&self, pages: usize) {
+        self.used.fetch_sub(pages, Ordering::Relaxed);
+    }
+}
+
+impl Page {
+    /// Whether no request for it is under way.
+    fn idle(&self) -> bool {
+        self.reading.as_ref().is_none_or(|batch| batch.completion.result().is_some())
+    }
+}

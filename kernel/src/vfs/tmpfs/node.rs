@@ -1,0 +1,361 @@
+//! One file of a tmpfs.
+
+use super::super::Result;
+use super::super::clock;
+use super::super::flags::{OFFSET_MAX, PERMISSION_BITS};
+use super::super::inode::{
+    AttributeChange, DirEntry, FileType, Inode, Metadata, NewKind, NewNode, Time, directory_type,
+};
+use super::super::page_cache::PageCache;
+use super::Shared;
+use abi::Errno;
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::sync::{Arc, Weak};
+use alloc::vec::Vec;
+use core::any::Any;
+use core::sync::atomic::{AtomicU64, Ordering};
+use machine::PAGE_SIZE;
+use machine::sync::{Rank, SpinLock};
+
+const PAGE: u64 = PAGE_SIZE as u64;
+/// Directory positions 0 and 1 are `.` and `..`; an entry's position is its cookie, from here on.
+const FIRST_COOKIE: i64 = 2;
+
+/// A file in memory.
+pub(super) struct Node {
+    shared: Weak<Shared>,
+    number: u64,
+    kind: FileType,
+    content: Content,
+    size: AtomicU64,
+    inner: SpinLock<Inner>,
+}
+
+enum Content {
+    Directory(SpinLock<Directory>),
+    Pages(Arc<PageCache>),
+    Link(Box<[u8]>),
+    Device(u64),
+}
+
+/// Entries twice: by name for look-ups, by cookie so that reading the directory keeps its place while it changes.
+#[derive(Default)]
+struct Directory {
+    names: BTreeMap<Box<[u8]>, (i64, u64, FileType)>,
+    cookies: BTreeMap<i64, Box<[u8]>>,
+    last_cookie: i64,
+}
+
+struct Inner {
+    mode: u32,
+    uid: u32,
+    gid: u32,
+    links: u64,
+    times: Times,
+}
+
+struct Times {
+    access: Time,
+    content: Time,
+    inode: Time,
+}
+
+impl Node {
+    pub fn new(shared: &Arc<Shared>, number: u64, new: &NewNode<'_>) -> Node {
+        let (kind, content, size) = match new.kind {
+            NewKind::Regular => (FileType::Regular, Content::Pages(PageCache::in_memory(&shared.quota)), 0),
+            NewKind::Directory => {
+                let empty = SpinLock::new("tmpfs directory", Rank::File, Directory::default());
+                (FileType::Directory, Content::Directory(empty), 0)
+            }
+            NewKind::Symlink(target) => (FileType::Symlink, Content::Link(target.into()), target.len() as u64),
+            NewKind::Special(kind, number) => (kind, Content::Device(number), 0),
+        };
+        let now = clock::now();
+        let mode = if kind == FileType::Symlink { 0o777 } else { new.mode & PERMISSION_BITS };
+        let times = Times { access: now, content: now, inode: now };
+        let inner = Inner { mode, uid: new.uid, gid: new.gid, links: 0, times };
+        Node {
+            shared: Arc::downgrade(shared),
+            number,
+            kind,
+            content,
+            size: AtomicU64::new(size),
+            inner: SpinLock::new("tmpfs node", Rank::File, inner),
+        }
+    }
+
+    /// One name more or less leads here; a directory's own `.` and its children's `..` count too. At none the node
+    /// leaves the table.
+    pub fn change_links(&self, by: i64) {
+        let left = {
+            let mut inner = self.inner.lock();
+            inner.links = inner.links.saturating_add_signed(by);
+            inner.times.inode = clock::now();
+            inner.links
+        };
+        if left == 0 {
+            if let Some(shared) = self.shared.upgrade() {
+                shared.forget(self.number);
+            }
+        }
+    }
+
+    fn is_dir(&self) -> bool {
+        self.kind == FileType::Directory
+    }
+
+    fn shared(&self) -> Result<Arc<Shared>> {
+        self.shared.upgrade().ok_or(Errno::EIO)
+    }
+
+    fn directory(&self) -> Result<&SpinLock<Directory>> {
+        match &self.content {
+            Content::Directory(directory) => Ok(directory),
+            _ => Err(Errno::ENOTDIR),
+        }
+    }
+
+    fn content_changed(&self) {
+        let now = clock::now();
+        let mut inner = self.inner.lock();
+        inner.times.content = now;
+        inner.times.inode = now;
+    }
+
+    /// Enters `node` as `name`, which is free.
+    fn enter(&self, name: &[u8], node: &Node) -> Result<()> {
+        self.directory()?.lock().insert(name, node.number, node.kind);
+        node.change_links(if node.is_dir() { 2 } else { 1 });
+        if node.is_dir() {
+            self.change_links(1);
+        }
+        self.content_changed();
+        Ok(())
+    }
+
+    /// Takes the name of `node` out.
+    fn leave(&self, name: &[u8], node: &Node) -> Result<()> {
+        self.directory()?.lock().remove(name);
+        node.change_links(if node.is_dir() { -2 } else { -1 });
+        if node.is_dir() {
+            self.change_links(-1);
+        }
+        self.content_changed();
+        Ok(())
+    }
+
+    fn child(&self, name: &[u8]) -> Result<Arc<Node>> {
+        let number = self.directory()?.lock().names.get(name).map(|entry| entry.1).ok_or(Errno::ENOENT)?;
+        self.shared()?.node(number)
+    }
+
+    fn check_empty(&self) -> Result<()> {
+        match &self.content {
+            Content::Directory(directory) if !directory.lock().names.is_empty() => Err(Errno::ENOTEMPTY),
+            _ => Ok(()),
+        }
+    }
+
+    /// The other name's place gets the node of this one and the other way round.
+    fn exchange(&self, name: &[u8], other: &Node, other_name: &[u8]) -> Result<()> {
+        let (mine, theirs) = (self.child(name)?, other.child(other_name)?);
+        self.directory()?.lock().replace(name, theirs.number, theirs.kind);
+        other.directory()?.lock().replace(other_name, mine.number, mine.kind);
+        // The `..` of a directory counts for its parent.
+        let moved = i64::from(theirs.is_dir()) - i64::from(mine.is_dir());
+        self.change_links(moved);
+        other.change_links(-moved);
+        self.content_changed();
+        other.content_changed();
+        Ok(())
+    }
+}
+
+impl Inode for Node {
+    fn file_type(&self) -> FileType {
+        self.kind
+    }
+
+    fn metadata(&self) -> Result<Metadata> {
+        let (size, pages) = match &self.content {
+            Content::Directory(directory) => (directory.lock().names.len() as u64 * 32, 0),
+            Content::Pages(pages) => (self.size(), pages.len() as u64),
+            _ => (self.size(), 0),
+        };
+        let rdev = if let Content::Device(number) = self.content { number } else { 0 };
+        let inner = self.inner.lock();
+        Ok(Metadata {
+            dev: 0,
+            ino: self.number,
+            mode: inner.mode | u32::from(self.kind.mode_bits()),
+            nlink: inner.links,
+            uid: inner.uid,
+            gid: inner.gid,
+            rdev,
+            size,
+            blksize: PAGE,
+            blocks: pages * (PAGE / 512),
+            atime: inner.times.access,
+            mtime: inner.times.content,
+            ctime: inner.times.inode,
+        })
+    }
+
+    fn set_attributes(&self, change: &AttributeChange) -> Result<()> {
+        let now = clock::now();
+        let mut inner = self.inner.lock();
+        inner.mode = change.mode.unwrap_or(inner.mode);
+        inner.uid = change.uid.unwrap_or(inner.uid);
+        inner.gid = change.gid.unwrap_or(inner.gid);
+        inner.times.access = change.atime.unwrap_or(inner.times.access);
+        inner.times.content = change.mtime.unwrap_or(inner.times.content);
+        inner.times.inode = now;
+        Ok(())
+    }
+
+    fn lookup(&self, name: &[u8]) -> Result<Arc<dyn Inode>> {
+        Ok(self.child(name)?)
+    }
+
+    fn read_dir(&self, position: i64, parent: u64, emit: &mut dyn FnMut(DirEntry<'_>) -> bool) -> Result<()> {
+        let kind = directory_type(FileType::Directory);
+        let own: [(i64, u64, &[u8]); 2] = [(1, self.number, b"."), (FIRST_COOKIE, parent, b"..")];
+        for (next_offset, ino, name) in own {
+            if position < next_offset && !emit(DirEntry { ino, next_offset, kind, name }) {
+                return Ok(());
+            }
+        }
+        let mut at = position.max(FIRST_COOKIE);
+        // One at a time: `emit` may copy to user memory, which the lock must not be held for.
+        loop {
+            let next = self.directory()?.lock().from(at);
+            let Some((cookie, name, ino, kind)) = next else { return Ok(()) };
+            at = cookie.saturating_add(1);
+            if !emit(DirEntry { ino, next_offset: at, kind: directory_type(kind), name: &name }) {
+                return Ok(());
+            }
+        }
+    }
+
+    fn create(&self, name: &[u8], new: &NewNode<'_>) -> Result<Arc<dyn Inode>> {
+        let node = Shared::make(&self.shared()?, new);
+        self.enter(name, &node)?;
+        Ok(node)
+    }
+
+    fn link(&self, name: &[u8], target: &Arc<dyn Inode>) -> Result<()> {
+        self.enter(name, same_kind(target)?)
+    }
+
+    fn remove(&self, name: &[u8], target: &Arc<dyn Inode>) -> Result<()> {
+        let target = same_kind(target)?;
+        target.check_empty()?;
+        self.leave(name, target)
+    }
+
+    fn rename(&self, name: &[u8], new_parent: &Arc<dyn Inode>, new_name: &[u8], exchange: bool) -> Result<()> {
+        let new_parent = same_kind(new_parent)?;
+        if exchange {
+            return self.exchange(name, new_parent, new_name);
+        }
+        let moved = self.child(name)?;
+        match new_parent.child(new_name) {
+            Ok(replaced) => {
+                replaced.check_empty()?;
+                new_parent.leave(new_name, &replaced)?;
+            }
+            Err(Errno::ENOENT) => {}
+            Err(error) => return Err(error),
+        }
+        // Entered before it leaves, so that it is never without a name.
+        new_parent.enter(new_name, &moved)?;
+        self.leave(name, &moved)
+    }
+
+    fn read_link(&self) -> Result<Vec<u8>> {
+        match &self.content {
+            Content::Link(target) => Ok(target.to_vec()),
+            _ => Err(Errno::EINVAL),
+        }
+    }
+
+    fn pages(&self) -> Option<&Arc<PageCache>> {
+        match &self.content {
+            Content::Pages(pages) => Some(pages),
+            _ => None,
+        }
+    }
+
+    fn size(&self) -> u64 {
+        self.size.load(Ordering::Acquire)
+    }
+
+    fn prepare_write(&self, offset: u64, _len: u64) -> Result<()> {
+        let Content::Pages(pages) = &self.content else { return Err(Errno::EINVAL) };
+        pages.page(offset / PAGE).map(|_| ())
+    }
+
+    fn wrote(&self, end: u64) {
+        self.size.fetch_max(end, Ordering::AcqRel);
+        self.content_changed();
+    }
+
+    fn truncate(&self, size: u64) -> Result<()> {
+        let Content::Pages(pages) = &self.content else { return Err(Errno::EINVAL) };
+        if size > OFFSET_MAX {
+            return Err(Errno::EFBIG);
+        }
+        self.size.store(size, Ordering::Release);
+        pages.cut(size);
+        self.content_changed();
+        Ok(())
+    }
+
+    fn seek_data(&self, offset: u64, data: bool) -> Result<u64> {
+        let Content::Pages(pages) = &self.content else { return Err(Errno::EINVAL) };
+        let size = self.size();
+        let mut index = offset / PAGE;
+        if data {
+            return Ok(pages.next_present(index).map_or(size, |found| (found * PAGE).max(offset)).min(size));
+        }
+        while pages.next_present(index) == Some(index) {
+            index += 1;
+        }
+        Ok((index * PAGE).max(offset).min(size))
+    }
+}
+
+impl Directory {
+    fn insert(&mut self, name: &[u8], number: u64, kind: FileType) {
+        self.last_cookie = self.last_cookie.max(FIRST_COOKIE - 1) + 1;
+        self.names.insert(name.into(), (self.last_cookie, number, kind));
+        self.cookies.insert(self.last_cookie, name.into());
+    }
+
+    fn remove(&mut self, name: &[u8]) {
+        if let Some((cookie, ..)) = self.names.remove(name) {
+            self.cookies.remove(&cookie);
+        }
+    }
+
+    fn replace(&mut self, name: &[u8], number: u64, kind: FileType) {
+        if let Some(entry) = self.names.get_mut(name) {
+            (entry.1, entry.2) = (number, kind);
+        }
+    }
+
+    /// The first entry whose cookie is at least `position`.
+    fn from(&self, position: i64) -> Option<(i64, Box<[u8]>, u64, FileType)> {
+        let (&cookie, name) = self.cookies.range(position..).next()?;
+        let &(_, number, kind) = self.names.get(name)?;
+        Some((cookie, name.clone(), number, kind))
+    }
+}
+
+/// The VFS keeps to one mount, so the other inode is of this kind too.
+fn same_kind(inode: &Arc<dyn Inode>) -> Result<&Node> {
+    let any: &dyn Any = &**inode;
+    any.downcast_ref().ok_or(Errno::EXDEV)
+}
