@@ -8,7 +8,7 @@
 
 mod output;
 
-use abi::Signal;
+pub use abi::Signal;
 use abi::termios::{
     InputFlags, LocalFlags, Termios, VEOF, VEOL, VEOL2, VERASE, VINTR, VKILL, VLNEXT, VMIN, VQUIT, VREPRINT, VSTART,
     VSTOP, VSUSP, VTIME, VWERASE,
