@@ -15,4 +15,5 @@ pub mod bytes;
 pub mod calendar;
 pub mod elf_load;
 pub mod initial_stack;
+pub mod ldisc;
 pub mod words;

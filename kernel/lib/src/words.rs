@@ -7,9 +7,6 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
-/// One command: its words, the name first; never empty.
-pub type Command = Vec<String>;
-
 /// What is wrong with a line.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum WordsError {
@@ -28,17 +25,53 @@ impl fmt::Display for WordsError {
     }
 }
 
-/// Splits a line into commands.
-pub fn split(line: &str) -> Result<Vec<Command>, WordsError> {
-    let mut splitter = Splitter { commands: Vec::new(), words: Vec::new(), word: None };
-    let mut characters = line.chars().enumerate().peekable();
+/// The commands of a line, each as it was typed, without blanks around it; empty ones are left out. A quote that does not
+/// end reaches to the end of the line, where [`split`] will complain.
+pub fn commands(line: &str) -> impl Iterator<Item = &str> {
+    let mut rest = line;
+    core::iter::from_fn(move || {
+        (!rest.is_empty()).then(|| {
+            let end = command_end(rest);
+            let command = &rest[..end];
+            rest = rest.get(end + 1..).unwrap_or("");
+            command.trim()
+        })
+    })
+    .filter(|command| !command.is_empty() && !command.starts_with('#'))
+}
+
+/// Where the first command of `line` ends: at a `;` or line end outside of quotes and comments, or at the line's end.
+fn command_end(line: &str) -> usize {
+    let mut quote = None;
+    let mut comment = false;
+    let mut before = ' ';
+    let mut characters = line.char_indices();
+    while let Some((index, character)) = characters.next() {
+        match (quote, character) {
+            (None, '\n') => return index,
+            (None, _) if comment => {}
+            (None, ';') => return index,
+            (None, '#') if before == ' ' || before == '\t' => comment = true,
+            (None, '\'' | '"') => quote = Some(character),
+            (None | Some('"'), '\\') => {
+                characters.next();
+            }
+            (Some(open), _) if open == character => quote = None,
+            _ => {}
+        }
+        before = character;
+    }
+    line.len()
+}
+
+/// The words of one command, as [`commands`] gives it.
+pub fn split(command: &str) -> Result<Vec<String>, WordsError> {
+    let mut splitter = Splitter { words: Vec::new(), word: None };
+    let mut characters = command.chars().enumerate().peekable();
     while let Some((index, character)) = characters.next() {
         match character {
-            ';' | '\n' => splitter.end_command(),
-            ' ' | '\t' | '\r' => splitter.end_word(),
-            '#' if splitter.word.is_none() => {
-                while characters.next_if(|&(_, character)| character != '\n').is_some() {}
-            }
+            ' ' | '\t' | '\r' | '\n' => splitter.end_word(),
+            '#' if splitter.word.is_none() => break,
             '\'' => loop {
                 match characters.next() {
                     Some((_, '\'')) => break splitter.keep(""),
@@ -64,12 +97,11 @@ pub fn split(line: &str) -> Result<Vec<Command>, WordsError> {
             character => splitter.push(character),
         }
     }
-    splitter.end_command();
-    Ok(splitter.commands)
+    splitter.end_word();
+    Ok(splitter.words)
 }
 
 struct Splitter {
-    commands: Vec<Command>,
     words: Vec<String>,
     /// The word under way; Some("") after an empty quote.
     word: Option<String>,
@@ -86,13 +118,6 @@ impl Splitter {
 
     fn end_word(&mut self) {
         self.words.extend(self.word.take());
-    }
-
-    fn end_command(&mut self) {
-        self.end_word();
-        if !self.words.is_empty() {
-            self.commands.push(core::mem::take(&mut self.words));
-        }
     }
 }
 
@@ -120,7 +145,7 @@ mod tests {
     use std::format;
 
     fn words(line: &str) -> Vec<Vec<String>> {
-        split(line).unwrap()
+        commands(line).map(|command| split(command).unwrap()).filter(|words| !words.is_empty()).collect()
     }
 
     #[test]
@@ -130,6 +155,13 @@ mod tests {
         assert_eq!(words(r#"echo "\"\\\n""#), [["echo", r#""\\n"#]]);
         assert_eq!(words("ls # all; of it\npwd a#b"), [vec!["ls"], vec!["pwd", "a#b"]]);
         assert!(words(" ; ;# x").is_empty());
+    }
+
+    #[test]
+    fn commands_come_as_typed() {
+        let line = " ls  /; echo 'a;b' \";\" \\; ;x # y; z\nw 'q; r";
+        assert_eq!(commands(line).collect::<Vec<_>>(), ["ls  /", "echo 'a;b' \";\" \\;", "x # y; z", "w 'q; r"]);
+        assert_eq!(split("w 'q; r"), Err(WordsError::UnterminatedQuote(3)));
     }
 
     #[test]

@@ -6,7 +6,7 @@
 use crate::process::Thread;
 use crate::vfs::{File, Location, Sink, Source};
 use abi::Errno;
-use abi::pod::{MAX_POD_BYTES, Pod};
+use abi::pod::Pod;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::marker::PhantomData;
@@ -106,10 +106,7 @@ impl<T> UserIn<T> {
 impl<T: Pod> UserOut<T> {
     /// Writes the value.
     pub fn write(self, value: &T) -> Result<(), Errno> {
-        let mut bytes = [0; MAX_POD_BYTES];
-        let bytes = &mut bytes[..T::SIZE];
-        value.write_bytes(bytes);
-        copy::write(self.0, bytes).map_err(|_| Errno::EFAULT)
+        value.with_bytes(|bytes| copy::write(self.0, bytes)).map_err(|_| Errno::EFAULT)
     }
 
     /// Writes the value unless the pointer is null.
@@ -121,10 +118,7 @@ impl<T: Pod> UserOut<T> {
 impl<T: Pod> UserIn<T> {
     /// Reads the value.
     pub fn read(self) -> Result<T, Errno> {
-        let mut bytes = [0; MAX_POD_BYTES];
-        let bytes = &mut bytes[..T::SIZE];
-        copy::read(self.0, bytes).map_err(|_| Errno::EFAULT)?;
-        Ok(T::read_bytes(bytes))
+        T::try_from_fill(|bytes| copy::read(self.0, bytes)).map_err(|_| Errno::EFAULT)
     }
 
     /// Reads the value unless the pointer is null.

@@ -77,7 +77,7 @@ pub fn getdents64(caller: &mut Caller<'_>, fd: Fd, buffer: UserOut<u8>, len: usi
     file.read_dir(&mut |entry| {
         let start = entries.len();
         let entry =
-            Dirent64 { ino: entry.ino, next_offset: entry.next_offset, kind: kind(entry.kind), name: entry.name };
+            Dirent64 { ino: entry.ino, next_offset: entry.next_offset, kind: DirentType::from_mode(u32::from(entry.kind) << 12), name: entry.name };
         let len = entry.encoded_len();
         if start + len > limit {
             too_small = start == 0;
