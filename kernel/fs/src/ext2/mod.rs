@@ -1,7 +1,7 @@
 //! The second extended file system (ext2), as Linux and e2fsprogs define it; field names are those of e2fsprogs.
 //!
 //! From the bottom up, each file using only those before it:
-//! `error` what can be wrong · `features` the feature bits · `field` little-endian fields at fixed offsets ·
+//! `features` the feature bits · `error` what can be wrong · `field` little-endian fields at fixed offsets ·
 //! `superblock` the first record · `geometry` the checked sizes all arithmetic rests on · `group` group descriptors ·
 //! `inode` one inode · `volume` the mounted file system · `map` file block to device block · `file` and `symlink`
 //! content · `dirent` entries within a block · `dir` directories. Apart from these stands `bitmap`, what allocation rests
