@@ -88,7 +88,8 @@ impl InitialStack<'_> {
     pub fn build(&self, top: u64, limit: usize) -> Result<StackImage, TooLong> {
         let pointers = self.args.len() + self.env.len() + 2;
         let texts = self.args.iter().chain(self.env).try_fold(0usize, |sum, text| sum.checked_add(text.len() + 1));
-        let used = texts.and_then(|texts| texts.checked_add(8 * pointers)).and_then(|sum| sum.checked_add(self.path.len()));
+        let used =
+            texts.and_then(|texts| texts.checked_add(8 * pointers)).and_then(|sum| sum.checked_add(self.path.len()));
         if used.is_none_or(|used| used > limit) {
             return Err(TooLong);
         }
@@ -157,8 +158,7 @@ mod tests {
     const TOP: u64 = 0x7fff_0000;
 
     fn image(args: &[&[u8]], env: &[&[u8]]) -> StackImage {
-        let stack =
-            InitialStack { args, env, path: b"/bin/x", random: [7; 16], auxiliary: &[Auxiliary::PAGESZ(4096)] };
+        let stack = InitialStack { args, env, path: b"/bin/x", random: [7; 16], auxiliary: &[Auxiliary::PAGESZ(4096)] };
         stack.build(TOP, 1 << 16).unwrap()
     }
 

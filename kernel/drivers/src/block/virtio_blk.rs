@@ -24,7 +24,7 @@ use machine::irq::IrqLine;
 use machine::sync::{IrqLock, Rank, SpinLock};
 
 /// Requests in flight at most.
-const QUEUE_SIZE: u16 = 128;
+const QUEUE_SIZE: u16 = 64;
 /// Buffers of a request at most: header, data, status. A page of descriptors holds four such tables.
 const MAX_BUFFERS: u16 = 64;
 
@@ -154,7 +154,7 @@ pub fn probe(claim: Claim) -> Result<Bound, ProbeError> {
         _line: line,
         _transport: transport,
     };
-    log::info!("{}: {} sectors, {} segments a request", disk.name, disk.sectors, max_segments);
+    log::debug!("{}: {} sectors, {} segments a request", disk.name, disk.sectors, max_segments);
     Ok(Bound { device: Device::Block(Arc::new(disk)), vectors, virtio: Some(agreement) })
 }
 

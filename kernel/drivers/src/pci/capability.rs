@@ -30,19 +30,21 @@ pub(super) fn list(config: &ConfigSpace) -> Vec<Capability> {
     if config.read_u16(STATUS) & 1 << 4 == 0 {
         return Vec::new();
     }
-    walk(|offset| config.read_u8(offset))
+    walk(|offset| config.read_u32(offset))
 }
 
-fn walk(read: impl Fn(u16) -> u8) -> Vec<Capability> {
-    let mut list = Vec::new();
-    let mut next = read(POINTER) & !3;
+/// `read` gives the doubleword at an offset; one for each capability, as reads are slow where the machine is emulated.
+pub(super) fn walk(read: impl Fn(u16) -> u32) -> Vec<Capability> {
+    let mut list: Vec<Capability> = Vec::new();
+    let mut next = read(POINTER) as u8 & !3;
     while next >= FIRST_OFFSET && list.len() < MAX_COUNT {
         let offset = u16::from(next);
-        if list.iter().any(|capability: &Capability| capability.offset == offset) {
+        if list.iter().any(|capability| capability.offset == offset) {
             break;
         }
-        list.push(Capability { id: read(offset), offset });
-        next = read(offset + 1) & !3;
+        let [id, pointer, ..] = read(offset).to_le_bytes();
+        list.push(Capability { id, offset });
+        next = pointer & !3;
     }
     list
 }

@@ -29,13 +29,11 @@ const MSIX_ENABLE: u16 = 1 << 15;
 /// A function with one owner; derefs to the [`Function`].
 pub struct Claim {
     function: Arc<Function>,
-    /// Base address registers mapped so far.
-    mapped: [Option<Arc<Mmio>>; 6],
 }
 
 impl Claim {
     pub(super) fn new(function: Arc<Function>) -> Claim {
-        Claim { function, mapped: [const { None }; 6] }
+        Claim { function }
     }
 
     /// The function.
@@ -53,20 +51,19 @@ impl Claim {
         self.command(|command| if on { command | COMMAND_BUS_MASTER } else { command & !COMMAND_BUS_MASTER });
     }
 
-    /// The memory of base address register `index`, all of it; the same mapping each time.
-    pub fn map_bar(&mut self, index: u8) -> Result<Arc<Mmio>, PciError> {
-        let bar = self.function.bars.iter().find(|bar| bar.index == index && bar.kind != BarKind::Io);
+    /// The `len` bytes at `offset` of base address register `index`; `what` names them in errors. The function must be
+    /// let answer ([`Claim::enable_memory`]) before they are used.
+    pub fn map(&self, index: u8, offset: u32, len: usize, what: &'static str) -> Result<Mmio, PciError> {
+        let bar = self.bars.iter().find(|bar| bar.index == index && bar.kind != BarKind::Io);
         let bar = bar.ok_or(PciError::NoMemoryBar(index))?;
-        let slot = self.mapped.get_mut(usize::from(index)).ok_or(PciError::NoMemoryBar(index))?;
-        if let Some(mmio) = slot {
-            return Ok(mmio.clone());
-        }
         if bar.address == 0 {
             return Err(PciError::Unassigned(index));
         }
-        let mmio = Mmio::claim(PhysAddr::new(bar.address), bar.size as usize, "PCI device")
-            .map_err(|error| PciError::Map(index, error))?;
-        Ok(slot.insert(Arc::new(mmio)).clone())
+        if u64::from(offset).checked_add(len as u64).is_none_or(|end| end > bar.limit()) {
+            return Err(PciError::OutsideBar { what, bar: index });
+        }
+        let start = bar.address.checked_add(offset.into()).ok_or(PciError::OutsideBar { what, bar: index })?;
+        Mmio::claim(PhysAddr::new(start), len, what).map_err(|error| PciError::Map(what, error))
     }
 
     /// Switches MSI-X on, with every entry masked, and the interrupt pin off.
@@ -75,20 +72,23 @@ impl Claim {
         let offset = capability.ok_or(PciError::NoMsix)?.offset;
         let control = self.config.read_u16(offset + MSIX_CONTROL);
         let place = Place::decode(control, self.config.read_u32(offset + MSIX_TABLE));
-        let bar = self.map_bar(place.bar)?;
+        let table = self.map(place.bar, place.offset, place.len_bytes(), "MSI-X table")?;
         // The table is in memory: it answers from here on, and raises nothing before its entries are masked.
         self.enable_memory();
         self.config.write_u16(offset + MSIX_CONTROL, control | MSIX_ENABLE | MSIX_MASK_ALL);
-        let msix = Msix::new(bar.window(), &place)?;
+        let msix = Msix::new(table)?;
         self.command(|command| command | COMMAND_NO_PIN_INTERRUPT);
         self.config.write_u16(offset + MSIX_CONTROL, (control | MSIX_ENABLE) & !MSIX_MASK_ALL);
         Ok(msix)
     }
 
     fn command(&mut self, change: impl FnOnce(u16) -> u16) {
-        let command = self.config.read_u16(COMMAND);
-        // The upper half is the status register, whose bits are cleared by ones: zeros leave them.
-        self.config.write_u32(COMMAND, change(command).into());
+        let before = self.config.read_u16(COMMAND);
+        let after = change(before);
+        if before != after {
+            // The upper half is the status register, whose bits are cleared by ones: zeros leave them.
+            self.config.write_u32(COMMAND, after.into());
+        }
     }
 }
 

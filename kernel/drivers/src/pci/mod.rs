@@ -12,7 +12,7 @@ mod scan;
 
 pub mod msix;
 
-pub use bar::{Bar, BarKind};
+pub use bar::{Bar, BarKind, Extent};
 pub use capability::{Capability, ID_MSIX, ID_VENDOR};
 pub use claim::Claim;
 pub use class::name as class_name;
@@ -24,6 +24,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::sync::atomic::{AtomicBool, Ordering};
 use machine::io::mmio::MmioError;
+use machine::io::registers::OutOfWindow;
 
 /// Why something cannot be done with a function.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -34,13 +35,17 @@ pub enum PciError {
     NoMemoryBar(u8),
     /// The firmware gave that base address register no address.
     Unassigned(u8),
-    /// The memory behind a base address register cannot be mapped.
-    Map(u8, MmioError),
+    /// A structure cannot be mapped.
+    Map(&'static str, MmioError),
     /// A structure lies outside the base address register that it should be in.
     OutsideBar {
         /// The structure.
         what: &'static str,
+        /// The base address register.
+        bar: u8,
     },
+    /// A structure's registers do not fit into it.
+    Structure(&'static str, OutOfWindow),
     /// It cannot raise message-signalled interrupts.
     NoMsix,
     /// Its MSI-X table has fewer entries.
@@ -58,8 +63,9 @@ impl fmt::Display for PciError {
             PciError::Claimed => write!(f, "a driver has the device already"),
             PciError::NoMemoryBar(index) => write!(f, "BAR {index} is not for memory"),
             PciError::Unassigned(index) => write!(f, "BAR {index} was given no address by the firmware"),
-            PciError::Map(index, error) => write!(f, "BAR {index}: {error}"),
-            PciError::OutsideBar { what } => write!(f, "{what} is not inside its BAR"),
+            PciError::Map(what, error) => write!(f, "{what}: {error}"),
+            PciError::OutsideBar { what, bar } => write!(f, "{what} is not inside BAR {bar}"),
+            PciError::Structure(what, error) => write!(f, "{what}: {error}"),
             PciError::NoMsix => write!(f, "the device has no MSI-X"),
             PciError::NoMsixEntry { index, entries } => write!(f, "MSI-X entry {index} of {entries} does not exist"),
         }

@@ -3,7 +3,7 @@
 //! Made by [`super::Claim::enable_msix`]; each entry then stays masked until it is programmed.
 
 use super::PciError;
-use machine::io::mmio::Window;
+use machine::io::Mmio;
 use machine::io::registers::{Array, ReadWrite, Registers};
 use machine::irq::MsiMessage;
 use macros::Registers;
@@ -33,6 +33,7 @@ struct Table {
 /// A function's MSI-X table.
 pub struct Msix {
     table: Table,
+    _memory: Mmio,
 }
 
 /// Where the capability says that the table is (PCI 3.0, 6.8.2.3 and 6.8.2.4).
@@ -50,19 +51,19 @@ impl Place {
     pub(super) fn decode(control: u16, table: u32) -> Place {
         Place { bar: (table & 7) as u8, offset: table & !7, entries: (control & 0x7ff) + 1 }
     }
+
+    /// Bytes in the table.
+    pub(super) fn len_bytes(&self) -> usize {
+        usize::from(self.entries) * Entry::SIZE
+    }
 }
 
 impl Msix {
-    /// The table at `place` in `bar`, with all entries masked.
-    pub(super) fn new(bar: Window, place: &Place) -> Result<Msix, PciError> {
-        let len = usize::from(place.entries) * Entry::SIZE;
-        let window = bar.part(place.offset as usize, len).ok_or(PciError::OutsideBar { what: "MSI-X table" })?;
-        let table = Table::map(window).map_err(|_| PciError::OutsideBar { what: "MSI-X table" })?;
-        let msix = Msix { table };
-        for index in 0..place.entries {
-            msix.mask(index)?;
-        }
-        Ok(msix)
+    /// The table in `memory`, with all entries masked.
+    pub(super) fn new(memory: Mmio) -> Result<Msix, PciError> {
+        let table = Table::map(memory.window()).map_err(|error| PciError::Structure("MSI-X table", error))?;
+        table.entries.iter().for_each(|entry| entry.control.modify(|control| control | MASKED));
+        Ok(Msix { table, _memory: memory })
     }
 
     /// Number of entries.

@@ -1,6 +1,6 @@
 //! Finding the functions: from the first bus of each segment on, through the bridges the firmware has set up.
 
-use super::bar::{self, RawBars};
+use super::bar::{self, Bar};
 use super::claim::{COMMAND, COMMAND_IO, COMMAND_MEMORY};
 use super::config::{Access, Address, ConfigSpace};
 use super::{Function, capability};
@@ -39,17 +39,12 @@ pub fn enumerate() -> Vec<Arc<Function>> {
         scan_buses(0, 0, u8::MAX, &mut functions, |_| Some(Access::Ports));
     }
     functions.sort_by_key(|function| function.address);
-    functions
+    bar::limit_by_neighbours(functions.iter_mut().flat_map(|function: &mut Function| &mut function.bars));
+    functions.into_iter().map(Arc::new).collect()
 }
 
 /// Scans bus `first` and all that bridges lead to, each once and none outside `first..=last`.
-fn scan_buses(
-    segment: u16,
-    first: u8,
-    last: u8,
-    functions: &mut Vec<Arc<Function>>,
-    access: impl Fn(u8) -> Option<Access>,
-) {
+fn scan_buses(segment: u16, first: u8, last: u8, functions: &mut Vec<Function>, access: impl Fn(u8) -> Option<Access>) {
     let mut seen = [false; 256];
     let mut waiting = Vec::from([first]);
     seen[usize::from(first)] = true;
@@ -64,7 +59,7 @@ fn scan_buses(
                         waiting.push(behind);
                     }
                 }
-                functions.push(Arc::new(function));
+                functions.push(function);
             });
         }
     }
@@ -108,22 +103,14 @@ fn read_function(config: ConfigSpace, address: Address) -> Function {
     }
 }
 
-fn read_bars(config: &ConfigSpace, header_type: u8) -> Vec<bar::Bar> {
+fn read_bars(config: &ConfigSpace, header_type: u8) -> Vec<Bar> {
     let count = match header_type {
         0 => 6,
         1 => 2,
         _ => 0,
     };
-    let command = config.read_u16(COMMAND);
-    let decoding = command & (COMMAND_IO | COMMAND_MEMORY) != 0;
-    if decoding {
-        config.write_u32(COMMAND, u32::from(command & !(COMMAND_IO | COMMAND_MEMORY)));
-    }
-    let raw: RawBars = bar::read_raw(config, count);
-    if decoding {
-        config.write_u32(COMMAND, command.into());
-    }
-    bar::decode(&raw, count).collect()
+    let switched_on = config.read_u16(COMMAND) & (COMMAND_IO | COMMAND_MEMORY) != 0;
+    bar::read(config, count, !switched_on)
 }
 
 /// The bus behind a bridge between PCI buses.

@@ -157,7 +157,8 @@ impl<T> Virtqueue<T> {
         let count = usize::from(size);
         let indirect_len = indirect_len.min(size);
         let indirect = if features & feature::INDIRECT_DESC != 0 && indirect_len > 1 {
-            let memory = DmaBuffer::new(count * usize::from(indirect_len) * DESCRIPTOR_LEN)?;
+            // A table's entries are written before the descriptor that leads to them.
+            let memory = DmaBuffer::with_old_contents(count * usize::from(indirect_len) * DESCRIPTOR_LEN)?;
             Some(IndirectTables { memory, len: indirect_len })
         } else {
             None

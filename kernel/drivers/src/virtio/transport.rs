@@ -8,7 +8,6 @@ use super::queue::{QueueError, Virtqueue};
 use super::{Agreement, feature};
 use crate::pci::msix::Msix;
 use crate::pci::{BarKind, Claim, Function, ID_VENDOR, PciError};
-use alloc::sync::Arc;
 use core::fmt;
 use core::time::Duration;
 use machine::PhysAddr;
@@ -224,8 +223,9 @@ pub struct Transport {
     device: Option<Window>,
     msix: Msix,
     agreement: Agreement,
-    /// Last, so that the device is reset before it loses the bus.
-    _claim: Claim,
+    _structures: (Mmio, Mmio, Option<Mmio>),
+    /// Lost after the device is reset (in `drop`).
+    claim: Claim,
 }
 
 impl Transport {
@@ -233,17 +233,20 @@ impl Transport {
     pub fn open(mut claim: Claim) -> Result<Transport, VirtioError> {
         claim.enable_memory();
         let msix = claim.enable_msix()?;
-        let (common, _) = structure(&mut claim, STRUCTURE_COMMON)?.ok_or(VirtioError::NoStructure("common"))?;
-        let (notify, at) = structure(&mut claim, STRUCTURE_NOTIFY)?.ok_or(VirtioError::NoStructure("notification"))?;
-        let device = structure(&mut claim, STRUCTURE_DEVICE)?.map(|(window, _)| window);
+        let (common, _) = structure(&claim, STRUCTURE_COMMON, "virtio common configuration")?
+            .ok_or(VirtioError::NoStructure("common configuration"))?;
+        let (notify, at) = structure(&claim, STRUCTURE_NOTIFY, "virtio notifications")?
+            .ok_or(VirtioError::NoStructure("notification"))?;
+        let device = structure(&claim, STRUCTURE_DEVICE, "virtio device configuration")?.map(|(device, _)| device);
         let transport = Transport {
-            common: Common::map(common)?,
-            notify,
+            common: Common::map(common.window())?,
+            notify: notify.window(),
             notify_multiplier: claim.config().read_u32(at + CAPABILITY_NOTIFY_MULTIPLIER),
-            device,
+            device: device.as_ref().map(Mmio::window),
             msix,
             agreement: Agreement { device_type: device_type(claim.function()).unwrap_or(0), offered: 0, negotiated: 0 },
-            _claim: claim,
+            _structures: (common, notify, device),
+            claim,
         };
         transport.reset()?;
         // Changes of the configuration (a resized disk) are not followed.
@@ -318,7 +321,7 @@ impl Transport {
 
     /// Lets the device work.
     pub fn start(&mut self) {
-        self._claim.set_bus_master(true);
+        self.claim.set_bus_master(true);
         self.add_status(STATUS_DRIVER_OK);
     }
 
@@ -400,21 +403,18 @@ impl DeviceConfig {
 
 /// The first structure of type `kind` that lies in memory, and where in configuration space its capability is. One that
 /// says it is in a reserved or I/O base address register is passed over, as the specification asks for.
-fn structure(claim: &mut Claim, kind: u8) -> Result<Option<(Window, u16)>, VirtioError> {
-    let function = claim.function().clone();
-    let config = function.config();
-    for capability in function.capabilities.iter().filter(|capability| capability.id == ID_VENDOR) {
+fn structure(claim: &Claim, kind: u8, what: &'static str) -> Result<Option<(Mmio, u16)>, VirtioError> {
+    let config = claim.config();
+    for capability in claim.capabilities.iter().filter(|capability| capability.id == ID_VENDOR) {
         let at = capability.offset;
         let bar = config.read_u8(at + CAPABILITY_BAR);
-        let in_memory = function.bars.iter().any(|other| other.index == bar && other.kind != BarKind::Io);
+        let in_memory = claim.bars.iter().any(|other| other.index == bar && other.kind != BarKind::Io);
         if config.read_u8(at + CAPABILITY_TYPE) != kind || !in_memory {
             continue;
         }
-        let mmio: Arc<Mmio> = claim.map_bar(bar)?;
-        let offset = config.read_u32(at + CAPABILITY_OFFSET) as usize;
+        let offset = config.read_u32(at + CAPABILITY_OFFSET);
         let len = config.read_u32(at + CAPABILITY_LENGTH) as usize;
-        let window = mmio.window().part(offset, len).ok_or(PciError::OutsideBar { what: "a virtio structure" })?;
-        return Ok(Some((window, at)));
+        return Ok(Some((claim.map(bar, offset, len, what)?, at)));
     }
     Ok(None)
 }

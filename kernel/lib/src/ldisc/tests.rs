@@ -74,7 +74,10 @@ fn end_of_file_ends_a_read_without_a_byte_of_its_own() {
 fn signals_flush_unless_told_not_to() {
     let mut tty = terminal(|_| {});
     let (echo, signals) = type_in(&mut tty, b"abc\x03\x1c\x1a");
-    assert_eq!((echo.as_slice(), signals.as_slice()), (&b"abc^C^\\^Z"[..], &[Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTSTP][..]));
+    assert_eq!(
+        (echo.as_slice(), signals.as_slice()),
+        (&b"abc^C^\\^Z"[..], &[Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTSTP][..])
+    );
     type_in(&mut tty, b"\r");
     assert_eq!(read(&mut tty, 9).as_deref(), Some("\n"));
     let mut tty = terminal(|settings| settings.c_lflag |= LocalFlags::NOFLSH.bits());

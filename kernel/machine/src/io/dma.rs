@@ -27,7 +27,7 @@ impl fmt::Display for DmaError {
     }
 }
 
-/// A zeroed, page-aligned, physically contiguous buffer.
+/// A page-aligned, physically contiguous buffer.
 #[derive(Debug)]
 pub struct DmaBuffer {
     block: FrameBlock,
@@ -35,15 +35,21 @@ pub struct DmaBuffer {
 }
 
 impl DmaBuffer {
-    /// A buffer of `len` bytes.
+    /// A buffer of `len` bytes, all zero.
     pub fn new(len: usize) -> Result<Self, DmaError> {
+        let buffer = Self::with_old_contents(len)?;
+        // SAFETY: (1) the block just allocated, mapped, ours alone.
+        unsafe { buffer.pointer().write_bytes(0, buffer.block.len_bytes()) };
+        Ok(buffer)
+    }
+
+    /// A buffer of `len` bytes with whatever was in that memory: for what is written before the device looks at it.
+    pub fn with_old_contents(len: usize) -> Result<Self, DmaError> {
         let order = len.max(1).div_ceil(PAGE_SIZE).next_power_of_two().trailing_zeros() as u8;
         if order > MAX_ORDER {
             return Err(DmaError::TooLarge(len));
         }
         let block = FrameBlock::allocate(order, FrameKind::Dma).map_err(|_| DmaError::OutOfMemory)?;
-        // SAFETY: (1) the block just allocated, mapped, ours alone.
-        unsafe { phys::pointer::<u8>(block.address()).write_bytes(0, block.len_bytes()) };
         Ok(DmaBuffer { block, len })
     }
 
