@@ -46,7 +46,7 @@ fn errors_name_the_argument() -> Result<(), String> {
 #[kernel_test]
 fn a_failure_is_remembered_and_the_line_goes_on() -> Result<(), String> {
     expect("help nonsense; echo on", "help: nonsense: no such command\non\n", false)?;
-    expect("echo 'open", "echo 'open: unterminated ' quote\n", false)
+    expect("echo a; echo 'open", "ksh: unterminated ' at column 14\n", false)
 }
 
 #[kernel_test]

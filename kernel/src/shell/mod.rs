@@ -6,9 +6,12 @@
 
 mod checks;
 mod command;
+mod devices;
 mod exec;
+mod files;
 mod inspect;
 mod interrupt;
+mod mounts;
 mod output;
 mod prompt;
 mod system;
@@ -33,7 +36,16 @@ pub use interrupt::raise as interrupt;
 pub const PROMPT_STAGE: &str = "prompt";
 
 /// Every command, by group.
-static GROUPS: [&[Command]; 5] = [system::COMMANDS, inspect::COMMANDS, tasks::COMMANDS, exec::COMMANDS, tests::COMMANDS];
+static GROUPS: [&[Command]; 8] = [
+    system::COMMANDS,
+    exec::COMMANDS,
+    files::COMMANDS,
+    mounts::COMMANDS,
+    devices::COMMANDS,
+    inspect::COMMANDS,
+    tasks::COMMANDS,
+    tests::COMMANDS,
+];
 
 /// All commands, sorted by nothing but their groups.
 fn commands() -> impl Iterator<Item = &'static Command> {
@@ -81,14 +93,14 @@ impl Shell {
         self.any_failed
     }
 
-    /// Runs the commands of `line` one after the other, whatever becomes of each.
+    /// Runs the commands of `line` one after the other, whatever becomes of each; Ctrl-C ends the whole line.
     pub fn run_line(&mut self, line: &str) {
-        self.run_each(line, |_, _| ());
+        self.run_each(line, false);
     }
 
     /// Like [`Shell::run_line`], but shows each command behind a prompt first, so that the output reads like a session.
     pub fn run_echoed(&mut self, line: &str) {
-        self.run_each(line, |shell, command| writeln!(shell.out, "{}{command}", shell.prompt()));
+        self.run_each(line, true);
     }
 
     /// The prompt: green if the last command went well, else red.
@@ -100,25 +112,29 @@ impl Shell {
         }
     }
 
-    fn run_each(&mut self, line: &str, before: impl Fn(&mut Shell, &str)) {
+    fn run_each(&mut self, line: &str, echo: bool) {
         interrupt::clear();
-        for command in words::commands(line) {
-            before(self, command);
-            let words = match words::split(command) {
-                Ok(words) => words,
-                Err(error) => {
-                    writeln!(self.out, "{command}: {error}");
-                    self.note(false);
-                    continue;
+        let commands = match words::split_commands(line) {
+            Ok(commands) => commands,
+            Err(error) => {
+                if echo {
+                    writeln!(self.out, "{}{line}", self.prompt());
                 }
-            };
+                return self.report("ksh", Err(CommandError::plain(error)));
+            }
+        };
+        for words in commands {
+            if echo {
+                let quoted: Vec<String> = words.iter().map(|word| words::quote(word)).collect();
+                writeln!(self.out, "{}{}", self.prompt(), quoted.join(" "));
+            }
             let words: Vec<&str> = words.iter().map(String::as_str).collect();
             if let Some((name, arguments)) = words.split_first() {
                 let result = run_command(self, name, arguments);
                 self.report(name, result);
             }
             if interrupt::raised() {
-                return; // Ctrl-C ends the whole line
+                return;
             }
         }
     }
