@@ -5,6 +5,10 @@
 
 extern crate alloc;
 
+mod block;
+mod device;
+mod vfs;
+
 machine::entry!(kernel_main);
 
 fn kernel_main() -> ! {

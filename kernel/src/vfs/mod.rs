@@ -26,9 +26,6 @@ mod tmpfs;
 mod transfer;
 mod walk;
 
-#[cfg(debug_assertions)]
-mod tests;
-
 pub use change::{link, make, remove_directory, remove_file, rename};
 pub use devfs::{RandomFill, register_device};
 pub use device::{FileOperations, device_number};
