@@ -107,6 +107,8 @@ def tests() -> list[Test]:
         Test("boot/status-given", status("exit 42", 42), SECONDS, needs=release),
         Test("boot/status-of-make", status_of_make, SECONDS, needs=release, holds="cargo"),
         Test("boot/line-break", line_break, 60, needs=release),
-        Test("boot/refuses-32m", refuses(r"(?i)memory|RAM", MEM="32M"), SECONDS, needs=release),
-        Test("boot/refuses-no-acpi", refuses(r"(?i)acpi", QEMU_EXTRA="-machine acpi=off"), SECONDS, needs=release),
+        Test("boot/refuses-32m", refuses(r"32 MiB of RAM", MEM="32M"), SECONDS, needs=release),
+        Test("boot/refuses-no-acpi", refuses(r"ACPI", QEMU_EXTRA="-machine acpi=off"), SECONDS, needs=release),
+        Test("boot/refuses-no-nx", refuses(r"no NX bit", QEMU_EXTRA="-cpu qemu64,-nx"), SECONDS, needs=release),
+        Test("boot/refuses-no-long-mode", refuses(r"no long mode", QEMU_EXTRA="-cpu qemu32"), SECONDS, needs=release),
     ]

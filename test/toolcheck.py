@@ -3,6 +3,7 @@
 import pathlib
 import tempfile
 
+from harness.console import Terminal
 from harness.plan import Context, Failure, Test
 from harness.runner import Runner, select
 from harness.rustsource import blanked, without_tests
@@ -83,6 +84,40 @@ def failing_tests_fail(context: Context) -> None:
     context.check(chosen == ["selftest/fails", "selftest/needs"], f"selected: {chosen}")
 
 
+FAKE_SHELL = r"""#!/usr/bin/env python3
+import sys
+while True:
+    sys.stdout.write("\x1b[32mks\x1b[0mh > ")
+    sys.stdout.flush()
+    line = ""
+    while not line.endswith("\r"):
+        line += sys.stdin.buffer.raw.read(1).decode()
+    line = line.strip()
+    if line == "exit":
+        sys.exit(7)
+    print(f"{line}\r\n{line.upper()}\r")
+"""
+
+
+def typing(context: Context) -> None:
+    """The pseudo-terminal: what is shown is found through escape sequences, what is not is a failure in time."""
+    with tempfile.TemporaryDirectory() as top:
+        shell = pathlib.Path(top, "shell")
+        shell.write_text(FAKE_SHELL, encoding="utf-8")
+        shell.chmod(0o755)
+        with Terminal(context, command=str(shell)) as terminal:
+            terminal.expect("ksh > ")
+            context.check(terminal.command("abc", r"^ABC$") == "ABC", "the answer was not found")
+            terminal.type("def\n")
+            try:
+                terminal.expect("^ABC$", within_s=1)
+                raise ValueError("what was seen before was found again")
+            except Failure:
+                terminal.expect("^DEF$")
+            terminal.type("exit\n")
+            context.check(terminal.end_status() == 7, "not the program's own status")
+
+
 CYCLE = {
     "lib/src/a.rs": "//! A.\nuse crate::b::{self, X};\n",
     "lib/src/b.rs": "//! B.\nfn f() { crate::c::g() }\n",
@@ -106,6 +141,7 @@ def tests() -> list[Test]:
     return [
         Test("tools/reading-rust", reading_rust, 60),
         Test("tools/failing-tests-fail", failing_tests_fail, 60),
+        Test("tools/typing", typing, 60),
         Test("tools/finds-cycle", finds(modules, "a cycle of a, b, c", CYCLE), 60),
         Test("tools/finds-cycle-by-reexport", finds(modules, "a cycle of a, b", BY_REEXPORT), 60),
         Test("tools/finds-cycle-in-folder", finds(modules, "x::a", {f"src/x/{n.split('/')[-1]}": t.replace("crate::", "super::") for n, t in CYCLE.items()}), 60),

@@ -5,7 +5,6 @@ set architecture i386:x86-64
 set disassembly-flavor intel
 set print demangle on
 set print asm-demangle on
-target remote localhost:1234
 
 define user-symbols
   if $argc != 1

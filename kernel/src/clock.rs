@@ -47,6 +47,12 @@ pub fn realtime_ns() -> u64 {
     BOOT_TIME_NS.load(Ordering::Relaxed) + time::since_boot_ns()
 }
 
+/// Now, as seconds and nanoseconds since 1970.
+pub fn time_of_day() -> (i64, u32) {
+    let now = realtime_ns();
+    ((now / 1_000_000_000) as i64, (now % 1_000_000_000) as u32)
+}
+
 /// Seconds since 1970, read twice alike outside of an update.
 fn read(select: &Port<u8>, data: &Port<u8>) -> Option<u64> {
     let register = |number: u8| {

@@ -1,16 +1,50 @@
-//! Russet, the kernel proper.
+//! Russet, the kernel proper: starts everything, then idles.
+//!
+//! The machine (`machine::boot`) has brought up the boot CPU, memory, interrupts and clocks. From here on: scheduler and
+//! other CPUs, then, in a task of their own, devices, file systems, terminal and shell.
 #![no_std]
 #![no_main]
 #![forbid(unsafe_code)]
 
 extern crate alloc;
 
-mod block;
-mod device;
-mod vfs;
+pub mod block;
+pub mod clock;
+pub mod device;
+pub mod process;
+pub mod random;
+pub mod sched;
+pub mod shell;
+pub mod syscall;
+pub mod tty;
+pub mod vfs;
+pub mod vm;
+
+use machine::boot::timeline;
 
 machine::entry!(kernel_main);
 
+/// The first code of the kernel proper, on the boot CPU.
 fn kernel_main() -> ! {
-    machine::power::off()
+    let cpus = sched::start();
+    log::info!("{cpus} CPUs, {} KiB of usable RAM", machine::boot::usable_ram() >> 10);
+    if sched::spawn("init", init).is_err() {
+        panic!("no memory for the first task");
+    }
+    sched::idle()
+}
+
+/// Everything that may sleep.
+fn init() {
+    clock::init();
+    device::init();
+    timeline::mark("devices");
+    if let Err(error) = vfs::init(random::fill, clock::time_of_day) {
+        panic!("the first file system cannot be made: {error}");
+    }
+    tty::init();
+    timeline::mark("file systems and terminal");
+    if shell::start().is_err() {
+        panic!("no memory for the shell");
+    }
 }

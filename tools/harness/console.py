@@ -68,12 +68,12 @@ def boot(context: Context, cmdline: str, *, status: int | None = 0, **settings: 
 class Terminal:
     """A machine at the other end of a pseudo-terminal. Use with `with`; what it shows goes to the test's log."""
 
-    def __init__(self, context: Context, **settings: str) -> None:
+    def __init__(self, context: Context, command: str = RUN, **settings: str) -> None:
         self.context = context
         self.master, slave = pty.openpty()
         tty.setraw(slave)
         self.process = subprocess.Popen(
-            [RUN], stdin=slave, stdout=slave, stderr=subprocess.STDOUT, start_new_session=True,
+            [command], stdin=slave, stdout=slave, stderr=subprocess.STDOUT, start_new_session=True,
             env=clean_environment(settings_for(context, settings)),
         )  # fmt: skip
         os.close(slave)
@@ -96,10 +96,12 @@ class Terminal:
     def expect(self, pattern: str, within_s: float = 60) -> str:
         """Waits until the expression matches something shown since the last match; returns the match."""
         end = time.monotonic() + min(within_s, self.context.left_s())
+        wanted = re.compile(pattern, re.MULTILINE)
         while True:
-            found = re.search(pattern, plain(self.seen)[self.mark :], re.MULTILINE)
+            # From `mark` on, and not in a slice from there: `^` is the border of a line, not where the last match ended.
+            found = wanted.search(plain(self.seen), self.mark)
             if found:
-                self.mark += found.end()
+                self.mark = found.end()
                 return found.group(0)
             if time.monotonic() > end:
                 raise Failure(f"nothing that matches {pattern!r} within {within_s:.0f} s")

@@ -7,12 +7,21 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+pub mod auxv;
 pub mod errno;
+pub mod fcntl;
 pub mod fs;
-pub mod misc;
+pub mod mm;
 pub mod pod;
+pub mod poll;
+pub mod process;
+pub mod sigframe;
 pub mod signal;
 pub mod syscall;
+pub mod system;
+pub mod termios;
 pub mod time;
 
 pub use errno::Errno;
+pub use pod::Pod;
+pub use signal::{SigSet, Signal};

@@ -12,4 +12,8 @@ extern crate std;
 
 pub mod acpi;
 pub mod bytes;
+pub mod calendar;
 pub mod elf_load;
+pub mod initial_stack;
+pub mod ldisc;
+pub mod words;

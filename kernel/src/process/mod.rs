@@ -15,6 +15,7 @@ use crate::sched;
 use crate::vfs::FsContext;
 use crate::vm::AddressSpace;
 use abi::Errno;
+use abi::signal::{SS_DISABLE, SigaltStack};
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::sync::{Arc, Weak};
@@ -83,8 +84,8 @@ pub struct Thread {
     pub blocked: SignalSet,
     /// Up to fifteen bytes, as prctl(PR_SET_NAME) takes them.
     name: SpinLock<[u8; 15]>,
-    /// Base, flags and size of the alternate signal stack.
-    alternate_stack: SpinLock<[u64; 3]>,
+    /// Alternate signal stack.
+    alternate_stack: SpinLock<SigaltStack>,
     /// User word that is cleared, with a futex wake, when the thread ends; 0 for none.
     pub clear_on_exit: AtomicU64,
 }
@@ -93,8 +94,7 @@ static TABLE: SpinLock<BTreeMap<u32, Arc<Process>>> = SpinLock::new("process tab
 /// 1 is for init.
 static NEXT_PID: AtomicU32 = AtomicU32::new(2);
 
-/// SS_DISABLE.
-const NO_ALTERNATE_STACK: [u64; 3] = [0, 2, 0];
+const NO_ALTERNATE_STACK: SigaltStack = SigaltStack { ss_sp: 0, ss_flags: SS_DISABLE, ss_size: 0 };
 
 /// A program that the kernel itself has started.
 pub struct ProgramHandle {
@@ -321,8 +321,8 @@ impl Thread {
         *self.name.lock() = name;
     }
 
-    /// Base, flags and size of the alternate signal stack, and new ones if given.
-    pub fn alternate_stack(&self, new: Option<[u64; 3]>) -> [u64; 3] {
+    /// The alternate signal stack, and a new one if given.
+    pub fn alternate_stack(&self, new: Option<SigaltStack>) -> SigaltStack {
         let mut stack = self.alternate_stack.lock();
         match new {
             Some(new) => core::mem::replace(&mut *stack, new),

@@ -3,6 +3,8 @@
 //! So far a signal ends the process, or is ignored, or is kept back while blocked; running a program's own handler comes
 //! with the rest of signal(7). What a program sets by rt_sigaction(2) is kept and given back.
 
+use abi::Signal;
+use abi::signal::{SIG_IGN, Sigaction};
 use core::sync::atomic::{AtomicU64, Ordering};
 use machine::sync::{Rank, SpinLock};
 
@@ -24,32 +26,19 @@ pub mod number {
     pub const SIGSTOP: u8 = 19;
 }
 
-/// `sa_handler` values that are no addresses.
-const SIG_IGN: u64 = 1;
-
-/// What a program does on a signal: `struct sigaction` of the system call.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-#[allow(missing_docs, reason = "the fields are sigaction(2)'s")]
-pub struct Action {
-    pub handler: u64,
-    pub flags: u64,
-    pub restorer: u64,
-    pub mask: u64,
-}
-
 /// The actions of a process.
 pub struct Signals {
-    actions: SpinLock<[Action; LAST as usize]>,
+    actions: SpinLock<[Sigaction; LAST as usize]>,
 }
 
 impl Signals {
     /// Everything at its default.
     pub fn new() -> Self {
-        Signals { actions: SpinLock::new("signal actions", Rank::Process, [Action::default(); LAST as usize]) }
+        Signals { actions: SpinLock::new("signal actions", Rank::Process, [Sigaction::default(); LAST as usize]) }
     }
 
     /// The action of `signal` (1 to 64), and a new one if given.
-    pub fn action(&self, signal: u8, new: Option<Action>) -> Action {
+    pub fn action(&self, signal: u8, new: Option<Sigaction>) -> Sigaction {
         let mut actions = self.actions.lock();
         let slot = &mut actions[usize::from(signal) - 1];
         match new {
@@ -60,7 +49,7 @@ impl Signals {
 
     /// Whether the process takes no notice of `signal`.
     pub fn is_ignored(&self, signal: u8) -> bool {
-        match self.action(signal, None).handler {
+        match self.action(signal, None).sa_handler {
             SIG_IGN => !matches!(signal, number::SIGKILL | number::SIGSTOP),
             0 => ignored_by_default(signal),
             _ => false,
@@ -111,5 +100,5 @@ impl SignalSet {
 
 /// Name of a signal.
 pub fn name(signal: u8) -> &'static str {
-    abi::signal::name(signal.into()).unwrap_or("an unknown signal")
+    Signal::new(signal.into()).map_or("no signal", Signal::name)
 }

@@ -43,8 +43,9 @@ pub const COMMANDS: &[Command] = &[
         name: "locks",
         arguments: "",
         arity: (0, 0),
-        help: "print the spinlocks that are held",
-        details: "With rank and the place where each was taken. Debug builds only: release builds do not keep count.",
+        help: "print the spinlocks that are held at this moment",
+        details: "By CPU, outermost first, with rank and the place where each was taken. Debug builds only: release\n\
+                  builds do not keep count.",
         run: locks,
     },
     Command {
@@ -184,15 +185,25 @@ fn locks(shell: &mut Shell, _: &[&str]) -> CommandResult {
         return Err(CommandError::plain("a release build does not keep count of locks"));
     }
     let mut held = Vec::new();
-    // The list must not change while it is walked, so printing (which takes locks) comes after.
-    lockdep::for_each_held(|name, rank, place| held.push((name, rank, place)));
+    for cpu in cpu::online() {
+        // Printing takes locks, so it comes after the look.
+        let told = lockdep::for_each_held_by(cpu, |name, rank, place| held.push((cpu, name, rank, place)));
+        if !told {
+            writeln!(shell.out, "CPU {cpu}: its locks change too fast to be told");
+        }
+    }
     if held.is_empty() {
         writeln!(shell.out, "no spinlock is held");
         return Ok(());
     }
-    let mut table = Table::new(&[("lock", Align::Left), ("rank", Align::Left), ("taken at", Align::Left)]);
-    for (name, rank, place) in held {
-        table.row([name.into(), format!("{rank:?}"), format!("{place}")]);
+    let mut table = Table::new(&[
+        ("CPU", Align::Right),
+        ("lock", Align::Left),
+        ("rank", Align::Left),
+        ("taken at", Align::Left),
+    ]);
+    for (cpu, name, rank, place) in held {
+        table.row([format!("{cpu}"), name.into(), format!("{rank:?}"), format!("{place}")]);
     }
     table.print(&mut shell.out);
     Ok(())

@@ -106,9 +106,7 @@ impl<T> UserIn<T> {
 impl<T: Pod> UserOut<T> {
     /// Writes the value.
     pub fn write(self, value: &T) -> Result<(), Errno> {
-        let mut bytes = alloc::vec![0; T::SIZE];
-        value.write_bytes(&mut bytes);
-        copy::write(self.0, &bytes).map_err(|_| Errno::EFAULT)
+        value.with_bytes(|bytes| copy::write(self.0, bytes)).map_err(|_| Errno::EFAULT)
     }
 
     /// Writes the value unless the pointer is null.
@@ -120,9 +118,7 @@ impl<T: Pod> UserOut<T> {
 impl<T: Pod> UserIn<T> {
     /// Reads the value.
     pub fn read(self) -> Result<T, Errno> {
-        let mut bytes = alloc::vec![0; T::SIZE];
-        copy::read(self.0, &mut bytes).map_err(|_| Errno::EFAULT)?;
-        Ok(T::read_bytes(&bytes))
+        T::try_from_fill(|bytes| copy::read(self.0, bytes)).map_err(|_| Errno::EFAULT)
     }
 
     /// Reads the value unless the pointer is null.

@@ -5,7 +5,7 @@ use super::file::locate;
 use super::{Caller, SyscallResult};
 use crate::vfs::Location;
 use abi::Errno;
-use abi::fs::{dirent64_len, write_dirent64};
+use abi::fs::{Dirent64, DirentType};
 use alloc::vec::Vec;
 use machine::user::copy;
 
@@ -76,13 +76,15 @@ pub fn getdents64(caller: &mut Caller<'_>, fd: Fd, buffer: UserOut<u8>, len: usi
     let mut too_small = false;
     file.read_dir(&mut |entry| {
         let start = entries.len();
-        let entry_len = dirent64_len(entry.name.len());
-        if start + entry_len > limit {
+        let entry =
+            Dirent64 { ino: entry.ino, next_offset: entry.next_offset, kind: DirentType::from_mode(u32::from(entry.kind) << 12), name: entry.name };
+        let len = entry.encoded_len();
+        if start + len > limit {
             too_small = start == 0;
             return false;
         }
-        entries.resize(start + entry_len, 0);
-        write_dirent64(&mut entries[start..], entry.ino, entry.next_offset, entry.kind, entry.name).is_some()
+        entries.resize(start + len, 0);
+        entry.encode(&mut entries[start..]).is_ok()
     })?;
     if too_small {
         return Err(Errno::EINVAL);

@@ -5,7 +5,7 @@ use super::{Caller, SyscallResult};
 use crate::process::files::MAX_FILES;
 use crate::vfs::{self, Location, Metadata};
 use abi::Errno;
-use abi::fs::{Stat, Statx, StatxTimestamp};
+use abi::fs::{Stat, Statx, StatxTimestamp, split_dev};
 
 const O_CLOEXEC: u32 = 0o2000000;
 const O_CREAT: u32 = 0o100;
@@ -187,47 +187,47 @@ pub(super) fn locate(caller: &Caller<'_>, directory: Fd, path: &[u8], follow: bo
 
 fn to_stat(metadata: &Metadata) -> Stat {
     Stat {
-        dev: metadata.dev,
-        ino: metadata.ino,
-        nlink: metadata.nlink,
-        mode: metadata.mode,
-        uid: metadata.uid,
-        gid: metadata.gid,
-        rdev: metadata.rdev,
-        size: metadata.size as i64,
-        blksize: metadata.blksize as i64,
-        blocks: metadata.blocks as i64,
-        atime: metadata.atime.0,
-        atime_nsec: metadata.atime.1.into(),
-        mtime: metadata.mtime.0,
-        mtime_nsec: metadata.mtime.1.into(),
-        ctime: metadata.ctime.0,
-        ctime_nsec: metadata.ctime.1.into(),
+        st_dev: metadata.dev,
+        st_ino: metadata.ino,
+        st_nlink: metadata.nlink,
+        st_mode: metadata.mode,
+        st_uid: metadata.uid,
+        st_gid: metadata.gid,
+        st_rdev: metadata.rdev,
+        st_size: metadata.size as i64,
+        st_blksize: metadata.blksize as i64,
+        st_blocks: metadata.blocks as i64,
+        st_atime: metadata.atime.0 as u64,
+        st_atime_nsec: metadata.atime.1.into(),
+        st_mtime: metadata.mtime.0 as u64,
+        st_mtime_nsec: metadata.mtime.1.into(),
+        st_ctime: metadata.ctime.0 as u64,
+        st_ctime_nsec: metadata.ctime.1.into(),
+        ..Stat::default()
     }
 }
 
 fn to_statx(metadata: &Metadata) -> Statx {
-    let time = |(seconds, nanoseconds): (i64, u32)| StatxTimestamp { sec: seconds, nsec: nanoseconds };
-    // Linux's dev_t: 12 bits of major number, 20 of minor, spread (makedev(3)).
-    let major = |dev: u64| (dev >> 8 & 0xfff) as u32;
-    let minor = |dev: u64| (dev & 0xff | dev >> 12 & 0xfff00) as u32;
+    let time = |(tv_sec, tv_nsec): (i64, u32)| StatxTimestamp { tv_sec, tv_nsec, ..StatxTimestamp::default() };
+    let (rdev_major, rdev_minor) = split_dev(metadata.rdev);
+    let (dev_major, dev_minor) = split_dev(metadata.dev);
     Statx {
-        mask: STATX_BASIC_STATS,
-        blksize: metadata.blksize as u32,
-        nlink: metadata.nlink as u32,
-        uid: metadata.uid,
-        gid: metadata.gid,
-        mode: metadata.mode as u16,
-        ino: metadata.ino,
-        size: metadata.size,
-        blocks: metadata.blocks,
-        atime: time(metadata.atime),
-        ctime: time(metadata.ctime),
-        mtime: time(metadata.mtime),
-        rdev_major: major(metadata.rdev),
-        rdev_minor: minor(metadata.rdev),
-        dev_major: major(metadata.dev),
-        dev_minor: minor(metadata.dev),
+        stx_mask: STATX_BASIC_STATS,
+        stx_blksize: metadata.blksize as u32,
+        stx_nlink: metadata.nlink as u32,
+        stx_uid: metadata.uid,
+        stx_gid: metadata.gid,
+        stx_mode: metadata.mode as u16,
+        stx_ino: metadata.ino,
+        stx_size: metadata.size,
+        stx_blocks: metadata.blocks,
+        stx_atime: time(metadata.atime),
+        stx_ctime: time(metadata.ctime),
+        stx_mtime: time(metadata.mtime),
+        stx_rdev_major: rdev_major,
+        stx_rdev_minor: rdev_minor,
+        stx_dev_major: dev_major,
+        stx_dev_minor: dev_minor,
         ..Statx::default()
     }
 }

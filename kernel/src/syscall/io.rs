@@ -5,8 +5,9 @@ use super::{Caller, SyscallResult};
 use crate::process;
 use crate::vfs::File;
 use abi::Errno;
-use abi::fs::{Iovec, PollFd};
+use abi::fs::Iovec;
 use abi::pod::Pod;
+use abi::poll::PollFd;
 use abi::time::Timespec;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -95,7 +96,7 @@ pub fn poll(caller: &mut Caller<'_>, fds: u64, count: u32, timeout_ms: i32) -> S
 }
 
 pub fn ppoll(caller: &mut Caller<'_>, fds: u64, count: u32, timeout: UserIn<Timespec>) -> SyscallResult {
-    let timeout = timeout.read_if_given()?.map(super::time::duration).transpose()?;
+    let timeout = timeout.read_if_given()?.map(Timespec::to_duration).transpose()?;
     poll_until(caller, fds, count, timeout)
 }
 
@@ -154,10 +155,10 @@ fn each_vector(
     for index in 0..count as u64 {
         let at = vectors.checked_add(index * Iovec::SIZE as u64).ok_or(Errno::EFAULT)?;
         let vector = UserIn::<Iovec>::at(at).read()?;
-        let len = usize::try_from(vector.len).ok().filter(|&len| len <= isize::MAX as usize).ok_or(Errno::EINVAL)?;
-        let len = check(vector.base, len)?.min(MAX_TRANSFER - total);
+        let len = usize::try_from(vector.iov_len).ok().filter(|&len| len <= isize::MAX as usize).ok_or(Errno::EINVAL)?;
+        let len = check(vector.iov_base, len)?.min(MAX_TRANSFER - total);
         total += len;
-        list.push((vector.base, len));
+        list.push((vector.iov_base, len));
     }
     let mut done = 0;
     for (address, len) in list {

@@ -4,7 +4,7 @@ use super::argument::UserOut;
 use super::{Caller, SyscallResult};
 use crate::{process, random};
 use abi::Errno;
-use abi::misc::{Sysinfo, Utsname};
+use abi::system::{Sysinfo, Utsname};
 use machine::mm::FrameKind;
 use machine::mm::frame;
 use machine::time;
@@ -14,7 +14,14 @@ use machine::user::copy;
 const RELEASE: &str = concat!("6.1.0-russet-", env!("CARGO_PKG_VERSION"));
 
 pub fn uname(_: &mut Caller<'_>, out: UserOut<Utsname>) -> SyscallResult {
-    out.write(&Utsname::new(["Linux", "russet", RELEASE, "#1 SMP PREEMPT Russet", "x86_64", "(none)"]))?;
+    out.write(&Utsname {
+        sysname: Utsname::field(b"Linux"),
+        nodename: Utsname::field(b"russet"),
+        release: Utsname::field(RELEASE.as_bytes()),
+        version: Utsname::field(b"#1 SMP PREEMPT Russet"),
+        machine: Utsname::field(b"x86_64"),
+        domainname: Utsname::field(b"(none)"),
+    })?;
     Ok(0)
 }
 

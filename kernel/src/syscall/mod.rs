@@ -16,6 +16,7 @@ mod time;
 
 use crate::process::Thread;
 use abi::Errno;
+use abi::signal::{Sigaction, SigaltStack};
 use alloc::sync::Arc;
 use argument::{Argument, Fd, UserIn, UserOut, UserPath};
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -75,7 +76,7 @@ syscalls! {
     10 => memory::mprotect(address: u64, len: u64, protection: u32);
     11 => memory::munmap(address: u64, len: u64);
     12 => memory::brk(wanted: u64);
-    13 => signal::rt_sigaction(signal: u64, new: UserIn<u64>, old: UserOut<u64>, size: usize);
+    13 => signal::rt_sigaction(signal: u64, new: UserIn<Sigaction>, old: UserOut<Sigaction>, size: usize);
     14 => signal::rt_sigprocmask(how: u32, new: UserIn<u64>, old: UserOut<u64>, size: usize);
     16 => io::ioctl(fd: Fd, command: u32, argument: u64);
     17 => io::pread64(fd: Fd, buffer: UserOut<u8>, len: usize, offset: i64);
@@ -92,7 +93,7 @@ syscalls! {
     60 => process::exit(status: u32);
     61 => process::wait4(pid: i32, status: UserOut<u32>, options: u32, usage: u64);
     62 => signal::kill(pid: i32, signal: u64);
-    63 => misc::uname(out: UserOut<abi::misc::Utsname>);
+    63 => misc::uname(out: UserOut<abi::system::Utsname>);
     72 => file::fcntl(fd: Fd, command: u32, argument: u64);
     74 => io::fsync(fd: Fd);
     75 => io::fdatasync(fd: Fd);
@@ -102,10 +103,10 @@ syscalls! {
     89 => directory::readlink(path: UserPath, buffer: UserOut<u8>, len: usize);
     95 => process::umask(mask: u32);
     96 => time::gettimeofday(out: UserOut<abi::time::Timeval>, zone: u64);
-    97 => process::getrlimit(resource: u32, out: UserOut<abi::misc::Rlimit64>);
-    98 => process::getrusage(who: i32, out: UserOut<abi::misc::Rusage>);
-    99 => misc::sysinfo(out: UserOut<abi::misc::Sysinfo>);
-    100 => time::times(out: UserOut<i64>);
+    97 => process::getrlimit(resource: u32, out: UserOut<abi::system::Rlimit64>);
+    98 => process::getrusage(who: i32, out: UserOut<abi::system::Rusage>);
+    99 => misc::sysinfo(out: UserOut<abi::system::Sysinfo>);
+    100 => time::times(out: UserOut<abi::system::Tms>);
     102 => process::getuid();
     104 => process::getgid();
     107 => process::geteuid();
@@ -114,7 +115,7 @@ syscalls! {
     111 => process::getpgrp();
     121 => process::getpgid(pid: u32);
     124 => process::getsid(pid: u32);
-    131 => signal::sigaltstack(new: u64, old: u64);
+    131 => signal::sigaltstack(new: UserIn<SigaltStack>, old: UserOut<SigaltStack>);
     157 => process::prctl(option: u32, argument: u64);
     158 => process::arch_prctl(code: u32, address: u64);
     162 => io::sync();
@@ -138,7 +139,7 @@ syscalls! {
     271 => io::ppoll(fds: u64, count: u32, timeout: UserIn<abi::time::Timespec>);
     273 => process::set_robust_list(head: u64, len: usize);
     292 => file::dup3(old: Fd, new: Fd, flags: u32);
-    302 => process::prlimit64(pid: u32, resource: u32, new: UserIn<abi::misc::Rlimit64>, old: UserOut<abi::misc::Rlimit64>);
+    302 => process::prlimit64(pid: u32, resource: u32, new: UserIn<abi::system::Rlimit64>, old: UserOut<abi::system::Rlimit64>);
     309 => process::getcpu(cpu: UserOut<u32>, node: UserOut<u32>);
     318 => misc::getrandom(buffer: UserOut<u8>, len: usize, flags: u32);
     332 => file::statx(directory: Fd, path: UserPath, flags: u32, mask: u32, out: UserOut<abi::fs::Statx>);

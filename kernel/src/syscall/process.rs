@@ -5,7 +5,7 @@ use super::{Caller, SyscallResult};
 use crate::process::{self, ExitStatus, files};
 use crate::sched;
 use abi::Errno;
-use abi::misc::{Rlimit64, Rusage};
+use abi::system::{RLIM_INFINITY, Rlimit64, Rusage};
 use abi::time::{Timespec, Timeval};
 use core::sync::atomic::Ordering;
 use machine::addr::USER_END;
@@ -13,8 +13,6 @@ use machine::percpu::this_cpu;
 use machine::sync::WaitQueue;
 use machine::user::copy;
 use machine::{cpu, task, time};
-
-const UNLIMITED: u64 = u64::MAX;
 
 pub fn exit(caller: &mut Caller<'_>, status: u32) -> SyscallResult {
     exit_group(caller, status)
@@ -103,7 +101,7 @@ pub fn prlimit64(
     }
     let limit = limit(resource)?;
     if let Some(new) = new.read_if_given()? {
-        if new.current > new.maximum {
+        if new.rlim_cur > new.rlim_max {
             return Err(Errno::EINVAL);
         }
         if new != limit {
@@ -122,10 +120,10 @@ fn limit(resource: u32) -> Result<Rlimit64, Errno> {
         STACK => (crate::vm::STACK_LIMIT, crate::vm::STACK_LIMIT),
         CORE => (0, 0),
         FILES => (files::MAX_FILES as u64, files::MAX_FILES as u64),
-        0..=15 => (UNLIMITED, UNLIMITED),
+        0..=15 => (RLIM_INFINITY, RLIM_INFINITY),
         _ => return Err(Errno::EINVAL),
     };
-    Ok(Rlimit64 { current, maximum })
+    Ok(Rlimit64 { rlim_cur: current, rlim_max: maximum })
 }
 
 pub fn getrusage(caller: &mut Caller<'_>, who: i32, out: UserOut<Rusage>) -> SyscallResult {
@@ -138,9 +136,9 @@ pub fn getrusage(caller: &mut Caller<'_>, who: i32, out: UserOut<Rusage>) -> Sys
         CHILDREN => 0,
         _ => return Err(Errno::EINVAL),
     };
-    let utime = Timeval { sec: (run_time_ns / 1_000_000_000) as i64, usec: (run_time_ns / 1000 % 1_000_000) as i64 };
-    let maxrss = (process.space().resident_pages() * 4) as i64;
-    out.write(&Rusage { utime, maxrss, ..Rusage::default() })?;
+    let ru_utime = Timeval { tv_sec: (run_time_ns / 1_000_000_000) as i64, tv_usec: (run_time_ns / 1000 % 1_000_000) as i64 };
+    let ru_maxrss = (process.space().resident_pages() * 4) as i64;
+    out.write(&Rusage { ru_utime, ru_maxrss, ..Rusage::default() })?;
     Ok(0)
 }
 
@@ -240,7 +238,7 @@ pub fn futex(
     match operation & !FLAGS {
         FUTEX_WAIT => {
             let deadline = match timeout.read_if_given()? {
-                Some(timeout) => Some(time::now() + super::time::duration(timeout)?),
+                Some(timeout) => Some(time::now() + timeout.to_duration()?),
                 None => None,
             };
             if copy::load_u32(word).map_err(|_| Errno::EFAULT)? != value {

@@ -1,11 +1,11 @@
 //! Signals: rt_sigaction(2), rt_sigprocmask(2), kill(2), sigaltstack(2).
 
 use super::argument::{UserIn, UserOut};
-use super::io::{read_u64, write_u64};
 use super::{Caller, SyscallResult};
 use crate::process;
-use crate::process::signal::{Action, LAST, number};
+use crate::process::signal::{LAST, number};
 use abi::Errno;
+use abi::signal::{MINSIGSTKSZ, SIG_BLOCK, SIG_SETMASK, SIG_UNBLOCK, SS_DISABLE, Sigaction, SigaltStack};
 
 /// Bytes of a signal set.
 const SET_LEN: usize = 8;
@@ -13,29 +13,20 @@ const SET_LEN: usize = 8;
 pub fn rt_sigaction(
     caller: &mut Caller<'_>,
     signal: u64,
-    new: UserIn<u64>,
-    old: UserOut<u64>,
+    new: UserIn<Sigaction>,
+    old: UserOut<Sigaction>,
     size: usize,
 ) -> SyscallResult {
     if size != SET_LEN || !(1..=LAST).contains(&signal) {
         return Err(Errno::EINVAL);
     }
     let signal = signal as u8;
-    let action = if new.0 == 0 {
-        None
-    } else {
-        let word = |index: u64| read_u64(new.0.checked_add(8 * index).ok_or(Errno::EFAULT)?);
-        Some(Action { handler: word(0)?, flags: word(1)?, restorer: word(2)?, mask: word(3)? })
-    };
+    let action = new.read_if_given()?;
     if action.is_some() && matches!(signal, number::SIGKILL | number::SIGSTOP) {
         return Err(Errno::EINVAL);
     }
     let before = caller.thread.process().signals.action(signal, action);
-    if old.0 != 0 {
-        for (index, word) in [before.handler, before.flags, before.restorer, before.mask].into_iter().enumerate() {
-            write_u64(old.0.checked_add(8 * index as u64).ok_or(Errno::EFAULT)?, word)?;
-        }
-    }
+    old.write_if_given(&before)?;
     Ok(0)
 }
 
@@ -46,9 +37,6 @@ pub fn rt_sigprocmask(
     old: UserOut<u64>,
     size: usize,
 ) -> SyscallResult {
-    const BLOCK: u32 = 0;
-    const UNBLOCK: u32 = 1;
-    const SET: u32 = 2;
     if size != SET_LEN {
         return Err(Errno::EINVAL);
     }
@@ -56,9 +44,9 @@ pub fn rt_sigprocmask(
     let before = blocked.bits();
     if let Some(set) = new.read_if_given()? {
         blocked.set_mask(match how {
-            BLOCK => before | set,
-            UNBLOCK => before & !set,
-            SET => set,
+            SIG_BLOCK => before | set,
+            SIG_UNBLOCK => before & !set,
+            SIG_SETMASK => set,
             _ => return Err(Errno::EINVAL),
         });
     }
@@ -98,24 +86,17 @@ fn send(pid: u32, signal: u64) -> SyscallResult {
 }
 
 /// The alternate stack is remembered and given back, as programs set it at their start.
-pub fn sigaltstack(caller: &mut Caller<'_>, new: u64, old: u64) -> SyscallResult {
-    const SS_DISABLE: u64 = 2;
-    const MINSIGSTKSZ: u64 = 2048;
-    let at = |base: u64, offset: u64| base.checked_add(offset).ok_or(Errno::EFAULT);
-    let replacement = if new == 0 {
-        None
-    } else {
-        let (base, flags, size) = (read_u64(new)?, read_u64(at(new, 8)?)? & 0xffff_ffff, read_u64(at(new, 16)?)?);
-        if flags & SS_DISABLE == 0 && size < MINSIGSTKSZ {
+pub fn sigaltstack(caller: &mut Caller<'_>, new: UserIn<SigaltStack>, old: UserOut<SigaltStack>) -> SyscallResult {
+    let new = new.read_if_given()?;
+    if let Some(new) = &new {
+        if new.ss_flags & !SS_DISABLE != 0 {
+            return Err(Errno::EINVAL);
+        }
+        if new.ss_flags & SS_DISABLE == 0 && new.ss_size < MINSIGSTKSZ {
             return Err(Errno::ENOMEM);
         }
-        Some([base, flags, size])
-    };
-    let before = caller.thread.alternate_stack(replacement);
-    if old != 0 {
-        for (index, word) in before.into_iter().enumerate() {
-            write_u64(at(old, 8 * index as u64)?, word)?;
-        }
     }
+    let before = caller.thread.alternate_stack(new);
+    old.write_if_given(&before)?;
     Ok(0)
 }

@@ -4,6 +4,7 @@ use super::argument::{UserIn, UserOut};
 use super::{Caller, SyscallResult};
 use crate::{clock, process, sched};
 use abi::Errno;
+use abi::system::Tms;
 use abi::time::{Timespec, Timeval};
 use core::time::Duration;
 use machine::time::{self, Instant};
@@ -19,13 +20,13 @@ pub fn clock_gettime(caller: &mut Caller<'_>, clock: u32, out: UserOut<Timespec>
 
 pub fn clock_getres(caller: &mut Caller<'_>, clock: u32, out: UserOut<Timespec>) -> SyscallResult {
     read_clock(caller, clock)?;
-    out.write_if_given(&Timespec { sec: 0, nsec: 1 })?;
+    out.write_if_given(&Timespec { tv_sec: 0, tv_nsec: 1 })?;
     Ok(0)
 }
 
 pub fn gettimeofday(_: &mut Caller<'_>, out: UserOut<Timeval>, zone: u64) -> SyscallResult {
     let now = clock::realtime_ns();
-    out.write_if_given(&Timeval { sec: (now / NS_PER_SECOND) as i64, usec: (now / 1000 % 1_000_000) as i64 })?;
+    out.write_if_given(&Timeval { tv_sec: (now / NS_PER_SECOND) as i64, tv_usec: (now / 1000 % 1_000_000) as i64 })?;
     if zone != 0 {
         super::io::write_u64(zone, 0)?;
     }
@@ -38,18 +39,14 @@ pub fn time(_: &mut Caller<'_>, out: UserOut<i64>) -> SyscallResult {
     Ok(seconds)
 }
 
-pub fn times(caller: &mut Caller<'_>, out: UserOut<i64>) -> SyscallResult {
+pub fn times(caller: &mut Caller<'_>, out: UserOut<Tms>) -> SyscallResult {
     let user = (caller.thread.process().run_time_ns() / (NS_PER_SECOND / CLOCK_TICKS)) as i64;
-    if out.0 != 0 {
-        for (index, ticks) in [user, 0, 0, 0].into_iter().enumerate() {
-            UserOut::<i64>::at(out.0.checked_add(8 * index as u64).ok_or(Errno::EFAULT)?).write(&ticks)?;
-        }
-    }
+    out.write_if_given(&Tms { tms_utime: user, ..Tms::default() })?;
     Ok(time::since_boot_ns() / (NS_PER_SECOND / CLOCK_TICKS))
 }
 
 pub fn nanosleep(_: &mut Caller<'_>, wanted: UserIn<Timespec>, left: UserOut<Timespec>) -> SyscallResult {
-    sleep_until(time::now() + duration(wanted.read()?)?, left)
+    sleep_until(time::now() + wanted.read()?.to_duration()?, left)
 }
 
 pub fn clock_nanosleep(
@@ -61,7 +58,7 @@ pub fn clock_nanosleep(
 ) -> SyscallResult {
     const TIMER_ABSTIME: u32 = 1;
     let now = read_clock(caller, clock)?;
-    let wanted = duration(wanted.read()?)?;
+    let wanted = wanted.read()?.to_duration()?;
     if flags & TIMER_ABSTIME == 0 {
         return sleep_until(time::now() + wanted, left);
     }
@@ -94,13 +91,6 @@ fn read_clock(caller: &Caller<'_>, clock: u32) -> Result<u64, Errno> {
     }
 }
 
-/// A valid, non-negative time.
-pub(super) fn duration(time: Timespec) -> Result<Duration, Errno> {
-    let seconds = u64::try_from(time.sec).map_err(|_| Errno::EINVAL)?;
-    let nanoseconds = u32::try_from(time.nsec).ok().filter(|&ns| u64::from(ns) < NS_PER_SECOND).ok_or(Errno::EINVAL)?;
-    Ok(Duration::new(seconds, nanoseconds))
-}
-
 fn timespec(ns: u64) -> Timespec {
-    Timespec { sec: (ns / NS_PER_SECOND) as i64, nsec: (ns % NS_PER_SECOND) as i64 }
+    Timespec { tv_sec: (ns / NS_PER_SECOND) as i64, tv_nsec: (ns % NS_PER_SECOND) as i64 }
 }

@@ -1,6 +1,8 @@
 //! Synchronisation: guards that pin to a CPU, spinlocks, wait queues and the sleeping lock.
 
 pub mod guard;
+#[cfg(debug_assertions)]
+mod held;
 pub mod lockdep;
 mod mutex;
 mod spin;

@@ -1,0 +1,66 @@
+//! Readiness of descriptors: `poll(2)` and `epoll(7)`.
+
+use bitflags::bitflags;
+use linux_raw_sys::general as raw;
+
+use crate::pod::pod_struct;
+
+bitflags! {
+    /// Events of `poll(2)`; those of `epoll(7)` have the same values. Unknown bits are kept.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    pub struct PollEvents: u16 {
+        /// There is something to read.
+        const IN = raw::POLLIN as u16;
+        /// There is urgent data.
+        const PRI = raw::POLLPRI as u16;
+        /// A write would not wait.
+        const OUT = raw::POLLOUT as u16;
+        /// Error; always reported.
+        const ERR = raw::POLLERR as u16;
+        /// The other side hung up; always reported.
+        const HUP = raw::POLLHUP as u16;
+        /// Not an open descriptor; always reported.
+        const NVAL = raw::POLLNVAL as u16;
+        /// As `IN`.
+        const RDNORM = raw::POLLRDNORM as u16;
+        /// Priority data to read.
+        const RDBAND = raw::POLLRDBAND as u16;
+        /// As `OUT`.
+        const WRNORM = raw::POLLWRNORM as u16;
+        /// Priority data may be written.
+        const WRBAND = raw::POLLWRBAND as u16;
+        /// The other side will not write any more.
+        const RDHUP = raw::POLLRDHUP as u16;
+        const _ = !0;
+    }
+}
+
+impl PollEvents {
+    /// What is reported without being asked for.
+    pub const ALWAYS: PollEvents = PollEvents::ERR.union(PollEvents::HUP).union(PollEvents::NVAL);
+}
+
+pod_struct! {
+    /// One descriptor of `poll(2)`.
+    pub struct PollFd = raw::pollfd {
+        /// The descriptor; a negative one is passed over.
+        pub fd: i32,
+        /// What is asked for ([`PollEvents`]).
+        pub events: i16,
+        /// What is the case.
+        pub revents: i16,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pod::Pod;
+
+    #[test]
+    fn image() {
+        let mut image = [0; 8];
+        PollFd { fd: -1, events: PollEvents::IN.bits() as i16, revents: 0x10 }.write_bytes(&mut image);
+        assert_eq!(image, [255, 255, 255, 255, 1, 0, 16, 0]);
+    }
+}

@@ -1,0 +1,215 @@
+//! What a signal handler finds on its stack: `siginfo_t`, and `ucontext_t` with the interrupted registers.
+//!
+//! `linux-raw-sys` lacks the contexts; their layouts are those of the x86-64 psABI's Linux supplement as
+//! `sigreturn(2)` reads them, with sizes asserted.
+
+use linux_raw_sys::general as raw;
+
+use crate::pod::{Pod, pod_struct};
+use crate::signal::{SigSet, SigaltStack, Signal};
+
+/// `si_code`: sent by `kill(2)`.
+pub const SI_USER: i32 = 0;
+/// `si_code`: sent by the kernel.
+pub const SI_KERNEL: i32 = 0x80;
+/// `si_code`: sent by `sigqueue(3)`.
+pub const SI_QUEUE: i32 = -1;
+/// `si_code`: a timer expired.
+pub const SI_TIMER: i32 = -2;
+/// `si_code`: sent by `tkill(2)` or `tgkill(2)`.
+pub const SI_TKILL: i32 = -6;
+/// `si_code` of `SIGSEGV`: nothing mapped there.
+pub const SEGV_MAPERR: i32 = 1;
+/// `si_code` of `SIGSEGV`: the mapping forbids it.
+pub const SEGV_ACCERR: i32 = 2;
+/// `si_code` of `SIGBUS`: unaligned access.
+pub const BUS_ADRALN: i32 = 1;
+/// `si_code` of `SIGBUS`: beyond the end of the mapped file.
+pub const BUS_ADRERR: i32 = 2;
+/// `si_code` of `SIGFPE`: division by zero.
+pub const FPE_INTDIV: i32 = 1;
+/// `si_code` of `SIGFPE`: integer overflow.
+pub const FPE_INTOVF: i32 = 2;
+/// `si_code` of `SIGFPE`: floating-point division by zero.
+pub const FPE_FLTDIV: i32 = 3;
+/// `si_code` of `SIGFPE`: floating-point overflow.
+pub const FPE_FLTOVF: i32 = 4;
+/// `si_code` of `SIGFPE`: floating-point underflow.
+pub const FPE_FLTUND: i32 = 5;
+/// `si_code` of `SIGFPE`: inexact floating-point result.
+pub const FPE_FLTRES: i32 = 6;
+/// `si_code` of `SIGFPE`: invalid floating-point operation.
+pub const FPE_FLTINV: i32 = 7;
+/// `si_code` of `SIGILL`: no such instruction.
+pub const ILL_ILLOPN: i32 = 2;
+/// `si_code` of `SIGILL`: privileged instruction.
+pub const ILL_PRVOPC: i32 = 5;
+/// `si_code` of `SIGTRAP`: breakpoint.
+pub const TRAP_BRKPT: i32 = 1;
+/// `si_code` of `SIGTRAP`: single step.
+pub const TRAP_TRACE: i32 = 2;
+/// `si_code` of `SIGCHLD`: it ended by itself.
+pub const CLD_EXITED: i32 = 1;
+/// `si_code` of `SIGCHLD`: a signal killed it.
+pub const CLD_KILLED: i32 = 2;
+/// `si_code` of `SIGCHLD`: a signal killed it, with a core dump.
+pub const CLD_DUMPED: i32 = 3;
+/// `si_code` of `SIGCHLD`: it stopped.
+pub const CLD_STOPPED: i32 = 5;
+/// `si_code` of `SIGCHLD`: it goes on.
+pub const CLD_CONTINUED: i32 = 6;
+
+pod_struct! {
+    /// Why a signal came. What `fields` holds depends on it: use the constructors.
+    pub struct Siginfo: 128 {
+        /// Signal number.
+        pub si_signo: i32,
+        /// Unused on Linux.
+        pub si_errno: i32,
+        /// Why (`SI_*`, `SEGV_*`, …).
+        pub si_code: i32,
+        #[doc(hidden)]
+        pub __pad0: i32,
+        /// The union of the C structure.
+        pub fields: [u64; 14],
+    }
+}
+
+const _: () = assert!(Siginfo::SIZE == size_of::<raw::siginfo_t>());
+
+impl Siginfo {
+    /// Sent by a process: `code` is [`SI_USER`], [`SI_TKILL`] or [`SI_QUEUE`] (then `value` is its argument).
+    pub fn sent(signal: Signal, code: i32, pid: i32, uid: u32, value: u64) -> Siginfo {
+        let mut info = Siginfo::new(signal, code);
+        info.fields[0] = u64::from(pid as u32) | u64::from(uid) << 32;
+        info.fields[1] = value;
+        info
+    }
+
+    /// Sent by the kernel for no particular reason.
+    pub fn kernel(signal: Signal) -> Siginfo {
+        Siginfo::new(signal, SI_KERNEL)
+    }
+
+    /// An instruction failed; `address` is that of the memory or the instruction.
+    pub fn fault(signal: Signal, code: i32, address: u64) -> Siginfo {
+        let mut info = Siginfo::new(signal, code);
+        info.fields[0] = address;
+        info
+    }
+
+    /// A child changed state: `code` is `CLD_*`, `status` its exit status or signal number, times in 1/100 s.
+    pub fn child(code: i32, pid: i32, uid: u32, status: i32, user_ticks: i64, system_ticks: i64) -> Siginfo {
+        let mut info = Siginfo::new(Signal::SIGCHLD, code);
+        info.fields[0] = u64::from(pid as u32) | u64::from(uid) << 32;
+        info.fields[1] = u64::from(status as u32);
+        info.fields[2] = user_ticks as u64;
+        info.fields[3] = system_ticks as u64;
+        info
+    }
+
+    fn new(signal: Signal, si_code: i32) -> Siginfo {
+        Siginfo { si_signo: i32::from(signal.number()), si_code, ..Siginfo::ZERO }
+    }
+}
+
+pod_struct! {
+    /// The interrupted registers (`mcontext_t`).
+    #[expect(missing_docs, reason = "the fields are registers of the CPU")]
+    pub struct Sigcontext: 256 {
+        pub r8: u64,
+        pub r9: u64,
+        pub r10: u64,
+        pub r11: u64,
+        pub r12: u64,
+        pub r13: u64,
+        pub r14: u64,
+        pub r15: u64,
+        pub rdi: u64,
+        pub rsi: u64,
+        pub rbp: u64,
+        pub rbx: u64,
+        pub rdx: u64,
+        pub rax: u64,
+        pub rcx: u64,
+        pub rsp: u64,
+        pub rip: u64,
+        pub rflags: u64,
+        pub cs: u16,
+        pub gs: u16,
+        pub fs: u16,
+        pub ss: u16,
+        /// Error code of the exception.
+        pub err: u64,
+        /// Vector of the exception.
+        pub trapno: u64,
+        /// Lowest word of the signal mask.
+        pub oldmask: u64,
+        pub cr2: u64,
+        /// User address of the saved FPU state; 0 if there is none.
+        pub fpstate: u64,
+        #[doc(hidden)]
+        pub reserved: [u64; 8],
+    }
+}
+
+pod_struct! {
+    /// What `rt_sigreturn(2)` restores (`ucontext_t` as the kernel knows it).
+    pub struct Ucontext: 304 {
+        /// [`UC_FP_XSTATE`] and [`UC_SIGCONTEXT_SS`].
+        pub uc_flags: u64,
+        /// Always 0.
+        pub uc_link: u64,
+        /// The alternate stack.
+        pub uc_stack: SigaltStack,
+        /// The registers.
+        pub uc_mcontext: Sigcontext,
+        /// The signal mask.
+        pub uc_sigmask: SigSet,
+    }
+}
+
+/// `uc_flags`: the FPU state is in XSAVE format.
+pub const UC_FP_XSTATE: u64 = 1;
+/// `uc_flags`: `ss` in the context is valid.
+pub const UC_SIGCONTEXT_SS: u64 = 2;
+/// `uc_flags`: `ss` is to be restored as it is.
+pub const UC_STRICT_RESTORE_SS: u64 = 4;
+
+pod_struct! {
+    /// The whole frame: at its lowest address is what the handler returns to.
+    pub struct RtSigframe: 440 {
+        /// `sa_restorer`.
+        pub pretcode: u64,
+        /// The context, third argument of the handler.
+        pub uc: Ucontext,
+        /// Why the signal came, second argument of the handler.
+        pub info: Siginfo,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn siginfo_layouts() {
+        let mut image = [0; Siginfo::SIZE];
+        Siginfo::sent(Signal::SIGUSR1, SI_USER, 42, 1000, 0).write_bytes(&mut image);
+        assert_eq!(image[..12], [10, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(image[16..24], [42, 0, 0, 0, 0xe8, 3, 0, 0]);
+        Siginfo::fault(Signal::SIGSEGV, SEGV_MAPERR, 0x1234).write_bytes(&mut image);
+        assert_eq!((image[8], &image[16..18]), (1, &[0x34, 0x12][..]));
+        Siginfo::child(CLD_KILLED, 7, 0, 9, 1, 2).write_bytes(&mut image);
+        assert_eq!((image[16], image[24], image[32], image[40]), (7, 9, 1, 2));
+    }
+
+    #[test]
+    fn context_offsets() {
+        assert_eq!(core::mem::offset_of!(Ucontext, uc_mcontext), 40);
+        assert_eq!(core::mem::offset_of!(Sigcontext, rip), 128);
+        assert_eq!(core::mem::offset_of!(Sigcontext, fpstate), 184);
+        assert_eq!(core::mem::offset_of!(Ucontext, uc_sigmask), 296);
+        assert_eq!(core::mem::offset_of!(RtSigframe, info), 312);
+    }
+}

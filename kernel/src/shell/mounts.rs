@@ -1,0 +1,82 @@
+//! Commands about mounts: `mount`, `umount`.
+
+use super::Shell;
+use super::command::{Command, CommandError, CommandResult, number};
+use super::output::{Align, Table};
+use crate::vfs::{self, MountError, MountSource};
+
+/// This file's commands.
+pub const COMMANDS: &[Command] = &[
+    Command {
+        name: "mount",
+        arguments: "[source] [path]",
+        arity: (0, 2),
+        help: "mount a file system, or list the mounts",
+        details: "The source is the number of a block device with an ext2 file system, tmpfs or devfs; the path is / if\n\
+                  none is given: what is mounted there covers the root, and /dev stays visible. A last name of the\n\
+                  path that does not exist is made. Example: mount 2; mount tmpfs /tmp",
+        run: mount,
+    },
+    Command {
+        name: "umount",
+        arguments: "path",
+        arity: (1, 1),
+        help: "unmount what was mounted last at a path",
+        details: "Fails while something in it is in use. Example: umount /tmp",
+        run: umount,
+    },
+];
+
+fn mount(shell: &mut Shell, arguments: &[&str]) -> CommandResult {
+    let Some((&source, rest)) = arguments.split_first() else { return list(shell) };
+    let path = rest.first().copied();
+    let (what, at) = match (source, path) {
+        ("tmpfs" | "devfs", None) => {
+            return Err(CommandError::about(source, "needs a path to be mounted on; usage: mount tmpfs|devfs path"));
+        }
+        ("tmpfs", Some(path)) => (MountSource::Tmpfs, path),
+        ("devfs", Some(path)) => (MountSource::Dev, path),
+        (device, path) => {
+            let index = number(device, "source", u32::MAX.into()).map_err(|_| {
+                CommandError::about(device, "neither the number of a block device nor tmpfs nor devfs")
+            })?;
+            (MountSource::Block(index as usize), path.unwrap_or("/"))
+        }
+    };
+    vfs::mount(what, &vfs::root_context(), at.as_bytes(), false).map_err(|error| failure(source, &error))
+}
+
+fn list(shell: &mut Shell) -> CommandResult {
+    let mut table = Table::new(&[
+        ("source", Align::Left),
+        ("path", Align::Left),
+        ("type", Align::Left),
+        ("access", Align::Left),
+    ]);
+    for mount in vfs::mounts() {
+        let access = if mount.read_only { "read-only" } else { "read-write" };
+        table.row([
+            mount.source,
+            alloc::format!("{}", mount.at.escape_ascii()),
+            mount.type_name.into(),
+            access.into(),
+        ]);
+    }
+    table.print(&mut shell.out);
+    Ok(())
+}
+
+fn umount(_: &mut Shell, arguments: &[&str]) -> CommandResult {
+    let path = arguments[0];
+    vfs::unmount(&vfs::root_context(), path.as_bytes()).map_err(|error| failure(path, &error))
+}
+
+/// The shell's form of a mount error: what the error says of the place names it already.
+fn failure(source: &str, error: &MountError) -> CommandError {
+    match error {
+        MountError::Place(path, errno) | MountError::Source(path, errno) => {
+            CommandError::about(path, super::error_text(*errno))
+        }
+        MountError::NoDevice(..) | MountError::Format(_) => CommandError::about(source, error),
+    }
+}

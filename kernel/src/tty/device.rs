@@ -1,0 +1,109 @@
+//! The terminal as a file: read(2), write(2), poll(2) and the requests of `ioctl_tty(2)`.
+
+use super::Terminal;
+use crate::process;
+use crate::vfs::{FileOperations, Result, Sink, Source, flags};
+use abi::Errno;
+use abi::pod::Pod;
+use abi::termios::{self, Termios, Winsize};
+use machine::user::copy;
+
+/// Bytes moved at a time: with the terminal locked no user memory is touched, so they go through a buffer.
+const CHUNK_LEN: usize = 256;
+
+/// A terminal as a file.
+pub struct TerminalFile {
+    terminal: &'static Terminal,
+}
+
+impl TerminalFile {
+    /// `terminal` as a file.
+    pub fn new(terminal: &'static Terminal) -> Self {
+        TerminalFile { terminal }
+    }
+}
+
+impl FileOperations for TerminalFile {
+    /// EIO for a program that does not own the terminal, as Linux tells background processes that cannot be stopped.
+    fn read(&self, _: u64, file_flags: u32, sink: &mut dyn Sink) -> Result<usize> {
+        let wanted = sink.remaining();
+        let mut buffer = [0; CHUNK_LEN];
+        let mut done = 0;
+        while done < wanted {
+            let part = &mut buffer[..CHUNK_LEN.min(wanted - done)];
+            // Only the first bytes are waited for; a line that is longer than the buffer goes on without waiting.
+            let may_wait = done == 0 && file_flags & flags::O_NONBLOCK == 0;
+            let (len, more) = match self.terminal.read(part, may_wait, process::interrupted) {
+                Ok(read) => read,
+                Err(error) if done == 0 => return Err(error),
+                Err(_) => break,
+            };
+            sink.put(&part[..len])?;
+            done += len;
+            if !more {
+                break;
+            }
+        }
+        Ok(done)
+    }
+
+    fn write(&self, _: u64, _: u32, source: &mut dyn Source) -> Result<usize> {
+        let wanted = source.remaining();
+        let mut buffer = [0; CHUNK_LEN];
+        while source.remaining() > 0 {
+            let before = source.remaining();
+            match source.take(&mut buffer) {
+                Ok(0) => break,
+                Ok(len) => self.terminal.write_program(&buffer[..len]),
+                Err(error) if before == wanted => return Err(error),
+                Err(_) => break,
+            }
+            if process::interrupted() {
+                break;
+            }
+        }
+        Ok(wanted - source.remaining())
+    }
+
+    fn ioctl(&self, command: u32, argument: u64) -> Result<u64> {
+        match command {
+            termios::TCGETS => put(argument, &self.terminal.settings()),
+            termios::TCSETS | termios::TCSETSW => get(argument).map(|new| self.terminal.set_settings(new, false)),
+            termios::TCSETSF => get(argument).map(|new| self.terminal.set_settings(new, true)),
+            termios::TIOCGWINSZ => put(argument, &self.terminal.window()),
+            termios::TIOCSWINSZ => get::<Winsize>(argument).map(|new| self.terminal.set_window(new)),
+            termios::TIOCGPGRP | termios::TIOCGSID => put(argument, &(self.terminal.group() as i32)),
+            termios::TIOCSPGRP => {
+                let group: i32 = get(argument)?;
+                let group = u32::try_from(group).map_err(|_| Errno::EINVAL)?;
+                self.terminal.set_group(group)
+            }
+            termios::FIONREAD => put(argument, &(self.terminal.readable_bytes() as i32)),
+            termios::TCFLSH => self.terminal.flush(argument),
+            // Output is sent at once and there is no modem: nothing to wait for, and no break to send.
+            termios::TCSBRK | termios::TCSBRKP | termios::TIOCSCTTY => Ok(()),
+            _ => Err(Errno::ENOTTY),
+        }
+        .map(|()| 0)
+    }
+
+    fn poll(&self) -> u32 {
+        let readable = if self.terminal.is_readable() { flags::POLLIN | flags::POLLRDNORM } else { 0 };
+        readable | flags::POLLOUT | flags::POLLWRNORM
+    }
+}
+
+/// Largest structure that the requests exchange, in bytes.
+const LARGEST: usize = Termios::SIZE;
+
+fn put<T: Pod>(address: u64, value: &T) -> Result<()> {
+    let mut bytes = [0; LARGEST];
+    value.write_bytes(&mut bytes);
+    copy::write(address, &bytes[..T::SIZE]).map_err(|_| Errno::EFAULT)
+}
+
+fn get<T: Pod>(address: u64) -> Result<T> {
+    let mut bytes = [0; LARGEST];
+    copy::read(address, &mut bytes[..T::SIZE]).map_err(|_| Errno::EFAULT)?;
+    Ok(T::read_bytes(&bytes))
+}
