@@ -260,8 +260,9 @@ impl File {
                 break;
             }
             let within = (at % PAGE) as usize;
-            let len = (PAGE_SIZE - within).min(sink.remaining()).min(usize::try_from(size - at).unwrap_or(usize::MAX));
-            let wanted = (within + sink.remaining()).div_ceil(PAGE_SIZE) as u64;
+            let left = usize::try_from(size - at).unwrap_or(usize::MAX).min(sink.remaining());
+            let len = (PAGE_SIZE - within).min(left);
+            let wanted = 1 + (left - len).div_ceil(PAGE_SIZE) as u64;
             self.start_reading(pages, at / PAGE, wanted, size.div_ceil(PAGE));
             match pages.read(at / PAGE)? {
                 Some(frame) => sink.put_frame(&frame, within, len)?,

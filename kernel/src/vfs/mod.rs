@@ -22,6 +22,7 @@ mod open;
 mod page_cache;
 mod read_ahead;
 mod reclaim;
+mod tests;
 mod tmpfs;
 mod transfer;
 mod walk;
