@@ -3,7 +3,9 @@
 use super::super::flags::*;
 use super::super::transfer::{SliceSink, SliceSource, VecSink};
 use super::super::{FsContext, open};
-use super::{TestResult, fails, in_words, make_directory, make_file, make_link, private_tree, read_all, read_file, same};
+use super::{
+    TestResult, fails, in_words, make_directory, make_file, make_link, private_tree, read_all, read_file, same,
+};
 use abi::Errno;
 use alloc::vec;
 use macros::kernel_test;
