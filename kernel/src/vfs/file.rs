@@ -5,6 +5,7 @@
 //! do not take it, since a read of a terminal may last. Lock order: offset, the directory's or the cache's writer lock,
 //! page cache.
 
+use super::Result;
 use super::device::FileOperations;
 use super::flags::*;
 use super::inode::{DirEntry, Inode, Metadata, directory_type};
@@ -12,7 +13,6 @@ use super::location::Location;
 use super::page_cache::PageCache;
 use super::read_ahead::ReadAhead;
 use super::transfer::{Sink, Source, outcome};
-use super::Result;
 use abi::Errno;
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU32, Ordering};
@@ -146,9 +146,9 @@ impl File {
 
     /// Sets the flags that can change, as `fcntl(F_SETFL)`.
     pub fn set_flags(&self, flags: u32) {
-        let _ = self.flags.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |old| {
-            Some(old & !O_CHANGEABLE | flags & O_CHANGEABLE)
-        });
+        let _ = self
+            .flags
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |old| Some(old & !O_CHANGEABLE | flags & O_CHANGEABLE));
     }
 
     /// Where it was opened; None for what no directory shows.
@@ -260,8 +260,9 @@ impl File {
                 break;
             }
             let within = (at % PAGE) as usize;
-            let len = (PAGE_SIZE - within).min(sink.remaining()).min(usize::try_from(size - at).unwrap_or(usize::MAX));
-            let wanted = (within + sink.remaining()).div_ceil(PAGE_SIZE) as u64;
+            let left = usize::try_from(size - at).unwrap_or(usize::MAX).min(sink.remaining());
+            let len = (PAGE_SIZE - within).min(left);
+            let wanted = 1 + (left - len).div_ceil(PAGE_SIZE) as u64;
             self.start_reading(pages, at / PAGE, wanted, size.div_ceil(PAGE));
             match pages.read(at / PAGE)? {
                 Some(frame) => sink.put_frame(&frame, within, len)?,

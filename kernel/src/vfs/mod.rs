@@ -22,12 +22,10 @@ mod open;
 mod page_cache;
 mod read_ahead;
 mod reclaim;
+mod tests;
 mod tmpfs;
 mod transfer;
 mod walk;
-
-#[cfg(debug_assertions)]
-mod tests;
 
 pub use change::{link, make, remove_directory, remove_file, rename};
 pub use devfs::{RandomFill, register_device};

@@ -83,7 +83,9 @@ enum Found {
     Reading(Batch),
     Absent,
     /// It was being read, and that failed.
-    Failed { alone: bool },
+    Failed {
+        alone: bool,
+    },
 }
 
 impl PageCache {
@@ -269,13 +271,7 @@ impl PageCache {
     }
 
     /// Enters new pages for the first absent run as being read by `batch`. Where the run starts, and where to go on.
-    fn enter_absent(
-        &self,
-        first: u64,
-        count: usize,
-        batch: Batch,
-        frames: &mut Vec<Frame>,
-    ) -> Result<(u64, u64)> {
+    fn enter_absent(&self, first: u64, count: usize, batch: Batch, frames: &mut Vec<Frame>) -> Result<(u64, u64)> {
         let end = first.saturating_add(count as u64);
         let mut state = self.state.lock();
         let start = (first..end).find(|index| !state.pages.contains_key(index)).unwrap_or(end);

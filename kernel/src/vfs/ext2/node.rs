@@ -87,8 +87,7 @@ impl Inode for Node {
         let len = self.inode.size.min(longest) as usize;
         target.try_reserve_exact(len).map_err(|_| Errno::ENOMEM)?;
         target.resize(len, 0);
-        let len =
-            self.volume.format.read_link(&self.inode, &mut target).map_err(|error| self.volume.errno(error))?;
+        let len = self.volume.format.read_link(&self.inode, &mut target).map_err(|error| self.volume.errno(error))?;
         target.truncate(len);
         Ok(target)
     }
