@@ -13,3 +13,5 @@ extern crate std;
 pub mod acpi;
 pub mod bytes;
 pub mod elf_load;
+pub mod initial_stack;
+pub mod words;
