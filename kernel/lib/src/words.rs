@@ -1,199 +1,242 @@
-//! Command lines of the kernel shell: commands separated by `;` or line ends, words separated by blanks, quoting.
+//! Words of the kernel shell: a command line cut into commands, and those into words.
 //!
-//! `'…'` keeps everything, `"…"` everything but a backslash before `"` or `\`; outside of quotes a backslash keeps the
-//! next character. `#` at the start of a word begins a comment.
+//! Commands end at `;` or a newline. `'…'` keeps everything as it is; `"…"` keeps everything but backslash escapes of
+//! `"`, `\`, `$` and `` ` ``; outside of quotes a backslash keeps any character. A backslash and a newline are both
+//! dropped. `#` at the beginning of a word starts a comment up to the end of the line. Adjacent parts make one word, as
+//! in `a'b c'd`.
 
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
+use core::iter::Peekable;
+use core::str::CharIndices;
 
-/// What is wrong with a line.
+/// A command line cut into commands with at least one word each.
+pub fn split_commands(line: &str) -> Result<Vec<Vec<String>>, WordsError> {
+    let mut splitter =
+        Splitter { chars: line.char_indices().peekable(), column: 0, commands: Vec::new(), words: Vec::new() };
+    while splitter.step()? {}
+    splitter.end_command();
+    Ok(splitter.commands)
+}
+
+/// `word` so quoted that [`split_commands`] gives it back as one word.
+pub fn quote(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,+@%".contains(c) || !c.is_ascii();
+    if !word.is_empty() && word.chars().all(plain) {
+        return String::from(word);
+    }
+    let mut quoted = String::from("'");
+    for c in word.chars() {
+        match c {
+            '\'' => quoted.push_str("'\\''"),
+            other => quoted.push(other),
+        }
+    }
+    quoted.push('\'');
+    quoted
+}
+
+/// What GRUB's loaders make of arguments, undone: they put an argument that contains spaces into double quotes and a
+/// backslash before each `\`, `'` and `"`. A backslash and what follows it become the latter, other `"` go.
+pub fn grub_unescape(command_line: &str) -> String {
+    let mut plain = String::new();
+    let mut chars = command_line.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '\\' => plain.extend(chars.next().or(Some('\\'))),
+            '"' => {}
+            other => plain.push(other),
+        }
+    }
+    plain
+}
+
+/// Why a line cannot be cut.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum WordsError {
-    /// The quote that begins at this column (from 1, in characters) does not end.
-    UnterminatedQuote(usize),
-    /// The line ends with a backslash.
-    TrailingBackslash,
+    /// A quote without its end.
+    UnterminatedQuote {
+        /// The quote.
+        quote: char,
+        /// Where it is: characters from the beginning of the text, the first being 1.
+        column: usize,
+    },
+    /// A backslash as the last character.
+    TrailingBackslash {
+        /// Where it is.
+        column: usize,
+    },
 }
 
 impl fmt::Display for WordsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            WordsError::UnterminatedQuote(column) => write!(f, "the quote at column {column} does not end"),
-            WordsError::TrailingBackslash => write!(f, "a backslash at the end keeps nothing"),
+            Self::UnterminatedQuote { quote, column } => write!(f, "unterminated {quote} at column {column}"),
+            Self::TrailingBackslash { column } => write!(f, "nothing after the backslash at column {column}"),
         }
     }
 }
 
-/// The commands of a line, each as it was typed, without blanks around it; empty ones are left out. A quote that does not
-/// end reaches to the end of the line, where [`split`] will complain.
-pub fn commands(line: &str) -> impl Iterator<Item = &str> {
-    let mut rest = line;
-    core::iter::from_fn(move || {
-        (!rest.is_empty()).then(|| {
-            let end = command_end(rest);
-            let command = &rest[..end];
-            rest = rest.get(end + 1..).unwrap_or("");
-            command.trim()
-        })
-    })
-    .filter(|command| !command.is_empty() && !command.starts_with('#'))
-}
+impl core::error::Error for WordsError {}
 
-/// Where the first command of `line` ends: at a `;` or line end outside of quotes and comments, or at the line's end.
-fn command_end(line: &str) -> usize {
-    let mut quote = None;
-    let mut comment = false;
-    let mut before = ' ';
-    let mut characters = line.char_indices();
-    while let Some((index, character)) = characters.next() {
-        match (quote, character) {
-            (None, '\n') => return index,
-            (None, _) if comment => {}
-            (None, ';') => return index,
-            (None, '#') if before == ' ' || before == '\t' => comment = true,
-            (None, '\'' | '"') => quote = Some(character),
-            (None | Some('"'), '\\') => {
-                characters.next();
-            }
-            (Some(open), _) if open == character => quote = None,
-            _ => {}
-        }
-        before = character;
-    }
-    line.len()
-}
-
-/// The words of one command, as [`commands`] gives it.
-pub fn split(command: &str) -> Result<Vec<String>, WordsError> {
-    let mut splitter = Splitter { words: Vec::new(), word: None };
-    let mut characters = command.chars().enumerate().peekable();
-    while let Some((index, character)) = characters.next() {
-        match character {
-            ' ' | '\t' | '\r' | '\n' => splitter.end_word(),
-            '#' if splitter.word.is_none() => break,
-            '\'' => loop {
-                match characters.next() {
-                    Some((_, '\'')) => break splitter.keep(""),
-                    Some((_, character)) => splitter.push(character),
-                    None => return Err(WordsError::UnterminatedQuote(index + 1)),
-                }
-            },
-            '"' => loop {
-                match characters.next() {
-                    Some((_, '"')) => break splitter.keep(""),
-                    Some((_, '\\')) => match characters.next_if(|&(_, next)| next == '"' || next == '\\') {
-                        Some((_, kept)) => splitter.push(kept),
-                        None => splitter.push('\\'),
-                    },
-                    Some((_, character)) => splitter.push(character),
-                    None => return Err(WordsError::UnterminatedQuote(index + 1)),
-                }
-            },
-            '\\' => match characters.next() {
-                Some((_, kept)) => splitter.push(kept),
-                None => return Err(WordsError::TrailingBackslash),
-            },
-            character => splitter.push(character),
-        }
-    }
-    splitter.end_word();
-    Ok(splitter.words)
-}
-
-struct Splitter {
+/// The state of cutting.
+struct Splitter<'a> {
+    chars: Peekable<CharIndices<'a>>,
+    /// Characters taken so far: the column of the last one.
+    column: usize,
+    commands: Vec<Vec<String>>,
     words: Vec<String>,
-    /// The word under way; Some("") after an empty quote.
-    word: Option<String>,
 }
 
-impl Splitter {
-    fn push(&mut self, character: char) {
-        self.word.get_or_insert_default().push(character);
+impl Splitter<'_> {
+    /// Takes a separator, a comment or a word; false at the end.
+    fn step(&mut self) -> Result<bool, WordsError> {
+        match self.peek() {
+            None => return Ok(false),
+            Some(';' | '\n') => {
+                self.next();
+                self.end_command();
+            }
+            Some('#') => while self.peek().is_some_and(|c| c != '\n') && self.next().is_some() {},
+            Some(c) if c.is_whitespace() => {
+                self.next();
+            }
+            Some(_) => {
+                let word = self.word()?;
+                self.words.extend(word);
+            }
+        }
+        Ok(true)
     }
 
-    fn keep(&mut self, text: &str) {
-        self.word.get_or_insert_default().push_str(text);
+    /// Takes one word; `None` if nothing but an escaped newline was there.
+    fn word(&mut self) -> Result<Option<String>, WordsError> {
+        let mut word = String::new();
+        let mut quoted = false;
+        while let Some(c) = self.peek().filter(|&c| c != ';' && !c.is_whitespace()) {
+            self.next();
+            match c {
+                '\'' => self.single_quoted(&mut word)?,
+                '"' => self.double_quoted(&mut word)?,
+                '\\' => self.escaped(&mut word)?,
+                other => word.push(other),
+            }
+            quoted |= c == '\'' || c == '"';
+        }
+        Ok((quoted || !word.is_empty()).then_some(word))
     }
 
-    fn end_word(&mut self) {
-        self.words.extend(self.word.take());
-    }
-}
-
-/// Undoes what GRUB does to a kernel's command line: it puts an argument with a blank into double quotes and a backslash
-/// before each `"`, `'` and backslash.
-pub fn grub_unescape(line: &str) -> String {
-    let mut out = String::new();
-    let mut characters = line.chars();
-    while let Some(character) = characters.next() {
-        match character {
-            '\\' => out.extend(characters.next()),
-            '"' => {}
-            character => out.push(character),
+    fn single_quoted(&mut self, word: &mut String) -> Result<(), WordsError> {
+        let column = self.column;
+        loop {
+            match self.next().ok_or(WordsError::UnterminatedQuote { quote: '\'', column })? {
+                '\'' => return Ok(()),
+                other => word.push(other),
+            }
         }
     }
-    out
+
+    fn double_quoted(&mut self, word: &mut String) -> Result<(), WordsError> {
+        let column = self.column;
+        let unterminated = WordsError::UnterminatedQuote { quote: '"', column };
+        loop {
+            match self.next().ok_or(unterminated)? {
+                '"' => return Ok(()),
+                '\\' => match self.next().ok_or(unterminated)? {
+                    '\n' => {}
+                    kept @ ('"' | '\\' | '$' | '`') => word.push(kept),
+                    other => word.extend(['\\', other]),
+                },
+                other => word.push(other),
+            }
+        }
+    }
+
+    fn escaped(&mut self, word: &mut String) -> Result<(), WordsError> {
+        let column = self.column;
+        match self.next().ok_or(WordsError::TrailingBackslash { column })? {
+            '\n' => {}
+            other => word.push(other),
+        }
+        Ok(())
+    }
+
+    fn end_command(&mut self) {
+        if !self.words.is_empty() {
+            self.commands.push(core::mem::take(&mut self.words));
+        }
+    }
+
+    fn peek(&mut self) -> Option<char> {
+        self.chars.peek().map(|&(_, c)| c)
+    }
+
+    fn next(&mut self) -> Option<char> {
+        let (_, c) = self.chars.next()?;
+        self.column += 1;
+        Some(c)
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use alloc::string::ToString;
-    use alloc::vec;
+    use std::string::ToString;
+
     use proptest::prelude::*;
-    use std::format;
 
-    fn words(line: &str) -> Vec<Vec<String>> {
-        commands(line).map(|command| split(command).unwrap()).filter(|words| !words.is_empty()).collect()
+    use super::*;
+
+    fn commands(line: &str) -> Vec<Vec<String>> {
+        split_commands(line).unwrap()
     }
 
     #[test]
-    fn separators_quotes_and_comments() {
-        assert_eq!(words("mount 2; ls  /;;\nexit"), [vec!["mount", "2"], vec!["ls", "/"], vec!["exit"]]);
-        assert_eq!(words(r#"echo 'a;b' "c d" e\ f "" x"y"z"#), [["echo", "a;b", "c d", "e f", "", "xyz"]]);
-        assert_eq!(words(r#"echo "\"\\\n""#), [["echo", r#""\\n"#]]);
-        assert_eq!(words("ls # all; of it\npwd a#b"), [vec!["ls"], vec!["pwd", "a#b"]]);
-        assert!(words(" ; ;# x").is_empty());
+    fn commands_and_words() {
+        assert_eq!(commands("mount 2; ls /\texit"), [["mount", "2"].as_slice(), &["ls", "/", "exit"]]);
+        assert_eq!(commands(" ;; a\n\nb;"), [["a"], ["b"]]);
+        assert!(commands(" \t ;\n # nothing").is_empty());
     }
 
     #[test]
-    fn commands_come_as_typed() {
-        let line = " ls  /; echo 'a;b' \";\" \\; ;x # y; z\nw 'q; r";
-        assert_eq!(commands(line).collect::<Vec<_>>(), ["ls  /", "echo 'a;b' \";\" \\;", "x # y; z", "w 'q; r"]);
-        assert_eq!(split("w 'q; r"), Err(WordsError::UnterminatedQuote(3)));
+    fn quotes_keep() {
+        assert_eq!(commands(r#"echo 'a;  "b\' "c; 'd'""#), [["echo", r#"a;  "b\"#, "c; 'd'"]]);
+        assert_eq!(commands(r#"a'b c'"d e"f '' """#), [["ab cd ef", "", ""]]);
+        assert_eq!(commands(r#""\"\\\$\`\n" \;\ \'"#), [[r#""\$`\n"#, "; '"]]);
+        assert_eq!(commands("a\\\nb \\\n \"c\\\nd\""), [["ab", "cd"]]);
     }
 
     #[test]
-    fn errors_name_the_place() {
-        assert_eq!(split("a 'b"), Err(WordsError::UnterminatedQuote(3)));
-        assert_eq!(split("\"x"), Err(WordsError::UnterminatedQuote(1)));
-        assert_eq!(split("x\\"), Err(WordsError::TrailingBackslash));
+    fn comments_begin_at_words() {
+        assert_eq!(commands("a b#c # d; e\nf"), [["a", "b#c"].as_slice(), &["f"]]);
+        assert_eq!(commands("'#' \\#"), [["#", "#"]]);
     }
 
     #[test]
-    fn grub_quoting_is_undone() {
-        assert_eq!(grub_unescape(r#""echo \'a b\' \"c\" \\ $x; exit""#), r#"echo 'a b' "c" \ $x; exit"#);
-        assert_eq!(grub_unescape("quiet"), "quiet");
+    fn errors_name_the_column() {
+        assert_eq!(split_commands("é 'b").unwrap_err().to_string(), "unterminated ' at column 3");
+        assert_eq!(split_commands("a \"b\\\"").unwrap_err().to_string(), "unterminated \" at column 3");
+        assert_eq!(split_commands("ab\\").unwrap_err().to_string(), "nothing after the backslash at column 3");
+    }
+
+    #[test]
+    fn grub_is_undone() {
+        assert_eq!(grub_unescape(r#"plain "exec /bin/sh -c \'a; b\'" c"#), "plain exec /bin/sh -c 'a; b' c");
+        assert_eq!(grub_unescape(r#"\\ \" \"#), "\\ \" \\");
     }
 
     proptest! {
         #[test]
-        fn any_word_survives_single_quotes(word in "[^']{0,20}") {
-            prop_assert_eq!(words(&format!("a '{word}' b")), [["a".to_string(), word, "b".to_string()]]);
+        fn quoting_comes_back(words in prop::collection::vec(any::<String>(), 1..5)) {
+            let line: Vec<String> = words.iter().map(|word| quote(word)).collect();
+            prop_assert_eq!(commands(&line.join(" ")), [words]);
         }
 
         #[test]
-        fn what_grub_escapes_comes_back(line in "[ -~]{0,40}") {
-            let mut escaped = String::from("\"");
-            for character in line.chars() {
-                if matches!(character, '"' | '\'' | '\\') {
-                    escaped.push('\\');
-                }
-                escaped.push(character);
+        fn any_text_is_cut_or_refused(line in r#"[ab;'"\\# \n$]{0,30}"#) {
+            if let Ok(commands) = split_commands(&line) {
+                prop_assert!(commands.iter().all(|command| !command.is_empty()));
             }
-            escaped.push('"');
-            prop_assert_eq!(grub_unescape(&escaped), line);
         }
     }
 }
