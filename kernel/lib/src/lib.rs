@@ -16,4 +16,5 @@ pub mod calendar;
 pub mod elf_load;
 pub mod initial_stack;
 pub mod ldisc;
+pub mod line_edit;
 pub mod words;

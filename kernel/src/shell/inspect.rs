@@ -221,7 +221,7 @@ fn print_acpi(shell: &mut Shell, _: &[&str]) -> CommandResult {
     for (address, header) in &machine::acpi::platform().tables {
         table.row([
             format!("{address:#x}"),
-            firmware_text(&header.signature),
+            firmware_text(&header.signature.0),
             format!("{}", header.revision),
             format!("{}", header.length),
             firmware_text(&header.oem_id),

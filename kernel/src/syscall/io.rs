@@ -187,13 +187,6 @@ fn check(address: u64, len: usize) -> Result<usize, Errno> {
     }
 }
 
-/// One word from user memory, for vectors of words.
-pub(super) fn read_u64(address: u64) -> Result<u64, Errno> {
-    let mut bytes = [0; 8];
-    copy::read(address, &mut bytes).map_err(|_| Errno::EFAULT)?;
-    Ok(u64::from_le_bytes(bytes))
-}
-
 /// One word to user memory.
 pub(super) fn write_u64(address: u64, value: u64) -> Result<(), Errno> {
     copy::write(address, &value.to_le_bytes()).map_err(|_| Errno::EFAULT)

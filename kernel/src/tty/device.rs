@@ -48,21 +48,23 @@ impl FileOperations for TerminalFile {
     }
 
     fn write(&self, _: u64, _: u32, source: &mut dyn Source) -> Result<usize> {
-        let wanted = source.remaining();
+        let mut written = 0;
         let mut buffer = [0; CHUNK_LEN];
         while source.remaining() > 0 {
-            let before = source.remaining();
-            match source.take(&mut buffer) {
-                Ok(0) => break,
-                Ok(len) => self.terminal.write_program(&buffer[..len]),
-                Err(error) if before == wanted => return Err(error),
+            let part = source.take(&mut buffer).and_then(|len| {
+                self.terminal.write_program(&buffer[..len], process::interrupted)?;
+                Ok(len)
+            });
+            match part {
+                Ok(len) => written += len,
+                Err(error) if written == 0 => return Err(error),
                 Err(_) => break,
             }
             if process::interrupted() {
                 break;
             }
         }
-        Ok(wanted - source.remaining())
+        Ok(written)
     }
 
     fn ioctl(&self, command: u32, argument: u64) -> Result<u64> {

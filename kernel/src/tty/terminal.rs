@@ -7,12 +7,14 @@
 use crate::process;
 use crate::shell;
 use abi::Errno;
-use abi::termios::{Termios, Winsize};
+use abi::termios::{LocalFlags, Termios, VMIN, VTIME, Winsize};
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use klib::ldisc::{LineDiscipline, Signal};
+use core::time::Duration;
 use machine::console;
-use machine::sync::{Rank, SpinLock, WaitQueue};
+use machine::sync::{Rank, SpinLock, WaitEnd, WaitQueue};
+use machine::time;
 
 /// Keys kept for the shell; later ones are dropped.
 const MAX_KEYS: usize = 4096;
@@ -21,10 +23,18 @@ const INTERRUPT_KEY: u8 = 3;
 /// Bytes sent under one lock of the console port.
 const SEND_LEN: usize = 64;
 
+/// What TCFLSH takes: input, output, both (`tcflush(3)`).
+const TCIFLUSH: u64 = 0;
+const TCOFLUSH: u64 = 1;
+const TCIOFLUSH: u64 = 2;
+/// Unit of VTIME.
+const TENTH_SECOND: Duration = Duration::from_millis(100);
+
 /// A terminal.
 pub struct Terminal {
     state: SpinLock<State>,
     readers: WaitQueue,
+    writers: WaitQueue,
 }
 
 struct State {
@@ -49,7 +59,7 @@ struct Session {
 #[derive(Default)]
 struct Effects {
     echo: Vec<u8>,
-    signals: Vec<(u32, u8)>,
+    signals: Vec<(u32, Signal)>,
     interrupt_shell: bool,
 }
 
@@ -68,6 +78,37 @@ impl Terminal {
                 },
             ),
             readers: WaitQueue::new("terminal input"),
+            writers: WaitQueue::new("stopped terminal output"),
+        }
+    }
+
+    /// Gives the terminal to process `owner`, with usual settings; None gives it to the shell. What was typed and not
+    /// read goes to the new owner.
+    pub fn set_owner(&self, owner: Option<u32>) {
+        let mut effects = Effects::default();
+        {
+            let mut state = self.state.lock();
+            let typed = match state.session.take() {
+                Some(session) => session.discipline.into_typed(),
+                None => Vec::from(core::mem::take(&mut state.keys)),
+            };
+            state.session = owner.map(|owner| Session {
+                owner,
+                group: owner,
+                discipline: LineDiscipline::new(Termios::INITIAL),
+            });
+            for byte in typed {
+                state.take(byte, &mut effects);
+            }
+        }
+        self.settle(effects);
+    }
+
+    /// Gives the terminal back to the shell if `pid` owns it.
+    pub fn release_owner(&self, pid: u32) {
+        let owned = self.state.lock().session.as_ref().is_some_and(|session| session.owner == pid);
+        if owned {
+            self.set_owner(None);
         }
     }
 
@@ -80,16 +121,15 @@ impl Terminal {
                 state.take(byte, &mut effects);
             }
         }
-        send_raw(&effects.echo);
-        for (group, signal) in effects.signals {
-            // Whoever it was for may have ended meanwhile.
-            let _ = process::kill(group, signal);
-        }
-        if effects.interrupt_shell {
-            self.write(b"^C\n");
-            shell::interrupt();
-        }
-        self.readers.wake_all();
+        self.settle(effects);
+    }
+
+    /// The next key for the shell's prompt, at which Ctrl-C is a key like others.
+    pub fn read_key(&self) -> u8 {
+        self.state.lock().editing = true;
+        let key = self.readers.wait(|| self.state.lock().keys.pop_front());
+        self.state.lock().editing = false;
+        key
     }
 
     /// Writes text of the kernel: a line feed begins a new line.
@@ -97,36 +137,164 @@ impl Terminal {
         bytes.chunks(SEND_LEN).for_each(console::write_bytes);
     }
 
-    /// Writes bytes of a program, as the settings say.
-    pub fn write_program(&self, bytes: &[u8]) {
-        let translated = {
+    /// Writes what a terminal is sent, control sequences and all, as it is.
+    pub fn write_terminal(&self, bytes: &[u8]) {
+        send_raw(bytes);
+    }
+
+    /// Writes bytes of a program, as the settings say. Waits while output is stopped (Ctrl-S); EINTR if `interrupted` says so
+    /// first, with nothing written.
+    pub fn write_program(&self, bytes: &[u8], interrupted: fn() -> bool) -> Result<(), Errno> {
+        let attempt = || {
             let mut state = self.state.lock();
-            state.session.as_mut().map(|session| {
-                let mut out = Vec::with_capacity(bytes.len() * 2);
-                session.discipline.output(bytes, &mut out);
-                out
-            })
+            let mut out = Vec::new();
+            match &mut state.session {
+                Some(session) if session.discipline.is_stopped() => return None,
+                Some(session) => session.discipline.output(bytes, &mut out),
+                None => return Some((false, out)),
+            }
+            Some((true, out))
         };
-        match translated {
-            Some(bytes) => send_raw(&bytes),
-            None => self.write(bytes),
+        match self.writers.wait_until(None, interrupted, attempt) {
+            Ok((true, translated)) => send_raw(&translated),
+            Ok((false, _)) => self.write(bytes),
+            Err(_) => return Err(Errno::EINTR),
         }
+        Ok(())
     }
 
     /// Reads what is there for the owner's programs: how many bytes, and whether the same read may go on. EAGAIN if there
     /// is nothing and `may_wait` is false, EINTR if `interrupted` says so first, EIO if no process owns the terminal.
     pub fn read(&self, out: &mut [u8], may_wait: bool, interrupted: fn() -> bool) -> Result<(usize, bool), Errno> {
-        let mut attempt = || -> Option<Result<(usize, bool), Errno>> {
-            let mut state = self.state.lock();
-            match &mut state.session {
-                None => Some(Err(Errno::EIO)),
-                Some(session) => session.discipline.read(out).map(Ok),
-            }
-        };
         if !may_wait {
-            return attempt().unwrap_or(Err(Errno::EAGAIN));
+            return self.read_ready(out).unwrap_or(Err(Errno::EAGAIN));
         }
-        self.readers.wait_until(None, interrupted, attempt).unwrap_or(Err(Errno::EINTR))
+        match self.read_time() {
+            Some(between) => self.read_timed(out, between, interrupted),
+            None => self.readers.wait_until(None, interrupted, || self.read_ready(out)).unwrap_or(Err(Errno::EINTR)),
+        }
+    }
+
+    /// Whether a read would not wait.
+    pub fn is_readable(&self) -> bool {
+        self.state.lock().session.as_ref().is_none_or(|session| session.discipline.is_readable())
+    }
+
+    /// Bytes that can be read.
+    pub fn readable_bytes(&self) -> usize {
+        self.state.lock().session.as_ref().map_or(0, |session| session.discipline.available())
+    }
+
+    /// The settings; the initial ones while the shell owns the terminal.
+    pub fn settings(&self) -> Termios {
+        self.state.lock().session.as_ref().map_or(Termios::INITIAL, |session| *session.discipline.settings())
+    }
+
+    /// Changes the settings of the owner's session; `flush` drops what was typed before.
+    pub fn set_settings(&self, settings: Termios, flush: bool) {
+        if let Some(session) = &mut self.state.lock().session {
+            if flush {
+                session.discipline.flush_input();
+            }
+            session.discipline.set_settings(settings);
+        }
+        // What was typed may be readable now, and output may no longer be stopped.
+        self.readers.wake_all();
+        self.writers.wake_all();
+    }
+
+    /// Rows and columns.
+    pub fn window(&self) -> Winsize {
+        self.state.lock().window
+    }
+
+    /// Sets rows and columns.
+    pub fn set_window(&self, window: Winsize) {
+        self.state.lock().window = window;
+    }
+
+    /// The process group in the foreground; 0 while the shell owns the terminal.
+    pub fn group(&self) -> u32 {
+        self.state.lock().session.as_ref().map_or(0, |session| session.group)
+    }
+
+    /// Puts `group` into the foreground. ESRCH if there is none such, ENOTTY if no process owns the terminal.
+    pub fn set_group(&self, group: u32) -> Result<(), Errno> {
+        process::kill(group, 0)?;
+        match &mut self.state.lock().session {
+            Some(session) => session.group = group,
+            None => return Err(Errno::ENOTTY),
+        }
+        Ok(())
+    }
+
+    /// `tcflush(3)`. Output is never kept, so that only input has something to drop.
+    pub fn flush(&self, what: u64) -> Result<(), Errno> {
+        match (what, &mut self.state.lock().session) {
+            (TCIFLUSH | TCIOFLUSH, Some(session)) => session.discipline.flush_input(),
+            (TCIFLUSH | TCOFLUSH | TCIOFLUSH, _) => {}
+            _ => return Err(Errno::EINVAL),
+        }
+        Ok(())
+    }
+
+    /// Does what input has led to, with the lock released.
+    fn settle(&self, effects: Effects) {
+        send_raw(&effects.echo);
+        for (group, signal) in effects.signals {
+            // Whoever it was for may have ended meanwhile.
+            let _ = process::kill(group, signal.number());
+        }
+        if effects.interrupt_shell {
+            self.write(b"^C\n");
+            shell::interrupt();
+        }
+        self.readers.wake_all();
+        self.writers.wake_all();
+    }
+
+    fn read_ready(&self, out: &mut [u8]) -> Option<Result<(usize, bool), Errno>> {
+        match &mut self.state.lock().session {
+            None => Some(Err(Errno::EIO)),
+            Some(session) => session.discipline.read(out).map(Ok),
+        }
+    }
+
+    /// What VTIME says, if it counts: in raw mode.
+    fn read_time(&self) -> Option<Duration> {
+        let settings = self.settings();
+        let tenths = u32::from(settings.c_cc[VTIME as usize]);
+        (tenths > 0 && !settings.local().contains(LocalFlags::ICANON)).then(|| TENTH_SECOND * tenths)
+    }
+
+    /// A raw read with VTIME: with VMIN 0 it waits that long for the first byte, else as long between bytes (termios(3),
+    /// the cases "VMIN 0, VTIME above 0" and "both above 0").
+    fn read_timed(&self, out: &mut [u8], between: Duration, interrupted: fn() -> bool) -> Result<(usize, bool), Errno> {
+        let mut deadline = (self.settings().c_cc[VMIN as usize] == 0).then(|| time::now() + between);
+        let mut seen = 0;
+        loop {
+            let change = || match self.readable_bytes() {
+                available if available > seen => Some(available),
+                _ => None,
+            };
+            match self.readers.wait_until(deadline, interrupted, change) {
+                Ok(_) if seen == 0 && deadline.is_some() => return self.read_what_is_there(out),
+                Ok(available) => seen = available,
+                Err(WaitEnd::TimedOut) => return self.read_what_is_there(out),
+                Err(WaitEnd::Interrupted) => return Err(Errno::EINTR),
+            }
+            if let Some(done) = self.read_ready(out) {
+                return done;
+            }
+            deadline = Some(time::now() + between);
+        }
+    }
+
+    fn read_what_is_there(&self, out: &mut [u8]) -> Result<(usize, bool), Errno> {
+        match &mut self.state.lock().session {
+            None => Err(Errno::EIO),
+            Some(session) => Ok((session.discipline.read_now(out), false)),
+        }
     }
 }
 
@@ -135,7 +303,7 @@ impl State {
         match &mut self.session {
             Some(session) => {
                 if let Some(signal) = session.discipline.input(byte, &mut effects.echo) {
-                    effects.signals.push((session.group, signal_number(signal)));
+                    effects.signals.push((session.group, signal));
                 }
             }
             None if byte == INTERRUPT_KEY && !self.editing => {

@@ -5,14 +5,13 @@
 //! ancestor's lock first, or else the one at the lower address; [`MOVING`] keeps what is an ancestor as it is meanwhile.
 
 use super::dentry::Dentry;
-use super::inode::{Inode, NewKind, NewNode};
+use super::inode::{NewKind, NewNode};
 use super::location::Location;
 use super::walk::{Last, Walk};
 use super::{FsContext, Result, flags};
 use abi::Errno;
 use alloc::sync::Arc;
 use core::sync::atomic::Ordering;
-use fs::FileType;
 use machine::sync::Mutex;
 
 /// Held by a rename between two directories.

@@ -163,10 +163,24 @@ impl LineDiscipline {
         if self.pending.len() < self.minimum().min(out.len()) {
             return None;
         }
+        Some((self.take_pending(out), false))
+    }
+
+    /// Takes what was typed whatever VMIN says, in raw mode; nothing in canonical mode. For a read whose VTIME is over.
+    pub fn read_now(&mut self, out: &mut [u8]) -> usize {
+        if self.is_canonical() { 0 } else { self.take_pending(out) }
+    }
+
+    fn take_pending(&mut self, out: &mut [u8]) -> usize {
         let len = self.pending.len().min(out.len());
         out[..len].copy_from_slice(&self.pending[..len]);
         self.pending.drain(..len);
-        Some((len, false))
+        len
+    }
+
+    /// Everything that was typed and not read: what is left for the next owner of the terminal.
+    pub fn into_typed(self) -> Vec<u8> {
+        self.lines.into_iter().flatten().chain(self.pending).collect()
     }
 
     fn minimum(&self) -> usize {
@@ -241,6 +255,9 @@ impl LineDiscipline {
     }
 
     fn end_line(&mut self, byte: u8, echo: &mut Vec<u8>) {
+        if self.pending.len() + self.lines_len >= BUFFER_LEN {
+            return self.refuse(echo);
+        }
         if byte == b'\n' {
             if self.has(LocalFlags::ECHO) || self.has(LocalFlags::ECHONL) {
                 self.show(b"\n", echo);
@@ -253,7 +270,18 @@ impl LineDiscipline {
         self.push_line(line);
     }
 
+    /// The buffer is full.
+    fn refuse(&self, echo: &mut Vec<u8>) {
+        if self.settings.input().contains(InputFlags::IMAXBEL) {
+            echo.push(7);
+        }
+    }
+
     fn push_line(&mut self, line: Vec<u8>) {
+        // Ends of file have no bytes that would bound their number.
+        if self.lines.len() == BUFFER_LEN {
+            return;
+        }
         self.lines_len += line.len();
         self.lines.push_back(line);
     }
@@ -261,10 +289,7 @@ impl LineDiscipline {
     /// Adds a byte to what is being typed.
     fn add(&mut self, byte: u8, echo: &mut Vec<u8>) {
         if self.pending.len() + self.lines_len >= BUFFER_LEN - 1 {
-            if self.settings.input().contains(InputFlags::IMAXBEL) {
-                echo.push(7);
-            }
-            return;
+            return self.refuse(echo);
         }
         if self.pending.is_empty() {
             self.line_start = self.column.get();

@@ -1,0 +1,88 @@
+//! Kernel tests of a terminal of their own: what is typed is given to [`Terminal::receive`].
+
+use super::Terminal;
+use abi::Errno;
+use abi::termios::{LocalFlags, VMIN, VTIME, Winsize};
+use alloc::string::String;
+use core::time::Duration;
+use macros::kernel_test;
+use machine::time;
+
+/// Number of no process, so that signals to it go nowhere.
+const NOBODY: u32 = u32::MAX;
+
+fn never() -> bool {
+    false
+}
+
+fn read(terminal: &Terminal, len: usize) -> Result<String, Errno> {
+    let mut out = alloc::vec![0; len];
+    let (len, _) = terminal.read(&mut out, false, never)?;
+    Ok(String::from_utf8_lossy(&out[..len]).into_owned())
+}
+
+/// A terminal whose owner reads raw bytes, without echo.
+fn raw(terminal: &Terminal, min: u8, time_ds: u8) {
+    let mut settings = terminal.settings();
+    settings.c_lflag &= !(LocalFlags::ICANON | LocalFlags::ECHO).bits();
+    settings.c_cc[VMIN as usize] = min;
+    settings.c_cc[VTIME as usize] = time_ds;
+    terminal.set_settings(settings, false);
+}
+
+#[kernel_test]
+fn a_terminal_without_owner_reads_nothing() {
+    let terminal = Terminal::new();
+    assert_eq!(read(&terminal, 1), Err(Errno::EIO));
+    assert_eq!((terminal.group(), terminal.readable_bytes(), terminal.is_readable()), (0, 0, true));
+    assert_eq!(terminal.set_group(NOBODY), Err(Errno::ESRCH));
+}
+
+#[kernel_test]
+fn what_was_typed_goes_to_the_next_owner() {
+    let terminal = Terminal::new();
+    terminal.receive(b"one\rtw");
+    terminal.set_owner(Some(NOBODY));
+    assert_eq!((terminal.readable_bytes(), terminal.group()), (4, NOBODY));
+    assert_eq!(read(&terminal, 2), Ok("on".into()));
+    terminal.release_owner(NOBODY - 1);
+    terminal.release_owner(NOBODY);
+    let keys: String = (0..4).map(|_| char::from(terminal.read_key())).collect();
+    assert_eq!(keys, "e\ntw");
+}
+
+#[kernel_test]
+fn a_raw_read_with_time_ends_without_input() {
+    let terminal = Terminal::new();
+    terminal.set_owner(Some(NOBODY));
+    raw(&terminal, 0, 1);
+    let start = time::now();
+    assert_eq!(terminal.read(&mut [0; 8], true, never), Ok((0, false)));
+    assert!(time::now() - start >= Duration::from_millis(100));
+    raw(&terminal, 5, 1);
+    terminal.receive(b"ab");
+    assert_eq!(terminal.read(&mut [0; 8], true, never), Ok((2, false)), "the time between bytes is over");
+}
+
+#[kernel_test]
+fn output_stops_and_goes_on() {
+    let terminal = Terminal::new();
+    terminal.set_owner(Some(NOBODY));
+    terminal.receive(b"\x13");
+    assert_eq!(terminal.write_program(b"", || true), Err(Errno::EINTR));
+    terminal.receive(b"\x11");
+    assert_eq!(terminal.write_program(b"", || true), Ok(()));
+}
+
+#[kernel_test]
+fn settings_and_window_are_kept() {
+    let terminal = Terminal::new();
+    terminal.set_owner(Some(NOBODY));
+    raw(&terminal, 3, 0);
+    assert_eq!(terminal.settings().c_cc[VMIN as usize], 3);
+    terminal.set_window(Winsize { ws_row: 50, ws_col: 132, ws_xpixel: 0, ws_ypixel: 0 });
+    assert_eq!((terminal.window().ws_row, terminal.window().ws_col), (50, 132));
+    terminal.receive(b"gone");
+    assert_eq!((terminal.flush(0), terminal.flush(9)), (Ok(()), Err(Errno::EINVAL)));
+    assert_eq!(terminal.readable_bytes(), 0);
+}
