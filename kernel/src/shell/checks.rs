@@ -105,7 +105,7 @@ fn frame_kinds_add_up() -> Result<(), String> {
         let mut cells = line.split_whitespace();
         Some((cells.next()?.to_string(), cells.next()?.parse().ok()?))
     };
-    let rows = printed.lines().filter_map(row);
+    let rows = printed.lines().take_while(|line| !line.starts_with("heap:")).filter_map(row);
     let (total, kinds): (alloc::vec::Vec<_>, alloc::vec::Vec<_>) = rows.partition(|(name, _)| name == "total");
     let sum: usize = kinds.iter().map(|(_, count)| count).sum();
     match total.as_slice() {

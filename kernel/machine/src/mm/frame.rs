@@ -259,6 +259,34 @@ impl Drop for Frame {
     }
 }
 
+/// Frames with one reference each, chained through their descriptors: a list that needs no memory.
+pub(super) struct FrameList {
+    first: u32,
+}
+
+impl FrameList {
+    /// An empty list.
+    pub(super) fn new() -> Self {
+        FrameList { first: NO_FRAME }
+    }
+
+    /// Puts `frame`, of which this has to be the only reference, in front.
+    pub(super) fn push(&mut self, frame: Frame) {
+        debug_assert!(frame.references() == 1);
+        frame.descriptor().next.store(self.first, Ordering::Relaxed);
+        self.first = ManuallyDrop::new(frame).number;
+    }
+}
+
+impl Drop for FrameList {
+    fn drop(&mut self) {
+        while self.first != NO_FRAME {
+            let frame = Frame { number: self.first };
+            self.first = frame.descriptor().next.load(Ordering::Relaxed);
+        }
+    }
+}
+
 impl fmt::Debug for Frame {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "frame {:#x}", self.address())

@@ -7,7 +7,7 @@
 //! Lock: `entries`, rank `PageTable`, held for edits; walks by the hardware need none. `cpus` has a bit for each CPU
 //! whose CR3 is this root: set before the load, so that an editor either sees the bit or the CPU sees the edit.
 
-use super::frame::{self, Frame, FrameKind, OutOfMemory};
+use super::frame::{self, Frame, FrameKind, FrameList, OutOfMemory};
 use super::table::{self, PRESENT, Table};
 use super::{space, tlb};
 use crate::addr::{PAGE_SIZE, PhysAddr, USER_END};
@@ -16,7 +16,6 @@ use crate::percpu;
 use crate::sync::guard::Pinned;
 use crate::sync::{Rank, SpinLock};
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 /// Frames collected before they are flushed and freed together.
@@ -70,11 +69,18 @@ pub struct UserSpace {
     resident: AtomicUsize,
 }
 
-/// What left the tables and waits for the flush.
+/// A page that left the tables and waits for the flush.
+struct Gone {
+    address: u64,
+    dirty: bool,
+    frame: Frame,
+}
+
+/// What left the tables under one hold of the lock. It allocates nothing, since memory may be what is being sought.
 struct Batch {
-    frames: Vec<Frame>,
-    start: u64,
-    end: u64,
+    pages: [Option<Gone>; BATCH],
+    count: usize,
+    tables: FrameList,
 }
 
 impl UserSpace {
@@ -178,31 +184,31 @@ impl UserSpace {
     pub fn unmap(&self, start: u64, end: u64, mut gone: impl FnMut(u64, bool, &Frame)) {
         let mut at = start;
         while at < end {
-            let mut batch = Batch { frames: Vec::with_capacity(BATCH), start: at, end: at };
-            let mut pages = [(0u64, false); BATCH];
-            let mut count = 0;
+            let mut batch = Batch { pages: [const { None }; BATCH], count: 0, tables: FrameList::new() };
             {
                 let _entries = self.entries.lock();
                 at = self.for_each_leaf(at, end, |slot, address| {
                     let old = slot.swap(0, Ordering::AcqRel);
                     if occupied(old) {
                         // SAFETY: (1) the reference of the entry that just left.
-                        batch.frames.push(unsafe { Frame::from_raw(table::address(old)) });
-                        pages[count] = (address, old & table::DIRTY != 0);
-                        count += 1;
-                        self.resident.fetch_sub(1, Ordering::Relaxed);
-                        batch.end = address + PAGE_SIZE as u64;
+                        let frame = unsafe { Frame::from_raw(table::address(old)) };
+                        batch.pages[batch.count] = Some(Gone { address, dirty: old & table::DIRTY != 0, frame });
+                        batch.count += 1;
                     }
-                    count < BATCH
+                    batch.count < BATCH
                 });
-                self.count_out(&pages[..count]);
-                self.free_empty_tables(batch.start, at, &mut batch.frames);
+                self.resident.fetch_sub(batch.count, Ordering::Relaxed);
+                for page in batch.pages.iter().flatten() {
+                    self.count_out(page.address, &mut batch.tables);
+                }
             }
-            if !batch.frames.is_empty() {
-                self.flush(batch.start, batch.end.max(batch.start + 1));
+            let first = batch.pages.iter().flatten().next().map(|page| page.address);
+            let last = batch.pages.iter().flatten().last().map(|page| page.address);
+            if let (Some(first), Some(last)) = (first, last) {
+                self.flush(first, last + PAGE_SIZE as u64);
             }
-            for (&(address, dirty), frame) in pages[..count].iter().zip(&batch.frames) {
-                gone(address, dirty, frame);
+            for page in batch.pages.iter().flatten() {
+                gone(page.address, page.dirty, &page.frame);
             }
         }
     }
@@ -231,7 +237,11 @@ impl UserSpace {
             let slot = unsafe { table::slot(at, address, level) };
             let mut entry = slot.load(Ordering::Relaxed);
             if entry & PRESENT == 0 {
-                let made = Frame::zeroed(FrameKind::PageTable)?.into_raw();
+                let Ok(made) = Frame::zeroed(FrameKind::PageTable) else {
+                    self.drop_unused_tables(address);
+                    return Err(OutOfMemory);
+                };
+                let made = made.into_raw();
                 entry = made.get() | PRESENT | table::WRITABLE | table::USER;
                 slot.store(entry, Ordering::Release);
                 count_entry(at, 1);
@@ -291,35 +301,44 @@ impl UserSpace {
         address.min(end)
     }
 
-    /// Notes in their tables that the pages left.
-    fn count_out(&self, pages: &[(u64, bool)]) {
-        for &(address, _) in pages {
-            let mut at = self.root;
-            for level in (2..=table::TOP).rev() {
-                // SAFETY: (1) the lock keeps the table, and it exists, since a leaf of it just left.
-                at = table::address(unsafe { table::slot(at, address, level) }.load(Ordering::Relaxed));
+    /// Notes in the tables above `address` that its page left; those that get empty are unlinked into `gone`, lowest first.
+    fn count_out(&self, address: u64, gone: &mut FrameList) {
+        let mut path = [self.root; table::TOP as usize];
+        for level in (2..=table::TOP).rev() {
+            // SAFETY: (1) the lock keeps the table, and it exists, since a leaf of it just left.
+            let slot = unsafe { table::slot(path[level as usize - 1], address, level) };
+            path[level as usize - 2] = table::address(slot.load(Ordering::Relaxed));
+        }
+        count_entry(path[0], -1);
+        for level in 1..table::TOP as usize {
+            if entries_of(path[level - 1]) != 0 {
+                return;
             }
-            count_entry(at, -1);
+            // SAFETY: (1) the lock keeps the parent.
+            unsafe { table::slot(path[level], address, level as u32 + 1) }.store(0, Ordering::Release);
+            count_entry(path[level], -1);
+            // SAFETY: (1) the table's only reference was the entry that just left.
+            gone.push(unsafe { Frame::from_raw(path[level - 1]) });
         }
     }
 
-    /// Unlinks tables of `[start, end)` that have no entry, lowest first, into `gone`.
-    fn free_empty_tables(&self, start: u64, end: u64, gone: &mut Vec<Frame>) {
+    /// Frees tables on the way to `address` that were made for a page that then could not be mapped.
+    fn drop_unused_tables(&self, address: u64) {
         for level in 2..=table::TOP {
-            let span = table::span(level);
-            let mut address = start / span * span;
-            while address < end {
-                if let Some((parent, slot)) = self.table_slot(address, level) {
-                    let entry = slot.load(Ordering::Relaxed);
-                    if entry & PRESENT != 0 && entries_of(table::address(entry)) == 0 {
-                        slot.store(0, Ordering::Release);
-                        count_entry(parent, -1);
-                        // SAFETY: (1) the table's only reference was the entry that just left.
-                        gone.push(unsafe { Frame::from_raw(table::address(entry)) });
-                    }
-                }
-                address += span;
+            let Some((parent, slot)) = self.table_slot(address, level) else { continue };
+            let entry = slot.load(Ordering::Relaxed);
+            if entry & PRESENT == 0 {
+                continue;
             }
+            if entries_of(table::address(entry)) != 0 {
+                return;
+            }
+            slot.store(0, Ordering::Release);
+            count_entry(parent, -1);
+            // A CPU may have cached the way to the table on its own account.
+            self.flush(address, address + PAGE_SIZE as u64);
+            // SAFETY: (1) the table's only reference was the entry that just left.
+            drop(unsafe { Frame::from_raw(table::address(entry)) });
         }
     }
 
