@@ -13,10 +13,10 @@ use alloc::vec::Vec;
 use klib::elf_load::{ElfError, ElfErrorKind, ElfKind, Header, LoadPlan, Segment};
 use klib::initial_stack::{Auxiliary, InitialStack};
 use machine::addr::{PAGE_SIZE, USER_END};
+use machine::cpu;
 use machine::hooks::Access;
 use machine::mm::{Frame, Protection};
 use machine::user::UserContext;
-use machine::cpu;
 
 /// Where position-independent programs go, plus some randomness (Linux's ELF_ET_DYN_BASE on x86-64).
 const PIE_BASE: u64 = 0x5555_5555_4000;
@@ -106,8 +106,7 @@ fn map_segments(space: &AddressSpace, file: &Arc<File>, plan: &LoadPlan) -> Resu
 
 fn map_segment(space: &AddressSpace, file: &Arc<File>, segment: &Segment, bias: u64) -> Result<(), Errno> {
     let pages = segment.pages();
-    let protection =
-        Protection { read: segment.readable, write: segment.writable, execute: segment.executable };
+    let protection = Protection { read: segment.readable, write: segment.writable, execute: segment.executable };
     let file_end = (segment.vaddr + segment.file_bytes).next_multiple_of(PAGE_SIZE as u64).min(pages.end);
     let file_end = if segment.file_bytes == 0 { pages.start } else { file_end };
     let map = |start: u64, end: u64, backing: Backing| {

@@ -26,7 +26,7 @@ use files::FileTable;
 use machine::sync::{Mutex, Once, Rank, SpinLock, WaitQueue};
 use machine::task;
 use machine::time::{self, Instant};
-use signal::{Signals, SignalSet};
+use signal::{SignalSet, Signals};
 
 /// How a process ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -103,12 +103,7 @@ pub struct ProgramHandle {
 
 /// Starts the program at `path` with arguments and environment. `terminal_owner` makes it the one that the console's
 /// interrupt key reaches.
-pub fn spawn_program(
-    path: &str,
-    args: &[&str],
-    env: &[&str],
-    terminal_owner: bool,
-) -> Result<ProgramHandle, Errno> {
+pub fn spawn_program(path: &str, args: &[&str], env: &[&str], terminal_owner: bool) -> Result<ProgramHandle, Errno> {
     let directories = crate::vfs::root_context();
     let args: Vec<&[u8]> = args.iter().map(|arg| arg.as_bytes()).collect();
     let env: Vec<&[u8]> = env.iter().map(|entry| entry.as_bytes()).collect();
@@ -145,8 +140,9 @@ pub fn spawn_program(
     let context = program.context;
     let space = program.space;
     let user_thread = thread.clone();
-    let task = sched::create(&name, Some(Arc::downgrade(&thread)), move || user_loop::enter(user_thread, space, context))
-        .map_err(|_| Errno::ENOMEM)?;
+    let task =
+        sched::create(&name, Some(Arc::downgrade(&thread)), move || user_loop::enter(user_thread, space, context))
+            .map_err(|_| Errno::ENOMEM)?;
     thread.task.call_once(|| Arc::downgrade(&task));
     TABLE.lock().insert(pid, process.clone());
     if terminal_owner {
@@ -164,7 +160,8 @@ impl ProgramHandle {
 
     /// Waits for its end and takes its status.
     pub fn wait(self) -> ExitStatus {
-        let status = self.process.ended.wait(|| self.process.gone().then(|| self.process.status.get().copied()).flatten());
+        let status =
+            self.process.ended.wait(|| self.process.gone().then(|| self.process.status.get().copied()).flatten());
         let entry = TABLE.lock().remove(&self.process.pid);
         drop(entry);
         crate::tty::release_owner(self.process.pid);

@@ -110,11 +110,8 @@ pub(super) fn enqueue_new(task: &Arc<Task>) {
 /// else where it ran last.
 pub(super) fn enqueue_woken(task: &Arc<Task>, data: &TaskData) {
     let last = data.cpu();
-    let target = if task.on_cpu() || load(last) == 0 {
-        last
-    } else {
-        cpu::online().find(|&cpu| load(cpu) == 0).unwrap_or(last)
-    };
+    let target =
+        if task.on_cpu() || load(last) == 0 { last } else { cpu::online().find(|&cpu| load(cpu) == 0).unwrap_or(last) };
     enqueue(task, data, target);
 }
 

@@ -6,8 +6,8 @@ use super::{Shell, commands};
 use alloc::format;
 use alloc::string::{String, ToString};
 use core::time::Duration;
-use macros::kernel_test;
 use machine::mm::frame;
+use macros::kernel_test;
 
 /// What `line` prints, and whether one of its commands failed.
 fn run(line: &str) -> (String, bool) {

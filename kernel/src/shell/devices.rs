@@ -182,7 +182,8 @@ fn dump(out: &mut Output, start: u64, bytes: &[u8]) {
         }
         (before, repeated) = (Some(line), false);
         let hex: String = line.iter().map(|byte| format!(" {byte:02x}")).collect();
-        let text: String = line.iter().map(|&byte| if (b' '..0x7f).contains(&byte) { byte as char } else { '.' }).collect();
+        let text: String =
+            line.iter().map(|&byte| if (b' '..0x7f).contains(&byte) { byte as char } else { '.' }).collect();
         writeln!(out, "{offset:08x} {hex:<48}  {text}");
     }
 }

@@ -95,7 +95,8 @@ fn boot_info(shell: &mut Shell, _: &[&str]) -> CommandResult {
 }
 
 fn memory_map(out: &mut Output) {
-    let mut table = Table::new(&[("memory from", Align::Right), ("to", Align::Right), ("KiB", Align::Right), ("", Align::Left)]);
+    let mut table =
+        Table::new(&[("memory from", Align::Right), ("to", Align::Right), ("KiB", Align::Right), ("", Align::Left)]);
     for area in boot::info().areas() {
         let kind = match area.kind {
             AreaKind::Usable => "usable",
@@ -196,12 +197,8 @@ fn locks(shell: &mut Shell, _: &[&str]) -> CommandResult {
         writeln!(shell.out, "no spinlock is held");
         return Ok(());
     }
-    let mut table = Table::new(&[
-        ("CPU", Align::Right),
-        ("lock", Align::Left),
-        ("rank", Align::Left),
-        ("taken at", Align::Left),
-    ]);
+    let mut table =
+        Table::new(&[("CPU", Align::Right), ("lock", Align::Left), ("rank", Align::Left), ("taken at", Align::Left)]);
     for (cpu, name, rank, place) in held {
         table.row([format!("{cpu}"), name.into(), format!("{rank:?}"), format!("{place}")]);
     }

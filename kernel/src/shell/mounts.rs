@@ -37,9 +37,8 @@ fn mount(shell: &mut Shell, arguments: &[&str]) -> CommandResult {
         ("tmpfs", Some(path)) => (MountSource::Tmpfs, path),
         ("devfs", Some(path)) => (MountSource::Dev, path),
         (device, path) => {
-            let index = number(device, "source", u32::MAX.into()).map_err(|_| {
-                CommandError::about(device, "neither the number of a block device nor tmpfs nor devfs")
-            })?;
+            let index = number(device, "source", u32::MAX.into())
+                .map_err(|_| CommandError::about(device, "neither the number of a block device nor tmpfs nor devfs"))?;
             (MountSource::Block(index as usize), path.unwrap_or("/"))
         }
     };
@@ -47,20 +46,11 @@ fn mount(shell: &mut Shell, arguments: &[&str]) -> CommandResult {
 }
 
 fn list(shell: &mut Shell) -> CommandResult {
-    let mut table = Table::new(&[
-        ("source", Align::Left),
-        ("path", Align::Left),
-        ("type", Align::Left),
-        ("access", Align::Left),
-    ]);
+    let mut table =
+        Table::new(&[("source", Align::Left), ("path", Align::Left), ("type", Align::Left), ("access", Align::Left)]);
     for mount in vfs::mounts() {
         let access = if mount.read_only { "read-only" } else { "read-write" };
-        table.row([
-            mount.source,
-            alloc::format!("{}", mount.at.escape_ascii()),
-            mount.type_name.into(),
-            access.into(),
-        ]);
+        table.row([mount.source, alloc::format!("{}", mount.at.escape_ascii()), mount.type_name.into(), access.into()]);
     }
     table.print(&mut shell.out);
     Ok(())

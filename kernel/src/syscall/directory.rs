@@ -47,13 +47,7 @@ pub fn readlink(caller: &mut Caller<'_>, path: UserPath, buffer: UserOut<u8>, le
     readlinkat(caller, Fd(-100), path, buffer, len)
 }
 
-pub fn readlinkat(
-    caller: &mut Caller<'_>,
-    base: Fd,
-    path: UserPath,
-    buffer: UserOut<u8>,
-    len: usize,
-) -> SyscallResult {
+pub fn readlinkat(caller: &mut Caller<'_>, base: Fd, path: UserPath, buffer: UserOut<u8>, len: usize) -> SyscallResult {
     if len == 0 || len > isize::MAX as usize {
         return Err(Errno::EINVAL);
     }
@@ -76,8 +70,12 @@ pub fn getdents64(caller: &mut Caller<'_>, fd: Fd, buffer: UserOut<u8>, len: usi
     let mut too_small = false;
     file.read_dir(&mut |entry| {
         let start = entries.len();
-        let entry =
-            Dirent64 { ino: entry.ino, next_offset: entry.next_offset, kind: DirentType::from_mode(u32::from(entry.kind) << 12), name: entry.name };
+        let entry = Dirent64 {
+            ino: entry.ino,
+            next_offset: entry.next_offset,
+            kind: DirentType::from_mode(u32::from(entry.kind) << 12),
+            name: entry.name,
+        };
         let len = entry.encoded_len();
         if start + len > limit {
             too_small = start == 0;

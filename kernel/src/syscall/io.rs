@@ -155,7 +155,8 @@ fn each_vector(
     for index in 0..count as u64 {
         let at = vectors.checked_add(index * Iovec::SIZE as u64).ok_or(Errno::EFAULT)?;
         let vector = UserIn::<Iovec>::at(at).read()?;
-        let len = usize::try_from(vector.iov_len).ok().filter(|&len| len <= isize::MAX as usize).ok_or(Errno::EINVAL)?;
+        let len =
+            usize::try_from(vector.iov_len).ok().filter(|&len| len <= isize::MAX as usize).ok_or(Errno::EINVAL)?;
         let len = check(vector.iov_base, len)?.min(MAX_TRANSFER - total);
         total += len;
         list.push((vector.iov_base, len));

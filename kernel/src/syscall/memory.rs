@@ -65,13 +65,8 @@ pub fn mmap(
     } else {
         Placement::Anywhere(address)
     };
-    let request = MapRequest {
-        placement,
-        len,
-        protection: decode(protection)?,
-        backing,
-        grows_down: flags & MAP_GROWSDOWN != 0,
-    };
+    let request =
+        MapRequest { placement, len, protection: decode(protection)?, backing, grows_down: flags & MAP_GROWSDOWN != 0 };
     caller.thread.process().space().map(request)
 }
 

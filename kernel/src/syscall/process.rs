@@ -136,7 +136,8 @@ pub fn getrusage(caller: &mut Caller<'_>, who: i32, out: UserOut<Rusage>) -> Sys
         CHILDREN => 0,
         _ => return Err(Errno::EINVAL),
     };
-    let ru_utime = Timeval { tv_sec: (run_time_ns / 1_000_000_000) as i64, tv_usec: (run_time_ns / 1000 % 1_000_000) as i64 };
+    let ru_utime =
+        Timeval { tv_sec: (run_time_ns / 1_000_000_000) as i64, tv_usec: (run_time_ns / 1000 % 1_000_000) as i64 };
     let ru_maxrss = (process.space().resident_pages() * 4) as i64;
     out.write(&Rusage { ru_utime, ru_maxrss, ..Rusage::default() })?;
     Ok(0)
@@ -222,13 +223,7 @@ pub fn getcpu(_: &mut Caller<'_>, cpu: UserOut<u32>, node: UserOut<u32>) -> Sysc
 /// All futex waiters, since there is one thread a process and no shared memory yet: a wake-up makes each look again.
 static FUTEX_WAITERS: WaitQueue = WaitQueue::new("futex");
 
-pub fn futex(
-    _: &mut Caller<'_>,
-    word: u64,
-    operation: u32,
-    value: u32,
-    timeout: UserIn<Timespec>,
-) -> SyscallResult {
+pub fn futex(_: &mut Caller<'_>, word: u64, operation: u32, value: u32, timeout: UserIn<Timespec>) -> SyscallResult {
     const FUTEX_WAIT: u32 = 0;
     const FUTEX_WAKE: u32 = 1;
     const FLAGS: u32 = 0x80 | 0x100;
@@ -262,4 +257,3 @@ pub fn futex(
         _ => Err(Errno::ENOSYS),
     }
 }
-

@@ -5,8 +5,8 @@ use abi::Errno;
 use abi::termios::{LocalFlags, VMIN, VTIME, Winsize};
 use alloc::string::String;
 use core::time::Duration;
-use macros::kernel_test;
 use machine::time;
+use macros::kernel_test;
 
 /// Number of no process, so that signals to it go nowhere.
 const NOBODY: u32 = u32::MAX;

@@ -10,8 +10,8 @@ use abi::Errno;
 use abi::termios::{LocalFlags, Termios, VMIN, VTIME, Winsize};
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
-use klib::ldisc::{LineDiscipline, Signal};
 use core::time::Duration;
+use klib::ldisc::{LineDiscipline, Signal};
 use machine::console;
 use machine::sync::{Rank, SpinLock, WaitEnd, WaitQueue};
 use machine::time;
@@ -92,11 +92,8 @@ impl Terminal {
                 Some(session) => session.discipline.into_typed(),
                 None => Vec::from(core::mem::take(&mut state.keys)),
             };
-            state.session = owner.map(|owner| Session {
-                owner,
-                group: owner,
-                discipline: LineDiscipline::new(Termios::INITIAL),
-            });
+            state.session =
+                owner.map(|owner| Session { owner, group: owner, discipline: LineDiscipline::new(Termios::INITIAL) });
             for byte in typed {
                 state.take(byte, &mut effects);
             }

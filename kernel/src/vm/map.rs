@@ -104,7 +104,8 @@ impl AddressSpace {
             return Ok(());
         }
         let len = page_aligned_len(len)?;
-        check_range(start, len).map_err(|_| if start.is_multiple_of(PAGE_SIZE as u64) { Errno::ENOMEM } else { Errno::EINVAL })?;
+        check_range(start, len)
+            .map_err(|_| if start.is_multiple_of(PAGE_SIZE as u64) { Errno::ENOMEM } else { Errno::EINVAL })?;
         let end = start + len;
         let mut layout = self.layout.lock();
         if !layout.areas.covers(start, end) {

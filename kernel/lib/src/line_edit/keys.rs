@@ -151,7 +151,10 @@ mod tests {
     #[test]
     fn sequences_of_all_kinds() {
         assert_eq!(keys(b"\x1b[A\x1bOB\x1b[1;5C\x1b[D"), vec![Key::Up, Key::Down, Key::Right, Key::Left]);
-        assert_eq!(keys(b"\x1b[1~\x1b[4~\x1b[3~\x1b[H\x1bOF"), vec![Key::Home, Key::End, Key::Delete, Key::Home, Key::End]);
+        assert_eq!(
+            keys(b"\x1b[1~\x1b[4~\x1b[3~\x1b[H\x1bOF"),
+            vec![Key::Home, Key::End, Key::Delete, Key::Home, Key::End]
+        );
         assert_eq!(keys(b"\x7f\x08\r\x01"), vec![Key::Backspace, Key::Backspace, Key::Control(13), Key::Control(1)]);
     }
 
