@@ -17,6 +17,7 @@ pub mod sched;
 pub mod shell;
 pub mod syscall;
 pub mod tty;
+pub mod user_loop;
 pub mod vfs;
 pub mod vm;
 
@@ -26,7 +27,7 @@ machine::entry!(kernel_main);
 
 /// The first code of the kernel proper, on the boot CPU.
 fn kernel_main() -> ! {
-    let cpus = sched::start();
+    let cpus = sched::start(process::page_fault);
     log::info!("{cpus} CPUs, {} KiB of usable RAM", machine::boot::usable_ram() >> 10);
     if sched::spawn("init", init).is_err() {
         panic!("no memory for the first task");
@@ -42,6 +43,7 @@ fn init() {
     if let Err(error) = vfs::init(random::fill, clock::time_of_day) {
         panic!("the first file system cannot be made: {error}");
     }
+    process::init(user_loop::enter);
     tty::init();
     timeline::mark("file systems and terminal");
     if shell::start().is_err() {

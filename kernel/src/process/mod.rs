@@ -9,22 +9,26 @@
 pub mod exec;
 pub mod files;
 pub mod signal;
-mod user_loop;
 
-use crate::sched;
-use crate::vfs::FsContext;
+use crate::sched::{self, Owner};
+use crate::vfs::{File, FsContext};
 use crate::vm::AddressSpace;
+use crate::vm::fault;
 use abi::Errno;
 use abi::signal::{SS_DISABLE, SigaltStack};
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
+use core::any::Any;
 use core::fmt;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use files::FileTable;
+use machine::hooks::Access;
 use machine::sync::{Mutex, Once, Rank, SpinLock, WaitQueue};
 use machine::task;
+use machine::user::UserContext;
 use machine::time::{self, Instant};
 use signal::{SignalSet, Signals};
 
@@ -101,9 +105,26 @@ pub struct ProgramHandle {
     process: Arc<Process>,
 }
 
-/// Starts the program at `path` with arguments and environment. `terminal_owner` makes it the one that the console's
-/// interrupt key reaches.
-pub fn spawn_program(path: &str, args: &[&str], env: &[&str], terminal_owner: bool) -> Result<ProgramHandle, Errno> {
+/// What a user thread's task runs: given once by the layer above, which decodes system calls.
+pub type UserLoop = fn(Arc<Thread>, Arc<AddressSpace>, Box<UserContext>);
+
+static USER_LOOP: Once<UserLoop> = Once::new();
+
+/// Installs the user loop. Needed before the first program starts.
+pub fn init(user_loop: UserLoop) {
+    USER_LOOP.call_once(|| user_loop);
+}
+
+/// Starts the program at `path` with arguments and environment; `terminal` becomes its descriptors 0, 1 and 2.
+/// `before_start` is called with its number when it is in the table and does not run yet.
+pub fn spawn_program(
+    path: &str,
+    args: &[&str],
+    env: &[&str],
+    terminal: Arc<File>,
+    before_start: impl FnOnce(u32),
+) -> Result<ProgramHandle, Errno> {
+    let user_loop = *USER_LOOP.get().ok_or(Errno::ENOSYS)?;
     let directories = crate::vfs::root_context();
     let args: Vec<&[u8]> = args.iter().map(|arg| arg.as_bytes()).collect();
     let env: Vec<&[u8]> = env.iter().map(|entry| entry.as_bytes()).collect();
@@ -113,7 +134,7 @@ pub fn spawn_program(path: &str, args: &[&str], env: &[&str], terminal_owner: bo
         pid,
         parent: 0,
         space: SpinLock::new("process address space", Rank::Process, program.space.clone()),
-        files: Mutex::new("open files", FileTable::with_console(crate::tty::console_file())),
+        files: Mutex::new("open files", FileTable::with_console(terminal)),
         directories: Mutex::new("working directory", directories),
         signals: Signals::new(),
         executable: SpinLock::new("process executable", Rank::Process, program.path),
@@ -140,14 +161,12 @@ pub fn spawn_program(path: &str, args: &[&str], env: &[&str], terminal_owner: bo
     let context = program.context;
     let space = program.space;
     let user_thread = thread.clone();
-    let task =
-        sched::create(&name, Some(Arc::downgrade(&thread)), move || user_loop::enter(user_thread, space, context))
-            .map_err(|_| Errno::ENOMEM)?;
+    let owner = Owner { pid, thread: Arc::downgrade(&thread) as Weak<dyn Any + Send + Sync> };
+    let task = sched::create(&name, Some(owner), move || user_loop(user_thread, space, context))
+        .map_err(|_| Errno::ENOMEM)?;
     thread.task.call_once(|| Arc::downgrade(&task));
     TABLE.lock().insert(pid, process.clone());
-    if terminal_owner {
-        crate::tty::set_owner(Some(pid));
-    }
+    before_start(pid);
     sched::start_task(&task);
     Ok(ProgramHandle { process })
 }
@@ -164,14 +183,19 @@ impl ProgramHandle {
             self.process.ended.wait(|| self.process.gone().then(|| self.process.status.get().copied()).flatten());
         let entry = TABLE.lock().remove(&self.process.pid);
         drop(entry);
-        crate::tty::release_owner(self.process.pid);
         status
     }
 }
 
 /// The thread that the current task runs; None for kernel tasks.
 pub fn current_thread() -> Option<Arc<Thread>> {
-    sched::data(&*task::try_current()?).thread()
+    sched::data(&*task::try_current()?).thread()?.downcast().ok()
+}
+
+/// A user copy in the kernel faulted: makes the page accessible if the current process may have it.
+pub fn page_fault(address: u64, access: Access) -> bool {
+    let Some(thread) = current_thread() else { return false };
+    fault::resolve(&thread.process().space(), address, access).is_ok()
 }
 
 /// Whether a sleep should end because the current thread has a signal to take. Never for kernel tasks.
@@ -325,6 +349,21 @@ impl Thread {
             Some(new) => core::mem::replace(&mut *stack, new),
             None => *stack,
         }
+    }
+
+    /// Takes the pending signal with the lowest number that is not kept back.
+    pub fn take_signal(&self) -> Option<u8> {
+        let signal = match self.pending.minus(&self.blocked) {
+            0 => return None,
+            deliverable => deliverable.trailing_zeros() as u8 + 1,
+        };
+        self.pending.remove(signal);
+        Some(signal)
+    }
+
+    /// The thread has left user mode for good. Called in its context, with its address space given back.
+    pub fn finish(self: &Arc<Self>) {
+        self.process().finish(self);
     }
 
     /// Sends a signal to the thread.

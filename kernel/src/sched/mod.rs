@@ -17,17 +17,17 @@ use alloc::string::String;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use core::any::Any;
 use core::time::Duration;
 use machine::cpu::CpuId;
-use machine::hooks::Hooks;
+use machine::hooks::{Access, Hooks};
 use machine::mm::OutOfMemory;
 use machine::percpu::this_cpu;
 use machine::sync::guard::{self, without_interrupts};
-use machine::sync::{IrqLock, Rank, SpinLock};
+use machine::sync::{IrqLock, Once, Rank, SpinLock};
 use machine::task::{self, Task};
 use machine::time::{self, Instant};
 
-use crate::process::Thread;
 
 /// What a task is doing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -58,8 +58,16 @@ pub struct TaskData {
     started_ns: AtomicU64,
     run_time_ns: AtomicU64,
     switches: AtomicU64,
-    /// The user thread it runs, for tasks of processes.
-    thread: Option<Weak<Thread>>,
+    /// Whom it runs for, for tasks of processes.
+    owner: Option<Owner>,
+}
+
+/// Whom a task runs for: what the layer above keeps with it.
+pub struct Owner {
+    /// Number of the process, for the task list.
+    pub pid: u32,
+    /// The user thread.
+    pub thread: Weak<dyn Any + Send + Sync>,
 }
 
 /// A row of the task list.
@@ -85,20 +93,15 @@ pub struct TaskInfo {
 
 static TASKS: SpinLock<BTreeMap<u64, Weak<Task>>> = SpinLock::new("task list", Rank::Table, BTreeMap::new());
 
-static HOOKS: Hooks = Hooks {
-    schedule,
-    park,
-    unpark,
-    exit_task,
-    switched,
-    timer: timer::interrupt,
-    page_fault: crate::vm::fault::from_kernel,
-};
+static HOOKS: Once<Hooks> = Once::new();
 
 /// Makes the boot CPU's code its idle task, brings the other CPUs up, and lets interrupts in. How many CPUs are up.
-pub fn start() -> u32 {
+/// `page_fault` serves faults of user copies.
+pub fn start(page_fault: fn(u64, Access) -> bool) -> u32 {
     queue::adopt_idle(this_cpu());
-    let count = machine::boot::start(&HOOKS, other_cpu);
+    let hooks =
+        HOOKS.call_once(|| Hooks { schedule, park, unpark, exit_task, switched, timer: timer_interrupt, page_fault });
+    let count = machine::boot::start(hooks, other_cpu);
     machine::boot::enable_interrupts();
     count
 }
@@ -128,10 +131,10 @@ pub fn spawn(name: &str, entry: impl FnOnce() + Send + 'static) -> Result<Arc<Ta
 /// A task that does not run yet.
 pub fn create(
     name: &str,
-    thread: Option<Weak<Thread>>,
+    owner: Option<Owner>,
     entry: impl FnOnce() + Send + 'static,
 ) -> Result<Arc<Task>, OutOfMemory> {
-    let task = Task::new(name.into(), Box::new(TaskData::new(thread)), entry)?;
+    let task = Task::new(name.into(), Box::new(TaskData::new(owner)), entry)?;
     let mut tasks = TASKS.lock();
     tasks.insert(task.id(), Arc::downgrade(&task));
     queue::reserve(tasks.len())?;
@@ -269,7 +272,14 @@ fn info(task: &Arc<Task>) -> TaskInfo {
         waiting_for: if state == State::Parked { waiting_for } else { "" },
         run_time_ns,
         switches: data.switches.load(Ordering::Relaxed),
-        pid: data.thread().map_or(0, |thread| thread.process().pid()),
+        pid: data.owner.as_ref().map_or(0, |owner| owner.pid),
+    }
+}
+
+/// The CPU's timer fired: wakes who waited for that, and asks for a switch if the slice is over.
+fn timer_interrupt() {
+    if timer::fire(unpark) {
+        queue::slice_over();
     }
 }
 
@@ -279,7 +289,7 @@ fn switched(previous: Arc<Task>) {
 }
 
 impl TaskData {
-    fn new(thread: Option<Weak<Thread>>) -> Self {
+    fn new(owner: Option<Owner>) -> Self {
         TaskData {
             status: IrqLock::new(
                 "task status",
@@ -291,13 +301,13 @@ impl TaskData {
             started_ns: AtomicU64::new(0),
             run_time_ns: AtomicU64::new(0),
             switches: AtomicU64::new(0),
-            thread,
+            owner,
         }
     }
 
     /// The user thread that the task runs.
-    pub fn thread(&self) -> Option<Arc<Thread>> {
-        self.thread.as_ref().and_then(Weak::upgrade)
+    pub fn thread(&self) -> Option<Arc<dyn Any + Send + Sync>> {
+        self.owner.as_ref().and_then(|owner| owner.thread.upgrade())
     }
 
     /// Time on CPUs, up to the last switch, in ns.

@@ -1,6 +1,5 @@
 //! Timers: what wakes a parked task at a time, and the end of a slice; one hardware timer a CPU serves both.
 
-use super::{queue, unpark};
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -58,8 +57,8 @@ pub(super) fn set_slice_end(end: Option<Instant>) {
     timers.program();
 }
 
-/// The hardware timer fired.
-pub(super) fn interrupt() {
+/// The hardware timer fired: calls `expired` for each task whose time has come; whether the slice is over.
+pub(super) fn fire(mut expired: impl FnMut(&Arc<Task>)) -> bool {
     let guard = IrqGuard::new();
     let timers = TIMERS.get(&guard);
     timers.lock().programmed = None;
@@ -73,14 +72,12 @@ pub(super) fn interrupt() {
             }
         };
         let Some((_, task)) = task else { break };
-        unpark(&task);
+        expired(&task);
     }
     let mut timers = timers.lock();
-    if timers.slice_end.is_some_and(|end| end <= time::now()) {
-        timers.slice_end = None;
-        queue::slice_over();
-    }
+    let slice_over = timers.slice_end.take_if(|end| *end <= time::now()).is_some();
     timers.program();
+    slice_over
 }
 
 impl Timers {

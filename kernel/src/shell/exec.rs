@@ -3,6 +3,7 @@
 use super::command::{ANY, Command, CommandError, CommandResult, number};
 use super::interrupt::Victims;
 use super::{Shell, interrupt};
+use crate::tty;
 use crate::process::{self, ExitStatus, ProgramHandle};
 use alloc::format;
 use alloc::string::String;
@@ -42,14 +43,21 @@ fn exec(shell: &mut Shell, arguments: &[&str]) -> CommandResult {
 
 fn start(command: &[&str], terminal_owner: bool) -> Result<ProgramHandle, CommandError> {
     let path = command[0];
-    process::spawn_program(path, command, &ENVIRONMENT, terminal_owner)
+    let own_terminal = |pid| {
+        if terminal_owner {
+            tty::set_owner(Some(pid));
+        }
+    };
+    process::spawn_program(path, command, &ENVIRONMENT, tty::console_file(), own_terminal)
         .map_err(|errno| CommandError::about(path, super::error_text(errno)))
 }
 
 fn run_one(shell: &mut Shell, command: &[&str]) -> CommandResult {
     let program = start(command, true)?;
     let pid = program.pid();
-    match program.wait() {
+    let status = program.wait();
+    tty::release_owner(pid);
+    match status {
         ExitStatus::Exited(0) => Ok(()),
         status => {
             writeln!(shell.out, "{}", describe(command[0], pid, status));

@@ -19,6 +19,7 @@ mod tasks;
 mod tests;
 
 use crate::sched;
+use crate::tty;
 use abi::Errno;
 use alloc::format;
 use alloc::string::String;
@@ -29,8 +30,6 @@ use machine::boot::{self, timeline};
 use machine::mm::OutOfMemory;
 use output::Output;
 use prompt::Prompt;
-
-pub use interrupt::raise as interrupt;
 
 /// Name of the boot stage that ends when the shell takes its first command.
 pub const PROMPT_STAGE: &str = "prompt";
@@ -59,6 +58,7 @@ fn find(name: &str) -> Option<&'static Command> {
 
 /// Starts the shell's task, which owns the console terminal from then on.
 pub fn start() -> Result<(), OutOfMemory> {
+    tty::console().on_interrupt(interrupt::raise);
     sched::spawn("shell", || run(boot::info().raw_command_line())).map(drop)
 }
 

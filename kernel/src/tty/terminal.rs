@@ -5,7 +5,6 @@
 //! after it is released. Input comes from the input task, which is a kernel task and may sleep.
 
 use crate::process;
-use crate::shell;
 use abi::Errno;
 use abi::termios::{LocalFlags, Termios, VMIN, VTIME, Winsize};
 use alloc::collections::VecDeque;
@@ -13,7 +12,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 use klib::ldisc::{LineDiscipline, Signal};
 use machine::console;
-use machine::sync::{Rank, SpinLock, WaitEnd, WaitQueue};
+use machine::sync::{Once, Rank, SpinLock, WaitEnd, WaitQueue};
 use machine::time;
 
 /// Keys kept for the shell; later ones are dropped.
@@ -35,6 +34,8 @@ pub struct Terminal {
     state: SpinLock<State>,
     readers: WaitQueue,
     writers: WaitQueue,
+    /// Called for a Ctrl-C typed while the shell runs a command.
+    interrupt: Once<fn()>,
 }
 
 struct State {
@@ -79,7 +80,13 @@ impl Terminal {
             ),
             readers: WaitQueue::new("terminal input"),
             writers: WaitQueue::new("stopped terminal output"),
+            interrupt: Once::new(),
         }
+    }
+
+    /// Has `interrupt` called for a Ctrl-C that is typed while the shell runs a command. The first call counts.
+    pub fn on_interrupt(&self, interrupt: fn()) {
+        self.interrupt.call_once(|| interrupt);
     }
 
     /// Gives the terminal to process `owner`, with usual settings; None gives it to the shell. What was typed and not
@@ -244,7 +251,9 @@ impl Terminal {
         }
         if effects.interrupt_shell {
             self.write(b"^C\n");
-            shell::interrupt();
+            if let Some(interrupt) = self.interrupt.get() {
+                interrupt();
+            }
         }
         self.readers.wake_all();
         self.writers.wake_all();

@@ -12,13 +12,13 @@
 //! to a [`Quota`].
 
 use super::Result;
-use super::reclaim;
+use super::reclaim::{self, Reclaimable};
 use crate::block::Completion;
 use abi::Errno;
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::collections::btree_map::Entry;
-use alloc::sync::Arc;
+use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicUsize, Ordering};
 use machine::PAGE_SIZE;
@@ -92,7 +92,7 @@ impl PageCache {
     /// An empty cache of what `backing` stores.
     pub fn new(backing: Box<dyn Backing>) -> Arc<PageCache> {
         let cache = Arc::new(Self::with(Origin::Stored(backing)));
-        reclaim::register(&cache);
+        reclaim::register(Arc::downgrade(&cache) as Weak<dyn Reclaimable>);
         cache
     }
 
@@ -181,36 +181,6 @@ impl PageCache {
         if let Origin::Memory(quota) = &self.origin {
             quota.give(removed.len());
         }
-    }
-
-    /// Gives up at most `wanted` pages that nobody else uses and that were not used lately; how many. Looks at no more
-    /// than `looks` pages.
-    pub(super) fn evict(&self, wanted: usize, looks: usize) -> usize {
-        if let Origin::Memory(_) = self.origin {
-            return 0;
-        }
-        let mut state = self.state.lock();
-        let state = &mut *state;
-        let mut victims = Vec::new();
-        if victims.try_reserve(wanted).is_err() {
-            return 0;
-        }
-        let mut hand = state.hand;
-        for (&index, page) in state.pages.range_mut(hand..).take(looks) {
-            if victims.len() == wanted {
-                break;
-            }
-            hand = index + 1;
-            let used = core::mem::replace(&mut page.referenced, false);
-            if !used && page.idle() && page.frame.references() == 1 {
-                victims.push(index);
-            }
-        }
-        state.hand = if state.pages.range(hand..).next().is_none() { 0 } else { hand };
-        for index in &victims {
-            state.pages.remove(index);
-        }
-        victims.len()
     }
 
     fn find(&self, index: u64) -> Found {
@@ -310,6 +280,40 @@ impl PageCache {
             quota.give(1);
         }
         Ok(())
+    }
+}
+
+impl Reclaimable for PageCache {
+    fn page_count(&self) -> usize {
+        self.len()
+    }
+
+    fn evict(&self, wanted: usize, looks: usize) -> usize {
+        if let Origin::Memory(_) = self.origin {
+            return 0;
+        }
+        let mut state = self.state.lock();
+        let state = &mut *state;
+        let mut victims = Vec::new();
+        if victims.try_reserve(wanted).is_err() {
+            return 0;
+        }
+        let mut hand = state.hand;
+        for (&index, page) in state.pages.range_mut(hand..).take(looks) {
+            if victims.len() == wanted {
+                break;
+            }
+            hand = index + 1;
+            let used = core::mem::replace(&mut page.referenced, false);
+            if !used && page.idle() && page.frame.references() == 1 {
+                victims.push(index);
+            }
+        }
+        state.hand = if state.pages.range(hand..).next().is_none() { 0 } else { hand };
+        for index in &victims {
+            state.pages.remove(index);
+        }
+        victims.len()
     }
 }
 

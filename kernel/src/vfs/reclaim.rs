@@ -5,26 +5,35 @@
 //!
 //! Lock: `CACHES` (rank Table), never held while a cache is worked on.
 
-use super::page_cache::PageCache;
 use alloc::collections::VecDeque;
-use alloc::sync::{Arc, Weak};
+use alloc::sync::Weak;
 use machine::mm::FrameKind;
 use machine::mm::frame;
 use machine::sync::{Rank, SpinLock};
 
+/// A cache whose pages can be read again.
+pub(super) trait Reclaimable: Send + Sync {
+    /// Pages it holds.
+    fn page_count(&self) -> usize;
+
+    /// Gives up at most `wanted` pages that nobody else uses and that were not used lately; how many. Looks at no more
+    /// than `looks` pages.
+    fn evict(&self, wanted: usize, looks: usize) -> usize;
+}
+
 /// Pages that one look at a cache may cover.
 const LOOKS: usize = 256;
 
-static CACHES: SpinLock<VecDeque<Weak<PageCache>>> = SpinLock::new("page caches", Rank::Table, VecDeque::new());
+static CACHES: SpinLock<VecDeque<Weak<dyn Reclaimable>>> = SpinLock::new("page caches", Rank::Table, VecDeque::new());
 
 /// Puts a cache on the list.
-pub(super) fn register(cache: &Arc<PageCache>) {
+pub(super) fn register(cache: Weak<dyn Reclaimable>) {
     let mut caches = CACHES.lock();
     // The dead ones go when their turn comes; this bounds them where no memory is ever short.
     if caches.len() == caches.capacity() {
         caches.retain(|cache| cache.strong_count() > 0);
     }
-    caches.push_back(Arc::downgrade(cache));
+    caches.push_back(cache);
 }
 
 /// Called before `pages` frames are taken for a cache: keeps a sixteenth of the memory free for everything else.
@@ -45,7 +54,7 @@ pub fn reclaim(wanted: usize) -> usize {
         turns -= 1;
         let Some(front) = CACHES.lock().pop_front() else { break };
         let Some(cache) = front.upgrade() else { continue };
-        let looks = LOOKS.max(cache.len() / 4);
+        let looks = LOOKS.max(cache.page_count() / 4);
         freed += cache.evict(wanted - freed, looks);
         CACHES.lock().push_back(front);
     }

@@ -54,12 +54,6 @@ pub fn resolve(space: &AddressSpace, address: u64, access: Access) -> Result<(),
     }
 }
 
-/// A user copy in the kernel faulted.
-pub fn from_kernel(address: u64, access: Access) -> bool {
-    let Some(thread) = crate::process::current_thread() else { return false };
-    resolve(&thread.process().space(), address, access).is_ok()
-}
-
 /// Extends the stack area above `page` down to it, if there is one and it may.
 fn grow_stack(layout: &mut super::Layout, page: u64) -> Result<(), FaultError> {
     let above = layout.areas.next_above(page).filter(|area| area.grows_down).ok_or(FaultError::NotMapped)?;

@@ -5,7 +5,7 @@
 //! references again only once the copy is known to be whole.
 
 use super::guard::IrqGuard;
-use super::lockdep::Rank;
+use super::rank::Rank;
 use crate::cpu::CpuId;
 use crate::percpu;
 use core::panic::Location;

@@ -3,61 +3,12 @@
 //! Checked in debug builds: the locks a CPU holds are noted in a per-CPU list, and taking one whose rank is not above
 //! all held ones panics with both names. In release builds every function here is empty. `try_lock` cannot deadlock,
 //! so it is noted but not checked.
-//!
-//! [`Rank`] is the one ordered list of all ranks of the kernel: outermost first.
 
 #[cfg(debug_assertions)]
 use super::held::{self, Held};
+use super::rank::Rank;
 use crate::cpu::CpuId;
 use core::panic::Location;
-
-/// Place of a lock in the order; a lock may be taken while only locks of lower rank are held.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-#[repr(u8)]
-pub enum Rank {
-    /// Kernel-wide tables looked up by the shell and system calls.
-    Table,
-    /// A process and what it owns.
-    Process,
-    /// Address-space areas.
-    AddressSpace,
-    /// File systems and open files.
-    File,
-    /// A terminal's line discipline.
-    Terminal,
-    /// The state inside a sleeping lock.
-    Mutex,
-    /// Page cache of one inode.
-    PageCache,
-    /// A device's configuration space or registers.
-    Device,
-    /// A driver's request queue.
-    Queue,
-    /// User page tables.
-    PageTable,
-    /// Tables of interrupt handlers.
-    Interrupt,
-    /// The random generator.
-    Random,
-    /// List of a wait queue's sleepers.
-    WaitQueue,
-    /// A task's own state.
-    Task,
-    /// Timers of a CPU.
-    Timer,
-    /// Run queue of a CPU.
-    RunQueue,
-    /// Kernel page tables and stack slots.
-    KernelSpace,
-    /// Kernel heap.
-    Heap,
-    /// Frame allocator.
-    Frames,
-    /// TLB shootdown requests.
-    Shootdown,
-    /// Console and log: taken under anything.
-    Console,
-}
 
 /// Spins after which waiting for a lock is reported, some seconds in all cases.
 pub(crate) const SPINS_TOO_LONG: u64 = 1 << 32;

@@ -7,7 +7,8 @@
 //! The lock is a ticket lock: first come, first served, so that no CPU starves.
 
 use super::guard::{Guard, IrqGuard, PreemptGuard};
-use super::lockdep::{self, Rank};
+use super::lockdep;
+use super::rank::Rank;
 use core::cell::UnsafeCell;
 use core::fmt;
 use core::ops::{Deref, DerefMut};

@@ -5,7 +5,7 @@
 //! spurious return only makes the loop look again. Any code may wake, interrupt handlers included.
 
 use super::guard::might_sleep;
-use super::lockdep::Rank;
+use super::rank::Rank;
 use super::spin::IrqLock;
 use crate::hooks;
 use crate::task::{self, Task};

@@ -2,6 +2,7 @@
 
 use super::super::page_cache::{BATCH_PAGES, Backing, PageCache};
 use super::super::read_ahead::ReadAhead;
+use super::super::reclaim::Reclaimable;
 use super::{TestResult, fails, same};
 use crate::block::Completion;
 use crate::sched;

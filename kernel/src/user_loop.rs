@@ -1,7 +1,7 @@
 //! The life of a user thread: run the program, do what it needs, run it again.
 
-use super::signal::number::*;
-use super::{ExitStatus, Thread};
+use crate::process::signal::{self, number::*};
+use crate::process::{ExitStatus, Thread};
 use crate::sched;
 use crate::syscall;
 use crate::vm::AddressSpace;
@@ -15,7 +15,7 @@ use machine::trap::Exception;
 use machine::user::{self, Exit, UserContext};
 
 /// The first code of a user thread's task.
-pub(super) fn enter(thread: Arc<Thread>, space: Arc<AddressSpace>, mut context: Box<UserContext>) {
+pub fn enter(thread: Arc<Thread>, space: Arc<AddressSpace>, mut context: Box<UserContext>) {
     match FpuState::new() {
         Ok(fpu) => task::current().set_fpu(fpu),
         Err(_) => thread.process().exit(ExitStatus::Killed { signal: SIGKILL }),
@@ -24,8 +24,7 @@ pub(super) fn enter(thread: Arc<Thread>, space: Arc<AddressSpace>, mut context: 
     run(&thread, &mut context);
     task::current().set_space(None);
     drop(space);
-    let process = thread.process();
-    process.finish(&thread);
+    thread.finish();
 }
 
 fn run(thread: &Arc<Thread>, context: &mut UserContext) {
@@ -48,12 +47,7 @@ fn run(thread: &Arc<Thread>, context: &mut UserContext) {
 /// Lets pending signals have their effect.
 fn take_signals(thread: &Arc<Thread>) {
     loop {
-        let deliverable = thread.pending.minus(&thread.blocked);
-        if deliverable == 0 {
-            return;
-        }
-        let signal = deliverable.trailing_zeros() as u8 + 1;
-        thread.pending.remove(signal);
+        let Some(signal) = thread.take_signal() else { return };
         let process = thread.process();
         if !process.signals.is_ignored(signal) {
             process.exit(ExitStatus::Killed { signal });
@@ -84,7 +78,7 @@ fn handle_fault(thread: &Arc<Thread>, context: &UserContext, exception: Exceptio
         "process {} ({}): {} at rip {:#x}: {exception:?}, address {address:#x}, error {error:#x}",
         process.pid(),
         process.executable().escape_ascii(),
-        super::signal::name(signal),
+        signal::name(signal),
         context.registers().rip,
     );
     process.exit(ExitStatus::Killed { signal });

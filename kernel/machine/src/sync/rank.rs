@@ -1,0 +1,49 @@
+//! The one ordered list of all ranks of spinlocks, outermost first. `lockdep` checks it in debug builds.
+
+/// Place of a lock in the order; a lock may be taken while only locks of lower rank are held.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[repr(u8)]
+pub enum Rank {
+    /// Kernel-wide tables looked up by the shell and system calls.
+    Table,
+    /// A process and what it owns.
+    Process,
+    /// Address-space areas.
+    AddressSpace,
+    /// File systems and open files.
+    File,
+    /// A terminal's line discipline.
+    Terminal,
+    /// The state inside a sleeping lock.
+    Mutex,
+    /// Page cache of one inode.
+    PageCache,
+    /// A device's configuration space or registers.
+    Device,
+    /// A driver's request queue.
+    Queue,
+    /// User page tables.
+    PageTable,
+    /// Tables of interrupt handlers.
+    Interrupt,
+    /// The random generator.
+    Random,
+    /// List of a wait queue's sleepers.
+    WaitQueue,
+    /// A task's own state.
+    Task,
+    /// Timers of a CPU.
+    Timer,
+    /// Run queue of a CPU.
+    RunQueue,
+    /// Kernel page tables and stack slots.
+    KernelSpace,
+    /// Kernel heap.
+    Heap,
+    /// Frame allocator.
+    Frames,
+    /// TLB shootdown requests.
+    Shootdown,
+    /// Console and log: taken under anything.
+    Console,
+}
