@@ -40,6 +40,6 @@ pub fn random() -> Option<Arc<dyn RandomSource>> {
     })
 }
 
-fn bound() -> impl Iterator<Item = &'static Bound> {
+fn bound() -> impl Iterator<Item = &'static Bound<Device>> {
     pci_devices().iter().filter_map(|device| device.bound.as_ref()?.as_ref().ok())
 }

@@ -70,7 +70,7 @@ fn handle_fault(thread: &Arc<Thread>, context: &UserContext, exception: Exceptio
         Exception::DivideError | Exception::FloatingPoint | Exception::SimdFloatingPoint => SIGFPE,
         Exception::InvalidOpcode => SIGILL,
         Exception::Debug | Exception::Breakpoint => SIGTRAP,
-        Exception::AlignmentCheck => SIGBUS,
+        Exception::AlignmentCheck | Exception::StackFault => SIGBUS,
         _ => SIGSEGV,
     };
     let process = thread.process();

@@ -9,9 +9,11 @@
 extern crate alloc;
 
 pub mod block;
+pub mod driver;
 pub mod pci;
 pub mod rng;
 pub mod table;
 pub mod virtio;
 
-pub use table::{Bound, Device, PciDevice, probe_pci};
+pub use driver::Bound;
+pub use table::{Device, PciDevice, probe_pci};

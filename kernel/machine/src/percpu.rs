@@ -19,8 +19,11 @@ macro_rules! percpu {
         $(#[$attribute])*
         #[unsafe(link_section = ".percpu")]
         $visibility static $name: $crate::percpu::PerCpu<$type> =
-            // SAFETY: (1) the line above puts the variable into the per-CPU section.
-            unsafe { $crate::percpu::PerCpu::new($initial) };
+            {
+                let initial: $type = $initial;
+                // SAFETY: (1) the lines above put the variable into the per-CPU section.
+                unsafe { $crate::percpu::PerCpu::new(initial) }
+            };
     )* };
 }
 

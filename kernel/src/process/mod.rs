@@ -28,8 +28,8 @@ use files::FileTable;
 use machine::hooks::Access;
 use machine::sync::{Mutex, Once, Rank, SpinLock, WaitQueue};
 use machine::task;
-use machine::user::UserContext;
 use machine::time::{self, Instant};
+use machine::user::UserContext;
 use signal::{SignalSet, Signals};
 
 /// How a process ended.
@@ -162,8 +162,8 @@ pub fn spawn_program(
     let space = program.space;
     let user_thread = thread.clone();
     let owner = Owner { pid, thread: Arc::downgrade(&thread) as Weak<dyn Any + Send + Sync> };
-    let task = sched::create(&name, Some(owner), move || user_loop(user_thread, space, context))
-        .map_err(|_| Errno::ENOMEM)?;
+    let task =
+        sched::create(&name, Some(owner), move || user_loop(user_thread, space, context)).map_err(|_| Errno::ENOMEM)?;
     thread.task.call_once(|| Arc::downgrade(&task));
     TABLE.lock().insert(pid, process.clone());
     before_start(pid);

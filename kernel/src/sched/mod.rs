@@ -16,8 +16,8 @@ use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use core::any::Any;
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use core::time::Duration;
 use machine::cpu::CpuId;
 use machine::hooks::{Access, Hooks};
@@ -27,7 +27,6 @@ use machine::sync::guard::{self, without_interrupts};
 use machine::sync::{IrqLock, Once, Rank, SpinLock};
 use machine::task::{self, Task};
 use machine::time::{self, Instant};
-
 
 /// What a task is doing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -97,6 +96,7 @@ static HOOKS: Once<Hooks> = Once::new();
 
 /// Makes the boot CPU's code its idle task, brings the other CPUs up, and lets interrupts in. How many CPUs are up.
 /// `page_fault` serves faults of user copies.
+#[inline(never)] // so that a breakpoint at `kernel_main` stops there
 pub fn start(page_fault: fn(u64, Access) -> bool) -> u32 {
     queue::adopt_idle(this_cpu());
     let hooks =

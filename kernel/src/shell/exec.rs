@@ -3,8 +3,9 @@
 use super::command::{ANY, Command, CommandError, CommandResult, number};
 use super::interrupt::Victims;
 use super::{Shell, interrupt};
-use crate::tty;
+use crate::process::signal::number::SIGINT;
 use crate::process::{self, ExitStatus, ProgramHandle};
+use crate::tty;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -60,6 +61,10 @@ fn run_one(shell: &mut Shell, command: &[&str]) -> CommandResult {
     match status {
         ExitStatus::Exited(0) => Ok(()),
         status => {
+            if matches!(status, ExitStatus::Killed { signal: SIGINT }) {
+                // The terminal stands behind `^C`.
+                writeln!(shell.out);
+            }
             writeln!(shell.out, "{}", describe(command[0], pid, status));
             Err(CommandError::Reported)
         }

@@ -51,7 +51,7 @@ impl FileOperations for TerminalFile {
         let mut written = 0;
         let mut buffer = [0; CHUNK_LEN];
         while source.remaining() > 0 {
-            let part = source.take(&mut buffer).and_then(|len| {
+            let part = fill(source, &mut buffer).and_then(|len| {
                 self.terminal.write_program(&buffer[..len], process::interrupted)?;
                 Ok(len)
             });
@@ -93,6 +93,20 @@ impl FileOperations for TerminalFile {
         let readable = if self.terminal.is_readable() { flags::POLLIN | flags::POLLRDNORM } else { 0 };
         readable | flags::POLLOUT | flags::POLLWRNORM
     }
+}
+
+/// Takes from `source` until the buffer is full, over the borders of an iovec: a line goes out in one piece.
+fn fill(source: &mut dyn Source, buffer: &mut [u8]) -> Result<usize> {
+    let mut len = 0;
+    while len < buffer.len() && source.remaining() > 0 {
+        match source.take(&mut buffer[len..]) {
+            Ok(0) => break,
+            Ok(taken) => len += taken,
+            Err(error) if len == 0 => return Err(error),
+            Err(_) => break,
+        }
+    }
+    Ok(len)
 }
 
 /// Largest structure that the requests exchange, in bytes.

@@ -81,6 +81,7 @@ struct Ring {
     bytes: [AtomicU8; RING_LEN],
     put: AtomicUsize,
     taken: AtomicUsize,
+    /// Bytes dropped since boot.
     lost: AtomicUsize,
 }
 

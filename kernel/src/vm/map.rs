@@ -43,6 +43,10 @@ impl AddressSpace {
                 let found = || layout.areas.find_gap(len, USER_START, layout.mmap_top);
                 if wish_fits { wish } else { found().ok_or(Errno::ENOMEM)? }
             }
+            // A place beyond the user's half is out of reach as if memory had run out (mmap(2) on Linux).
+            Placement::Fixed(start) | Placement::FixedNoReplace(start) if start > USER_END - len => {
+                return Err(if start.is_multiple_of(PAGE_SIZE as u64) { Errno::ENOMEM } else { Errno::EINVAL });
+            }
             Placement::Fixed(start) | Placement::FixedNoReplace(start) => {
                 check_range(start, len)?;
                 if start < USER_START {

@@ -6,8 +6,8 @@
 //! request's `done` runs.
 
 use super::{BlockDevice, BlockError, Operation, Outcome, Request, Segment, check};
+use crate::driver::{Bound, ProbeError};
 use crate::pci::Claim;
-use crate::table::{Bound, Device, ProbeError};
 use crate::virtio::transport::{Notifier, ResetControl};
 use crate::virtio::{Buffer, Transport, Virtqueue, feature};
 use alloc::boxed::Box;
@@ -108,7 +108,7 @@ enum Data {
 }
 
 /// Makes a disk of a claimed function.
-pub fn probe(claim: Claim) -> Result<Bound, ProbeError> {
+pub fn probe(claim: Claim) -> Result<Bound<Arc<dyn BlockDevice>>, ProbeError> {
     let address = claim.address.to_string();
     let mut transport = Transport::open(claim)?;
     let wanted = FEATURE_SIZE_MAX
@@ -137,7 +137,7 @@ pub fn probe(claim: Claim) -> Result<Bound, ProbeError> {
     let name = disk_name(NEXT_NAME.fetch_add(1, Ordering::Relaxed));
     let handler = shared.clone();
     let line = IrqLine::allocate(&name, move || handler.interrupt())?;
-    transport.connect(0, line.message(crate::table::next_cpu()))?;
+    transport.connect(0, line.message(crate::driver::next_cpu()))?;
     transport.start();
     let (vectors, agreement) = (Vec::from([line.vector()]), transport.agreement());
     let disk = VirtioBlock {
@@ -155,7 +155,7 @@ pub fn probe(claim: Claim) -> Result<Bound, ProbeError> {
         _transport: transport,
     };
     log::debug!("{}: {} sectors, {} segments a request", disk.name, disk.sectors, max_segments);
-    Ok(Bound { device: Device::Block(Arc::new(disk)), vectors, virtio: Some(agreement) })
+    Ok(Bound { device: Arc::new(disk), vectors, virtio: Some(agreement) })
 }
 
 /// What the device configuration says.

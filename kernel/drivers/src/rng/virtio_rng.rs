@@ -4,8 +4,8 @@
 //! until it gives it back. Locks: `reader`, inside it the queue's (rank `Queue`).
 
 use super::{RandomError, RandomSource};
+use crate::driver::{Bound, ProbeError};
 use crate::pci::Claim;
-use crate::table::{Bound, Device, ProbeError};
 use crate::virtio::transport::{Notifier, ResetControl};
 use crate::virtio::{Buffer, Transport, Virtqueue, feature};
 use alloc::sync::Arc;
@@ -49,7 +49,7 @@ struct State {
 }
 
 /// Makes an entropy source of a claimed function.
-pub fn probe(claim: Claim) -> Result<Bound, ProbeError> {
+pub fn probe(claim: Claim) -> Result<Bound<Arc<dyn RandomSource>>, ProbeError> {
     let mut transport = Transport::open(claim)?;
     transport.negotiate(feature::EVENT_IDX)?;
     let (queue, notifier) = transport.set_up_queue::<()>(0, QUEUE_SIZE, 0, 0)?;
@@ -62,11 +62,11 @@ pub fn probe(claim: Claim) -> Result<Bound, ProbeError> {
     });
     let handler = shared.clone();
     let line = IrqLine::allocate(NAME, move || handler.interrupt())?;
-    transport.connect(0, line.message(crate::table::next_cpu()))?;
+    transport.connect(0, line.message(crate::driver::next_cpu()))?;
     transport.start();
     let (vectors, agreement) = (Vec::from([line.vector()]), transport.agreement());
     let source = VirtioRandom { reader: Mutex::new("random bytes", ()), shared, _line: line, _transport: transport };
-    Ok(Bound { device: Device::Random(Arc::new(source)), vectors, virtio: Some(agreement) })
+    Ok(Bound { device: Arc::new(source), vectors, virtio: Some(agreement) })
 }
 
 impl RandomSource for VirtioRandom {

@@ -4,14 +4,14 @@ pub mod guard;
 #[cfg(debug_assertions)]
 mod held;
 pub mod lockdep;
-mod rank;
 mod mutex;
+mod rank;
 mod spin;
 mod wait;
 
 pub use ::spin::Once;
 pub use guard::{IrqGuard, Pinned, PreemptGuard, might_sleep};
-pub use rank::Rank;
 pub use mutex::{Mutex, MutexGuard};
+pub use rank::Rank;
 pub use spin::{IrqLock, SpinGuard, SpinLock};
 pub use wait::{WaitEnd, WaitQueue};

@@ -18,12 +18,13 @@ pub enum Rank {
     Mutex,
     /// Page cache of one inode.
     PageCache,
-    /// A device's configuration space or registers.
+    /// User page tables.
+    PageTable,
+    /// A device's configuration space or registers. From here on interrupts take locks too: whatever is taken with
+    /// interrupts on ranks before.
     Device,
     /// A driver's request queue.
     Queue,
-    /// User page tables.
-    PageTable,
     /// Tables of interrupt handlers.
     Interrupt,
     /// The random generator.

@@ -108,7 +108,7 @@ pub(crate) fn ticks_since_boot() -> u64 {
 
 /// Nanoseconds of `ticks` of the TSC.
 pub fn ticks_to_ns(ticks: u64) -> u64 {
-    (u128::from(ticks) * u128::from(NS_PER_TICK.load(Ordering::Relaxed)) >> 32) as u64
+    ((u128::from(ticks) * u128::from(NS_PER_TICK.load(Ordering::Relaxed))) >> 32) as u64
 }
 
 /// Lets `Hooks::timer` run on this CPU at `deadline`, or soon if that has passed; replaces the deadline before.

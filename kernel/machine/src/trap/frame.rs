@@ -31,7 +31,7 @@ pub struct TrapFrame {
     pub ss: u64,
 }
 // The CPU aligns the stack to 16 before it pushes, so the frame's end, and with it the call into Rust, is aligned.
-const _: () = assert!(size_of::<TrapFrame>() == 176 && size_of::<TrapFrame>() % 16 == 0);
+const _: () = assert!(size_of::<TrapFrame>() == 176 && size_of::<TrapFrame>().is_multiple_of(16));
 
 /// CPU exceptions.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
