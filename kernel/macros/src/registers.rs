@@ -39,7 +39,7 @@ fn implementation(name: &Ident, fields: &[Field]) -> String {
         map += &format!("{name}: <{kind} as {REGISTERS}>::map_at(window, offset + ({offset}))?,\n");
         checks += &format!(
             "assert!(({offset}) >= {end}, \"field `{name}` overlaps the one before it\");\n\
-             assert!(({offset}) % <{kind} as {REGISTERS}>::ALIGN == 0, \"field `{name}` is not aligned\");\n"
+             assert!((({offset}) as usize).is_multiple_of(<{kind} as {REGISTERS}>::ALIGN), \"field `{name}` is not aligned\");\n"
         );
         end = format!("({offset}) + <{kind} as {REGISTERS}>::SIZE");
         align = format!("::machine::io::registers::larger({align}, <{kind} as {REGISTERS}>::ALIGN)");

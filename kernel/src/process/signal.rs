@@ -31,6 +31,18 @@ pub struct Signals {
     actions: SpinLock<[Sigaction; LAST as usize]>,
 }
 
+impl Default for Signals {
+    fn default() -> Self {
+        Signals::new()
+    }
+}
+
+impl Default for SignalSet {
+    fn default() -> Self {
+        SignalSet::new()
+    }
+}
+
 impl Signals {
     /// Everything at its default.
     pub fn new() -> Self {

@@ -177,7 +177,7 @@ fn irqs(shell: &mut Shell, _: &[&str]) -> CommandResult {
         table.row_of(cells);
     }
     table.print(&mut shell.out);
-    writeln!(shell.out, "non-maskable: {}", irq::nmi_count());
+    writeln!(shell.out, "non-maskable: {}; console bytes lost: {}", irq::nmi_count(), crate::tty::lost_input());
     Ok(())
 }
 

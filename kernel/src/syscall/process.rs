@@ -207,7 +207,7 @@ pub fn sched_getaffinity(_: &mut Caller<'_>, pid: u32, len: usize, out: UserOut<
     if pid != 0 {
         process::find(pid).ok_or(Errno::ESRCH)?;
     }
-    if len < 8 || len % 8 != 0 {
+    if len < 8 || !len.is_multiple_of(8) {
         return Err(Errno::EINVAL);
     }
     super::io::write_u64(out.0, cpu::online_mask())?;

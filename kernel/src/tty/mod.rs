@@ -14,6 +14,7 @@ mod checks;
 use crate::vfs::{File, device_number, flags, register_device};
 use alloc::sync::Arc;
 use device::TerminalFile;
+pub use input::lost as lost_input;
 pub use terminal::Terminal;
 
 /// Character device, readable and writable by all.

@@ -304,6 +304,12 @@ impl Terminal {
     }
 }
 
+impl Default for Terminal {
+    fn default() -> Self {
+        Terminal::new()
+    }
+}
+
 impl State {
     fn take(&mut self, byte: u8, effects: &mut Effects) {
         match &mut self.session {

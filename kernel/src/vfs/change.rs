@@ -91,7 +91,7 @@ pub fn remove_file(context: &FsContext, base: Option<&Location>, path: &[u8]) ->
 /// Removes an empty directory, as `rmdir(2)`.
 pub fn remove_directory(context: &FsContext, base: Option<&Location>, path: &[u8]) -> Result<()> {
     let mut walk = Walk::new(context, base, path)?;
-    let Some(last) = walk.to_last()? else { return Err(Errno::EBUSY) };
+    let Some(last) = walk.follow_to_last()? else { return Err(Errno::EBUSY) };
     match walk.name(&last) {
         b"." => return Err(Errno::EINVAL),
         b".." => return Err(Errno::ENOTEMPTY),
@@ -195,7 +195,7 @@ fn to_name<'a>(
     special: Errno,
 ) -> Result<(Walk<'a>, Last)> {
     let mut walk = Walk::new(context, base, path)?;
-    let last = walk.to_last()?.ok_or(special)?;
+    let last = walk.follow_to_last()?.ok_or(special)?;
     if !walk.at.is_dir() {
         return Err(Errno::ENOTDIR);
     }

@@ -119,7 +119,7 @@ fn mount_point(context: &FsContext, at: &[u8]) -> Result<Location> {
         Err(error) => return Err(error),
     }
     let mut walk = Walk::new(context, None, at)?;
-    let last = walk.to_last()?.ok_or(Errno::ENOENT)?;
+    let last = walk.follow_to_last()?.ok_or(Errno::ENOENT)?;
     if !walk.is_name(&last) || walk.child(&last)?.is_some() {
         return Err(Errno::ENOENT);
     }
@@ -191,10 +191,11 @@ fn detach(mount: Arc<Mount>) -> Result<()> {
 
 fn release_point(point: &Location) {
     let left = point.dentry.mounts.fetch_sub(1, Ordering::AcqRel) - 1;
-    if point.dentry.synthetic && left == 0 {
-        if let Some(parent) = point.dentry.parent() {
-            parent.forget_synthetic(&point.dentry.name());
-        }
+    if point.dentry.synthetic
+        && left == 0
+        && let Some(parent) = point.dentry.parent()
+    {
+        parent.forget_synthetic(&point.dentry.name());
     }
 }
 

@@ -18,7 +18,7 @@ pub fn open(context: &FsContext, base: Option<&Location>, path: &[u8], flags: u3
     let flags = effective(flags)?;
     let mut walk = Walk::new(context, base, path)?;
     loop {
-        let Some(last) = walk.to_last()? else {
+        let Some(last) = walk.follow_to_last()? else {
             check_existing(flags)?;
             return open_location(&walk.at, flags);
         };

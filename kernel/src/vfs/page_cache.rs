@@ -173,10 +173,10 @@ impl PageCache {
             state.pages.split_off(&size.div_ceil(PAGE_SIZE as u64))
         };
         let within = (size % PAGE_SIZE as u64) as usize;
-        if within != 0 {
-            if let Some(frame) = self.present(size / PAGE_SIZE as u64) {
-                frame.fill_zero_from(within);
-            }
+        if within != 0
+            && let Some(frame) = self.present(size / PAGE_SIZE as u64)
+        {
+            frame.fill_zero_from(within);
         }
         if let Origin::Memory(quota) = &self.origin {
             quota.give(removed.len());

@@ -14,7 +14,7 @@ use fs::FileType;
 pub fn lookup(context: &FsContext, base: Option<&Location>, path: &[u8], follow_last: bool) -> Result<Location> {
     let mut walk = Walk::new(context, base, path)?;
     loop {
-        let Some(last) = walk.to_last()? else { return Ok(walk.at) };
+        let Some(last) = walk.follow_to_last()? else { return Ok(walk.at) };
         let Some(found) = walk.child(&last)? else { return Err(Errno::ENOENT) };
         if found.file_type() == FileType::Symlink && (follow_last || last.slash) {
             walk.follow(&found, &last)?;
@@ -67,7 +67,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Walks up to the last component, which is left to the caller; None if the path is the root or nothing but slashes.
-    pub fn to_last(&mut self) -> Result<Option<Last>> {
+    pub fn follow_to_last(&mut self) -> Result<Option<Last>> {
         loop {
             let rest = &self.path[self.done..];
             let Some(skip) = rest.iter().position(|&byte| byte != b'/') else { return Ok(None) };

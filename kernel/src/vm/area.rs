@@ -102,10 +102,11 @@ impl Areas {
         if !self.is_free(area.start, area.end) {
             return Err(Overlap);
         }
-        if let Some((&start, below)) = self.by_start.range(..area.start).next_back() {
-            if below.end == area.start && below.like(&area) {
-                area.start = start;
-            }
+        if let Some((&start, below)) = self.by_start.range(..area.start).next_back()
+            && below.end == area.start
+            && below.like(&area)
+        {
+            area.start = start;
         }
         let above = self.by_start.get(&area.end).filter(|above| above.like(&area)).map(|above| above.end);
         if let Some(end) = above {

@@ -82,12 +82,12 @@ impl AddressSpace {
         if new_end < old_end {
             layout.areas.remove(new_end, old_end);
             self.tables.unmap(new_end, old_end, |_, _, _| {});
-        } else if new_end > old_end {
-            if !layout.areas.is_free(old_end, new_end) || layout.areas.extend(old_end, new_end).is_err() {
-                let area = Area::anonymous(old_end, new_end, true, false);
-                if layout.areas.insert(area).is_err() {
-                    return layout.brk;
-                }
+        } else if new_end > old_end
+            && (!layout.areas.is_free(old_end, new_end) || layout.areas.extend(old_end, new_end).is_err())
+        {
+            let area = Area::anonymous(old_end, new_end, true, false);
+            if layout.areas.insert(area).is_err() {
+                return layout.brk;
             }
         }
         layout.brk = wanted;

@@ -72,11 +72,12 @@ impl Requests<'_> {
     }
 
     fn add_piece(&mut self, frame: &Frame, offset: usize, len: usize) -> Result<()> {
-        if let Some(last) = self.segments.last_mut() {
-            if last.frame.address() == frame.address() && last.offset + last.len == offset {
-                last.len += len;
-                return Ok(());
-            }
+        if let Some(last) = self.segments.last_mut()
+            && last.frame.address() == frame.address()
+            && last.offset + last.len == offset
+        {
+            last.len += len;
+            return Ok(());
         }
         self.segments.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
         self.segments.push(Segment { frame: frame.clone(), offset, len });

@@ -95,10 +95,10 @@ impl Node {
             inner.times.inode = clock::now();
             inner.links
         };
-        if left == 0 {
-            if let Some(shared) = self.shared.upgrade() {
-                shared.forget(self.number);
-            }
+        if left == 0
+            && let Some(shared) = self.shared.upgrade()
+        {
+            shared.forget(self.number);
         }
     }
 
