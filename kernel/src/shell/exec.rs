@@ -17,8 +17,8 @@ pub const COMMANDS: &[Command] = &[Command {
     arguments: "[n] path [argument]…",
     arity: (1, ANY),
     help: "run a program, or n instances of it at once, and wait",
-    details: "One instance owns the terminal: what is typed is its input, Ctrl-C its SIGINT. Of several, each one's end\n\
-              is printed, and the time that all took. A status other than 0 counts as a failed command.\n\
+    details: "One instance owns the terminal: what is typed is its input, Ctrl-C its SIGINT. Each one's end is\n\
+              printed, of several also the time that all took. A status other than 0 counts as a failed command.\n\
               Example: exec 20 /bin/primes 15000",
     run: exec,
 }];
@@ -58,16 +58,14 @@ fn run_one(shell: &mut Shell, command: &[&str]) -> CommandResult {
     let pid = program.pid();
     let status = program.wait();
     tty::release_owner(pid);
+    if matches!(status, ExitStatus::Killed { signal: SIGINT }) {
+        // The terminal stands behind `^C`.
+        writeln!(shell.out);
+    }
+    writeln!(shell.out, "{}", describe(command[0], pid, status));
     match status {
         ExitStatus::Exited(0) => Ok(()),
-        status => {
-            if matches!(status, ExitStatus::Killed { signal: SIGINT }) {
-                // The terminal stands behind `^C`.
-                writeln!(shell.out);
-            }
-            writeln!(shell.out, "{}", describe(command[0], pid, status));
-            Err(CommandError::Reported)
-        }
+        _ => Err(CommandError::Reported),
     }
 }
 
