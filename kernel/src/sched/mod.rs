@@ -9,6 +9,7 @@
 //! CPU waits for another in a switch.
 
 mod queue;
+mod tests;
 mod timer;
 
 use alloc::boxed::Box;

@@ -165,41 +165,65 @@ pub fn read_string(address: u64, limit: usize) -> Result<Option<Vec<u8>>, Errno>
     Ok(None)
 }
 
-/// A stretch of user memory as the target of reads.
-pub struct UserSink {
+/// Stretches of user memory, one after the other, as target of reads or source of writes: a buffer, or an `iovec` array.
+/// Where an iovec is one transfer, as a pipe's or a terminal's write must be, it stays one.
+pub struct UserRange {
     address: u64,
+    /// Bytes left at `address`; 0 only when nothing is left at all.
+    len: usize,
+    /// What comes after it, last first; none is empty.
+    later: Vec<(u64, usize)>,
     left: usize,
 }
 
-impl UserSink {
+impl UserRange {
     /// `len` bytes at `address`.
     pub fn new(address: u64, len: usize) -> Self {
-        UserSink { address, left: len }
+        UserRange { address, len, later: Vec::new(), left: len }
     }
 
-    fn advance(&mut self, len: usize) {
-        self.address += len as u64;
-        self.left -= len;
+    /// These stretches of address and length, which come to at most `usize::MAX` bytes.
+    pub fn vectored(mut vectors: Vec<(u64, usize)>) -> Self {
+        vectors.retain(|&(_, len)| len > 0);
+        vectors.reverse();
+        let left = vectors.iter().map(|&(_, len)| len).sum();
+        let (address, len) = vectors.pop().unwrap_or((0, 0));
+        UserRange { address, len, later: vectors, left }
+    }
+
+    /// Calls `transfer` with address, length and the bytes moved before, for each piece of the next `len` bytes.
+    fn each(
+        &mut self,
+        len: usize,
+        mut transfer: impl FnMut(u64, usize, usize) -> Result<(), Errno>,
+    ) -> Result<(), Errno> {
+        let mut done = 0;
+        while done < len {
+            let part = self.len.min(len - done);
+            transfer(self.address, part, done)?;
+            done += part;
+            self.address += part as u64;
+            self.len -= part;
+            self.left -= part;
+            if self.len == 0 {
+                (self.address, self.len) = self.later.pop().unwrap_or((0, 0));
+            }
+        }
+        Ok(())
     }
 }
 
-impl Sink for UserSink {
+impl Sink for UserRange {
     fn put(&mut self, bytes: &[u8]) -> Result<(), Errno> {
-        copy::write(self.address, bytes).map_err(|_| Errno::EFAULT)?;
-        self.advance(bytes.len());
-        Ok(())
+        self.each(bytes.len(), |at, len, done| fault(copy::write(at, &bytes[done..done + len])))
     }
 
     fn put_frame(&mut self, frame: &Frame, offset: usize, len: usize) -> Result<(), Errno> {
-        copy::write_from_frame(self.address, frame, offset, len).map_err(|_| Errno::EFAULT)?;
-        self.advance(len);
-        Ok(())
+        self.each(len, |at, len, done| fault(copy::write_from_frame(at, frame, offset + done, len)))
     }
 
     fn zeros(&mut self, len: usize) -> Result<(), Errno> {
-        copy::fill_zero(self.address, len).map_err(|_| Errno::EFAULT)?;
-        self.advance(len);
-        Ok(())
+        self.each(len, |at, len, _| fault(copy::fill_zero(at, len)))
     }
 
     fn remaining(&self) -> usize {
@@ -207,29 +231,18 @@ impl Sink for UserSink {
     }
 }
 
-/// A stretch of user memory as the source of writes.
-pub struct UserSource {
-    address: u64,
-    left: usize,
-}
-
-impl UserSource {
-    /// `len` bytes at `address`.
-    pub fn new(address: u64, len: usize) -> Self {
-        UserSource { address, left: len }
-    }
-}
-
-impl Source for UserSource {
+impl Source for UserRange {
     fn take(&mut self, out: &mut [u8]) -> Result<usize, Errno> {
         let len = out.len().min(self.left);
-        copy::read(self.address, &mut out[..len]).map_err(|_| Errno::EFAULT)?;
-        self.address += len as u64;
-        self.left -= len;
+        self.each(len, |at, len, done| fault(copy::read(at, &mut out[done..done + len])))?;
         Ok(len)
     }
 
     fn remaining(&self) -> usize {
         self.left
     }
+}
+
+fn fault(result: Result<(), copy::BadAddress>) -> Result<(), Errno> {
+    result.map_err(|_| Errno::EFAULT)
 }

@@ -1,6 +1,6 @@
 //! Reading and writing open files: read(2), write(2) and their kin, lseek(2), ioctl(2), poll(2), fsync(2).
 
-use super::argument::{Fd, UserIn, UserOut, UserSink, UserSource};
+use super::argument::{Fd, UserIn, UserOut, UserRange};
 use super::{Caller, SyscallResult};
 use crate::process;
 use crate::vfs::File;
@@ -27,38 +27,38 @@ const POLL_STEP: Duration = Duration::from_millis(4);
 
 pub fn read(caller: &mut Caller<'_>, fd: Fd, buffer: UserOut<u8>, len: usize) -> SyscallResult {
     let file = fd.file(caller.thread)?;
-    let mut sink = UserSink::new(buffer.0, check(buffer.0, len)?);
+    let mut sink = UserRange::new(buffer.0, check(buffer.0, len)?);
     file.read(&mut sink).map(|count| count as u64)
 }
 
 pub fn write(caller: &mut Caller<'_>, fd: Fd, buffer: UserIn<u8>, len: usize) -> SyscallResult {
     let file = fd.file(caller.thread)?;
-    let mut source = UserSource::new(buffer.0, check(buffer.0, len)?);
+    let mut source = UserRange::new(buffer.0, check(buffer.0, len)?);
     file.write(&mut source).map(|count| count as u64)
 }
 
 pub fn pread64(caller: &mut Caller<'_>, fd: Fd, buffer: UserOut<u8>, len: usize, offset: i64) -> SyscallResult {
     let offset = u64::try_from(offset).map_err(|_| Errno::EINVAL)?;
     let file = fd.file(caller.thread)?;
-    let mut sink = UserSink::new(buffer.0, check(buffer.0, len)?);
+    let mut sink = UserRange::new(buffer.0, check(buffer.0, len)?);
     file.read_at(offset, &mut sink).map(|count| count as u64)
 }
 
 pub fn pwrite64(caller: &mut Caller<'_>, fd: Fd, buffer: UserIn<u8>, len: usize, offset: i64) -> SyscallResult {
     let offset = u64::try_from(offset).map_err(|_| Errno::EINVAL)?;
     let file = fd.file(caller.thread)?;
-    let mut source = UserSource::new(buffer.0, check(buffer.0, len)?);
+    let mut source = UserRange::new(buffer.0, check(buffer.0, len)?);
     file.write_at(offset, &mut source).map(|count| count as u64)
 }
 
 pub fn readv(caller: &mut Caller<'_>, fd: Fd, vectors: u64, count: usize) -> SyscallResult {
     let file = fd.file(caller.thread)?;
-    each_vector(vectors, count, |address, len| file.read(&mut UserSink::new(address, len)))
+    file.read(&mut UserRange::vectored(read_vectors(vectors, count)?)).map(|count| count as u64)
 }
 
 pub fn writev(caller: &mut Caller<'_>, fd: Fd, vectors: u64, count: usize) -> SyscallResult {
     let file = fd.file(caller.thread)?;
-    each_vector(vectors, count, |address, len| file.write(&mut UserSource::new(address, len)))
+    file.write(&mut UserRange::vectored(read_vectors(vectors, count)?)).map(|count| count as u64)
 }
 
 pub fn lseek(caller: &mut Caller<'_>, fd: Fd, offset: i64, whence: u32) -> SyscallResult {
@@ -140,13 +140,8 @@ fn poll_until(caller: &mut Caller<'_>, fds: u64, count: u32, timeout: Option<Dur
     }
 }
 
-/// Calls `transfer` for each vector until one comes up short; the bytes in all. An error counts only if nothing was
-/// transferred before.
-fn each_vector(
-    vectors: u64,
-    count: usize,
-    mut transfer: impl FnMut(u64, usize) -> Result<usize, Errno>,
-) -> SyscallResult {
+/// The addresses and lengths of an iovec array, cut to the most that one call moves.
+fn read_vectors(vectors: u64, count: usize) -> Result<Vec<(u64, usize)>, Errno> {
     if count > MAX_VECTORS {
         return Err(Errno::EINVAL);
     }
@@ -161,23 +156,7 @@ fn each_vector(
         total += len;
         list.push((vector.iov_base, len));
     }
-    let mut done = 0;
-    for (address, len) in list {
-        if len == 0 {
-            continue;
-        }
-        match transfer(address, len) {
-            Ok(moved) => {
-                done += moved;
-                if moved < len {
-                    break;
-                }
-            }
-            Err(error) if done == 0 => return Err(error),
-            Err(_) => break,
-        }
-    }
-    Ok(done as u64)
+    Ok(list)
 }
 
 /// EFAULT if the range leaves the user half; its length, cut to the most that one call moves.

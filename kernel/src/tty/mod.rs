@@ -4,12 +4,10 @@
 //! From the bottom up: `input` brings bytes from the serial port; [`Terminal`] edits, echoes and keeps them, for the
 //! process that owns the terminal or else for the shell; `device` is the file that programs read and write.
 
+mod checks;
 mod device;
 mod input;
 mod terminal;
-
-#[cfg(debug_assertions)]
-mod checks;
 
 use crate::vfs::{File, device_number, flags, register_device};
 use alloc::sync::Arc;

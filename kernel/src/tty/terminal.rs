@@ -12,14 +12,14 @@ use alloc::vec::Vec;
 use core::time::Duration;
 use klib::ldisc::{LineDiscipline, Signal};
 use machine::console;
-use machine::sync::{Once, Rank, SpinLock, WaitEnd, WaitQueue};
+use machine::sync::{Mutex, Once, Rank, SpinLock, WaitEnd, WaitQueue};
 use machine::time;
 
 /// Keys kept for the shell; later ones are dropped.
 const MAX_KEYS: usize = 4096;
 /// Ctrl-C.
 const INTERRUPT_KEY: u8 = 3;
-/// Bytes sent under one lock of the console port.
+/// Bytes sent under one lock of the console port, which keeps interrupts off meanwhile.
 const SEND_LEN: usize = 64;
 
 /// What TCFLSH takes: input, output, both (`tcflush(3)`).
@@ -34,6 +34,8 @@ pub struct Terminal {
     state: SpinLock<State>,
     readers: WaitQueue,
     writers: WaitQueue,
+    /// Held while one piece of output is sent, so that pieces of several programs do not mix.
+    output: Mutex<()>,
     /// Called for a Ctrl-C typed while the shell runs a command.
     interrupt: Once<fn()>,
 }
@@ -80,6 +82,7 @@ impl Terminal {
             ),
             readers: WaitQueue::new("terminal input"),
             writers: WaitQueue::new("stopped terminal output"),
+            output: Mutex::new("terminal output", ()),
             interrupt: Once::new(),
         }
     }
@@ -138,12 +141,13 @@ impl Terminal {
 
     /// Writes text of the kernel: a line feed begins a new line.
     pub fn write(&self, bytes: &[u8]) {
+        let _output = self.output.lock();
         bytes.chunks(SEND_LEN).for_each(console::write_bytes);
     }
 
     /// Writes what a terminal is sent, control sequences and all, as it is.
     pub fn write_terminal(&self, bytes: &[u8]) {
-        send_raw(bytes);
+        self.send_raw(bytes);
     }
 
     /// Writes bytes of a program, as the settings say. Waits while output is stopped (Ctrl-S); EINTR if `interrupted` says so
@@ -160,7 +164,7 @@ impl Terminal {
             Some((true, out))
         };
         match self.writers.wait_until(None, interrupted, attempt) {
-            Ok((true, translated)) => send_raw(&translated),
+            Ok((true, translated)) => self.send_raw(&translated),
             Ok((false, _)) => self.write(bytes),
             Err(_) => return Err(Errno::EINTR),
         }
@@ -244,7 +248,7 @@ impl Terminal {
 
     /// Does what input has led to, with the lock released.
     fn settle(&self, effects: Effects) {
-        send_raw(&effects.echo);
+        self.send_raw(&effects.echo);
         for (group, signal) in effects.signals {
             // Whoever it was for may have ended meanwhile.
             let _ = process::kill(group, signal.number());
@@ -257,6 +261,13 @@ impl Terminal {
         }
         self.readers.wake_all();
         self.writers.wake_all();
+    }
+
+    fn send_raw(&self, bytes: &[u8]) {
+        if !bytes.is_empty() {
+            let _output = self.output.lock();
+            bytes.chunks(SEND_LEN).for_each(console::write_raw);
+        }
     }
 
     fn read_ready(&self, out: &mut [u8]) -> Option<Result<(usize, bool), Errno>> {
@@ -326,8 +337,4 @@ impl State {
             None => {}
         }
     }
-}
-
-fn send_raw(bytes: &[u8]) {
-    bytes.chunks(SEND_LEN).for_each(console::write_raw);
 }

@@ -6,6 +6,7 @@
 mod area;
 pub mod fault;
 mod map;
+mod tests;
 
 pub use area::{Area, Backing};
 pub use map::{MapRequest, Placement};

@@ -75,7 +75,11 @@ impl WaitQueue {
             }
             hooks::park(self.name, deadline);
         };
-        self.leave(&current);
+        let still_there = self.leave(&current);
+        if !still_there && end.is_err() {
+            // A `wake_one` chose this task, which does not take what it was woken for: the next may.
+            self.wake_one();
+        }
         end
     }
 
@@ -84,7 +88,13 @@ impl WaitQueue {
         // Ordering: the waker's change to the condition comes before this load, the sleeper's entry before its look
         // at the condition; with both sequentially consistent one of the two sees the other.
         core::sync::atomic::fence(Ordering::SeqCst);
-        while self.waiting.load(Ordering::SeqCst) != 0 && self.wake_first() {}
+        // No more than there are now: one whose condition does not hold yet enters itself again.
+        let count = self.waiting.load(Ordering::SeqCst);
+        for _ in 0..count {
+            if !self.wake_first() {
+                return;
+            }
+        }
     }
 
     /// Wakes the sleeper that has waited longest; false if nobody waits.
@@ -119,12 +129,14 @@ impl WaitQueue {
         core::sync::atomic::fence(Ordering::SeqCst);
     }
 
-    /// Takes `task` out; if a `wake_one` took it out already although it leaves for another reason, the next is woken.
-    fn leave(&self, task: &Arc<Task>) {
+    /// Takes `task` out; false if a wake-up did so before.
+    fn leave(&self, task: &Arc<Task>) -> bool {
         let mut sleepers = self.sleepers.lock();
-        if let Some(at) = sleepers.iter().position(|sleeper| Arc::ptr_eq(sleeper, task)) {
+        let at = sleepers.iter().position(|sleeper| Arc::ptr_eq(sleeper, task));
+        if let Some(at) = at {
             let _ = sleepers.remove(at);
             self.waiting.store(sleepers.len(), Ordering::SeqCst);
         }
+        at.is_some()
     }
 }

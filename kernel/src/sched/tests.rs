@@ -1,0 +1,137 @@
+//! Kernel tests of the scheduler: sleeping, waking, preemption and locks, by many tasks on all CPUs.
+
+use super::{TaskInfo, find_task, for_each_task, park, sleep, spawn, unpark, yield_now};
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use core::time::Duration;
+use machine::cpu;
+use machine::sync::{Mutex, WaitQueue};
+use machine::task::{self, Task};
+use machine::time;
+use macros::kernel_test;
+
+/// Longest that a test waits for what must happen, as emulated CPUs are slow.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Counts tasks that have finished.
+struct Finish {
+    left: AtomicUsize,
+    changed: WaitQueue,
+}
+
+/// Runs `count` tasks with their numbers; gives when all have ended.
+fn together(count: usize, body: impl Fn(usize) + Send + Sync + 'static) -> Result<(), String> {
+    let finish = Arc::new(Finish { left: AtomicUsize::new(count), changed: WaitQueue::new("test tasks") });
+    let body = Arc::new(body);
+    for number in 0..count {
+        let (finish, body) = (finish.clone(), body.clone());
+        let entry = move || {
+            body(number);
+            finish.left.fetch_sub(1, Ordering::SeqCst);
+            finish.changed.wake_all();
+        };
+        spawn("test", entry).map_err(|_| "no memory for a task")?;
+    }
+    let done = || (finish.left.load(Ordering::SeqCst) == 0).then_some(());
+    finish.changed.wait_until(Some(time::now() + PATIENCE), || false, done).map_err(|_| "tasks did not end".into())
+}
+
+#[kernel_test]
+fn sleepers_wake_in_time_and_not_before() -> Result<(), String> {
+    let early = Arc::new(AtomicU32::new(0));
+    let seen = early.clone();
+    together(16, move |number| {
+        let wanted = Duration::from_millis(5 + 3 * (number as u64 % 8));
+        let start = time::now();
+        sleep(wanted);
+        if time::now() - start < wanted {
+            seen.fetch_add(1, Ordering::Relaxed);
+        }
+    })?;
+    assert_eq!(early.load(Ordering::Relaxed), 0, "sleeps that ended early");
+    Ok(())
+}
+
+#[kernel_test]
+fn more_spinning_tasks_than_cpus_do_not_stop_another() -> Result<(), String> {
+    let go = Arc::new(AtomicBool::new(false));
+    let spinners = cpu::online_count() as usize * 2;
+    let flag = go.clone();
+    // The last task sets what the others spin for: without preemption it would never run.
+    together(spinners + 1, move |number| {
+        if number == spinners {
+            flag.store(true, Ordering::SeqCst);
+        }
+        while !flag.load(Ordering::SeqCst) {
+            core::hint::spin_loop();
+        }
+    })?;
+    assert!(go.load(Ordering::SeqCst));
+    Ok(())
+}
+
+#[kernel_test]
+fn a_mutex_admits_one_at_a_time() -> Result<(), String> {
+    const ROUNDS: u64 = 200;
+    const TASKS: usize = 12;
+    let inside = Arc::new(AtomicU32::new(0));
+    let total = Arc::new(Mutex::new("test total", 0u64));
+    let sum = total.clone();
+    together(TASKS, move |_| {
+        for _ in 0..ROUNDS {
+            let mut total = sum.lock();
+            assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0, "two tasks hold one mutex");
+            *total += 1;
+            yield_now();
+            inside.fetch_sub(1, Ordering::SeqCst);
+        }
+    })?;
+    assert_eq!(*total.lock(), ROUNDS * TASKS as u64);
+    Ok(())
+}
+
+#[kernel_test]
+fn an_unpark_before_the_park_is_not_lost() {
+    let me = task::current().arc();
+    unpark(&me);
+    let start = time::now();
+    park("nothing", Some(start + PATIENCE));
+    assert!(time::now() - start < PATIENCE / 2, "the permit was lost");
+}
+
+#[kernel_test]
+fn tokens_go_round_a_ring_of_tasks() -> Result<(), String> {
+    const TASKS: usize = 8;
+    const ROUNDS: usize = 50;
+    let turn = Arc::new((AtomicUsize::new(0), WaitQueue::new("test turn")));
+    let end = turn.clone();
+    together(TASKS, move |number| {
+        for round in 0..ROUNDS {
+            let mine = round * TASKS + number;
+            turn.1.wait(|| (turn.0.load(Ordering::SeqCst) == mine).then_some(()));
+            turn.0.store(mine + 1, Ordering::SeqCst);
+            turn.1.wake_all();
+        }
+    })?;
+    assert_eq!(end.0.load(Ordering::SeqCst), TASKS * ROUNDS);
+    Ok(())
+}
+
+#[kernel_test]
+fn the_task_list_shows_what_a_task_waits_for() -> Result<(), String> {
+    let asleep: Arc<Task> = spawn("test sleeper", || sleep(Duration::from_millis(300))).map_err(|_| "no memory")?;
+    let id = asleep.id();
+    sleep(Duration::from_millis(100));
+    let mut rows: Vec<TaskInfo> = Vec::new();
+    for_each_task(|info| rows.push(info.clone()));
+    let row = rows.iter().find(|row| row.id == id).ok_or("the sleeper is not in the list")?;
+    assert_eq!((row.name.as_str(), row.state, row.waiting_for), ("test sleeper", "waiting", "sleep"));
+    let end = time::now() + PATIENCE;
+    while find_task(id).is_some() && time::now() < end {
+        sleep(Duration::from_millis(20));
+    }
+    assert!(find_task(id).is_none(), "a task that has ended is still in the list");
+    Ok(())
+}
