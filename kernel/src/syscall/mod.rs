@@ -85,6 +85,9 @@ syscalls! {
     20 => io::writev(fd: Fd, vectors: u64, count: usize);
     21 => file::access(path: UserPath, mode: u32);
     24 => process::sched_yield();
+    25 => memory::mremap(start: u64, len: u64, new_len: u64, flags: u32, to: u64);
+    26 => memory::msync(address: u64, len: u64, flags: u32);
+    27 => memory::mincore(start: u64, len: u64, out: u64);
     28 => memory::madvise(address: u64, len: u64, advice: u32);
     32 => file::dup(fd: Fd);
     33 => file::dup2(old: Fd, new: Fd);
@@ -116,6 +119,10 @@ syscalls! {
     121 => process::getpgid(pid: u32);
     124 => process::getsid(pid: u32);
     131 => signal::sigaltstack(new: UserIn<SigaltStack>, old: UserOut<SigaltStack>);
+    149 => memory::mlock(start: u64, len: u64);
+    150 => memory::munlock(start: u64, len: u64);
+    151 => memory::mlockall(flags: u32);
+    152 => memory::munlockall();
     157 => process::prctl(option: u32, argument: u64);
     158 => process::arch_prctl(code: u32, address: u64);
     162 => io::sync();
@@ -142,6 +149,7 @@ syscalls! {
     302 => process::prlimit64(pid: u32, resource: u32, new: UserIn<abi::system::Rlimit64>, old: UserOut<abi::system::Rlimit64>);
     309 => process::getcpu(cpu: UserOut<u32>, node: UserOut<u32>);
     318 => misc::getrandom(buffer: UserOut<u8>, len: usize, flags: u32);
+    325 => memory::mlock2(start: u64, len: u64, flags: u32);
     332 => file::statx(directory: Fd, path: UserPath, flags: u32, mask: u32, out: UserOut<abi::fs::Statx>);
     439 => file::faccessat2(directory: Fd, path: UserPath, mode: u32, flags: u32);
 }

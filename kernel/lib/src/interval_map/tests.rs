@@ -76,7 +76,7 @@ fn check_searches(map: &IntervalMap<Area>, model: &Model, start: u64, end: u64) 
     assert_eq!(map.find(start).map(|area| area.meaning(start)), model.get(&start).copied());
     let next = (start..SIZE * 2).find(used);
     assert_eq!(map.first_from(start).map(|area| area.start.max(start)), next);
-    let below = map.iter().filter(|area| area.end <= start).next_back();
+    let below = map.iter().rfind(|area| area.end <= start);
     assert_eq!(map.last_below(start), below);
     let overlapping: Vec<_> = map.iter().filter(|area| area.start < end && area.end > start).collect();
     assert_eq!(map.overlapping(start, end).collect::<Vec<_>>(), overlapping);
