@@ -32,6 +32,11 @@ const MCL_CURRENT: u32 = 1;
 const MCL_FUTURE: u32 = 2;
 const MCL_ONFAULT: u32 = 4;
 
+/// The bits that hold the type of a mapping.
+const MAP_TYPE: u32 = 0xf;
+/// The sizes of huge pages, MAP_HUGE_2MB and MAP_HUGE_1GB.
+const MAP_HUGE_SIZES: u32 = 21 << 26 | 30 << 26;
+
 pub fn mmap(
     caller: &mut Caller<'_>,
     address: u64,
@@ -54,9 +59,6 @@ pub fn mmap(
         return Err(Errno::EINVAL);
     }
     let pages = page_up(len).filter(|&len| len <= USER_END).ok_or(Errno::ENOMEM)? / PAGE;
-    if (offset / PAGE).checked_add(pages).is_none_or(|end| end > u64::MAX / PAGE) {
-        return Err(Errno::EOVERFLOW);
-    }
     // What mmap does not know of protections it passes over.
     let allowed = decode(Prot::from_bits_truncate(protection));
     let mut area_flags = AreaFlags::empty();
@@ -105,6 +107,10 @@ fn of_file(
     pages: u64,
     area_flags: &mut AreaFlags,
 ) -> Result<Backing, Errno> {
+    // No file is longer than an offset can say.
+    if offset.checked_add(pages * PAGE).is_none_or(|end| end > i64::MAX as u64) {
+        return Err(Errno::EOVERFLOW);
+    }
     let mode = file.flags() & O_ACCMODE;
     let kind = flags.map_type().ok_or(Errno::EINVAL)?;
     let shared = kind != MapType::Private;
@@ -134,7 +140,9 @@ fn of_file(
 
 /// Flags that MAP_SHARED_VALIDATE allows: all that Linux had before it, and the type itself.
 const KNOWN: MapFlags = MapFlags::from_bits_retain(
-    0xf | MapFlags::FIXED.bits()
+    MAP_TYPE
+        | MAP_HUGE_SIZES
+        | MapFlags::FIXED.bits()
         | MapFlags::ANONYMOUS.bits()
         | MapFlags::BIT32.bits()
         | MapFlags::GROWSDOWN.bits()

@@ -40,10 +40,12 @@ impl AddressSpace {
             if (end - start).checked_add(sum).is_none_or(|sum| sum > layout.limits.locked) {
                 return Err(Errno::ENOMEM);
             }
-            if !layout.areas.map().covers(start, end) {
+            // What comes before a hole is locked all the same, as on Linux.
+            let reached = layout.areas.map().covered_until(start, end);
+            layout.areas.update(start, reached, |area| area.flags.insert(AreaFlags::LOCKED))?;
+            if reached < end {
                 return Err(Errno::ENOMEM);
             }
-            layout.areas.update(start, end, |area| area.flags.insert(AreaFlags::LOCKED))?;
         }
         if on_fault {
             return Ok(());
@@ -59,10 +61,9 @@ impl AddressSpace {
     pub fn unlock(&self, start: u64, len: u64) -> Result<(), Errno> {
         let (start, end) = whole_pages(start, len)?;
         let mut layout = self.layout.lock();
-        if !layout.areas.map().covers(start, end) {
-            return Err(Errno::ENOMEM);
-        }
-        layout.areas.update(start, end, |area| area.flags.remove(AreaFlags::LOCKED))
+        let reached = layout.areas.map().covered_until(start, end);
+        layout.areas.update(start, reached, |area| area.flags.remove(AreaFlags::LOCKED))?;
+        if reached < end { Err(Errno::ENOMEM) } else { Ok(()) }
     }
 
     /// mlockall(2): `current` areas, those to come, or both. ENOMEM over the limit.

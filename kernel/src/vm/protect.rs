@@ -1,11 +1,12 @@
 //! mprotect(2) on an address space.
 
-use super::{AddressSpace, AreaFlags, PAGE};
+use super::{AddressSpace, AreaFlags, Layout, PAGE};
 use abi::Errno;
 use machine::mm::Protection;
 
 impl AddressSpace {
-    /// Changes what is allowed in the range. ENOMEM if some of it is not mapped, EACCES where it may not be.
+    /// Changes what is allowed in the range. ENOMEM if some of it is not mapped, EACCES where it may not
+    /// be; what comes before that is changed.
     pub fn protect(&self, start: u64, len: u64, protection: Protection) -> Result<(), Errno> {
         self.protect_from(start, len, protection, false)
     }
@@ -32,29 +33,34 @@ impl AddressSpace {
         } else {
             start
         };
+        let (reached, outcome) = layout.may_protect(start, end, protection);
+        // What comes before the obstacle changes all the same, as on Linux.
+        layout.areas.update(start, reached, |area| area.protection = protection)?;
+        // Pages may be shared with a file or another process: the next store faults and decides.
+        self.tables.protect(start, reached, Protection { write: false, ..protection });
+        outcome
+    }
+}
+
+impl Layout {
+    /// Up to where the areas from `start` on may get `protection`, at most to `end`, and what forbids more.
+    fn may_protect(&self, start: u64, end: u64, protection: Protection) -> (u64, Result<(), Errno>) {
+        let mut data_left = self.limits.data.saturating_sub(self.areas.totals().data);
         let mut reached = start;
-        let mut more_data = 0;
-        for area in map.overlapping(start, end) {
+        for area in self.areas.map().overlapping(start, end) {
             if area.start > reached {
-                return Err(Errno::ENOMEM);
+                return (reached, Err(Errno::ENOMEM));
             }
             if protection.write && area.flags.contains(AreaFlags::NEVER_WRITE) {
-                return Err(Errno::EACCES);
+                return (reached, Err(Errno::EACCES));
             }
-            reached = area.end;
             if protection.write && !area.is_data() && !area.is_shared() {
-                more_data += area.end.min(end) - area.start.max(start);
+                let more = area.end.min(end) - area.start.max(start);
+                let Some(left) = data_left.checked_sub(more) else { return (reached, Err(Errno::ENOMEM)) };
+                data_left = left;
             }
+            reached = area.end.min(end);
         }
-        if reached < end {
-            return Err(Errno::ENOMEM);
-        }
-        if more_data > layout.limits.data.saturating_sub(layout.areas.totals().data) {
-            return Err(Errno::ENOMEM);
-        }
-        layout.areas.update(start, end, |area| area.protection = protection)?;
-        // Pages may be shared with a file or another process: the next store faults and decides.
-        self.tables.protect(start, end, Protection { write: false, ..protection });
-        Ok(())
+        (reached, if reached < end { Err(Errno::ENOMEM) } else { Ok(()) })
     }
 }
