@@ -136,6 +136,7 @@ fn new_process(maker: &Thread, pid: u32, request: &CloneRequest) -> Result<Arc<P
         actions,
         credentials: process.credentials(),
         limits: process.limits(),
+        personality: process.personality.load(Ordering::Relaxed),
         image: process.image.lock().clone(),
         space,
         exit_signal: request.exit_signal,

@@ -6,7 +6,7 @@ use super::credentials::Credentials;
 use crate::random;
 use crate::vfs::{self, File, FsContext, Metadata, Sink, VecSink};
 use crate::vm::fault;
-use crate::vm::{AddressSpace, Backing, MapRequest, Placement, random_pages};
+use crate::vm::{self, AddressSpace, Backing, MapRequest, Placement};
 use abi::Errno;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -53,32 +53,37 @@ pub struct Program {
     pub credentials: Credentials,
 }
 
+/// For whom a program is loaded.
+pub struct Setting<'a> {
+    /// Where its path begins.
+    pub directories: &'a FsContext,
+    /// Who asks for it.
+    pub credentials: &'a Credentials,
+    /// What its address space may grow to.
+    pub limits: vm::Limits,
+    /// Whether things lie at random places in it; not under personality(ADDR_NO_RANDOMIZE).
+    pub randomized: bool,
+}
+
 /// Arguments and environment, each text without its zero.
 struct Texts {
     args: Vec<Vec<u8>>,
     env: Vec<Vec<u8>>,
 }
 
-/// Loads the program at `path` for a process with `credentials`.
-pub fn load(
-    directories: &FsContext,
-    path: &[u8],
-    args: Vec<Vec<u8>>,
-    env: Vec<Vec<u8>>,
-    credentials: &Credentials,
-) -> Result<Program, Errno> {
-    let file = open_executable(directories, path, credentials)?;
-    load_file(directories, file, path, args, env, credentials)
+/// Loads the program at `path`.
+pub fn load(setting: &Setting<'_>, path: &[u8], args: Vec<Vec<u8>>, env: Vec<Vec<u8>>) -> Result<Program, Errno> {
+    let file = open_executable(setting, path)?;
+    load_file(setting, file, path, args, env)
 }
 
 /// Loads the program that `file` is open on; `path` is how it was named.
 pub fn load_file(
-    directories: &FsContext,
+    setting: &Setting<'_>,
     mut file: Arc<File>,
     path: &[u8],
     args: Vec<Vec<u8>>,
     env: Vec<Vec<u8>>,
-    credentials: &Credentials,
 ) -> Result<Program, Errno> {
     let mut texts = Texts { args, env };
     let mut name = path.to_vec();
@@ -89,11 +94,11 @@ pub fn load_file(
             return Err(Errno::ELOOP);
         }
         let interpreter = interpret(&line, &name, &mut texts.args)?;
-        file = open_executable(directories, &interpreter, credentials)?;
+        file = open_executable(setting, &interpreter)?;
         name = interpreter;
     }
-    let credentials = credentials_of(&file, credentials)?;
-    let image = map_image(directories, &file, &name, &credentials)?;
+    let credentials = credentials_of(&file, setting.credentials)?;
+    let image = map_image(setting, &file, &name)?;
     let stack = build_stack(&image, &texts, path, credentials_identity(&credentials))?;
     let path = file.location().map_or(name, |location| location.path());
     log::debug!("{}: entry {:#x}, stack {stack:#x}", path.escape_ascii(), image.entry);
@@ -103,10 +108,10 @@ pub fn load_file(
 }
 
 /// The file, if it may be executed: EISDIR or EACCES as Linux gives them.
-fn open_executable(directories: &FsContext, path: &[u8], credentials: &Credentials) -> Result<Arc<File>, Errno> {
-    let location = vfs::lookup(directories, None, path, true)?;
-    check_executable(&location.metadata()?, credentials)?;
-    vfs::open(directories, None, path, 0, 0)
+fn open_executable(setting: &Setting<'_>, path: &[u8]) -> Result<Arc<File>, Errno> {
+    let location = vfs::lookup(setting.directories, None, path, true)?;
+    check_executable(&location.metadata()?, setting.credentials)?;
+    vfs::open(setting.directories, None, path, 0, 0)
 }
 
 /// Whether a file may be executed by `credentials`.
@@ -198,26 +203,21 @@ struct LoadedImage {
 }
 
 /// Maps the program, and the dynamic loader that it names.
-fn map_image(
-    directories: &FsContext,
-    file: &Arc<File>,
-    path: &[u8],
-    credentials: &Credentials,
-) -> Result<LoadedImage, Errno> {
+fn map_image(setting: &Setting<'_>, file: &Arc<File>, path: &[u8]) -> Result<LoadedImage, Errno> {
     let plan = plan(file, path)?;
-    let space = AddressSpace::new().map_err(|_| Errno::ENOMEM)?;
+    let space = AddressSpace::with(setting.limits, setting.randomized).map_err(|_| Errno::ENOMEM)?;
     let bias = map_segments(&space, file, &plan, PIE_BASE)?;
     let (mut entry, mut interpreter_base) = (bias + plan.entry, 0);
     if let Some(range) = &plan.interpreter {
         let bytes = read(file, range.start, (range.end - range.start) as usize)?;
         let interpreter = interpreter_path(&bytes).map_err(|error| refuse(error, path))?;
-        let file = open_executable(directories, interpreter, credentials)?;
+        let file = open_executable(setting, interpreter)?;
         let plan = self::plan(&file, interpreter)?;
         let bias = map_segments(&space, &file, &plan, INTERPRETER_BASE)?;
         entry = bias + plan.entry;
         interpreter_base = bias + plan.span.start;
     }
-    let heap_gap = random_pages(BRK_RANDOM_PAGES) * PAGE_SIZE as u64;
+    let heap_gap = space.random_pages(BRK_RANDOM_PAGES) * PAGE_SIZE as u64;
     space.set_brk_start(bias + plan.break_start() + heap_gap);
     Ok(LoadedImage { space, plan, bias, entry, interpreter_base })
 }
@@ -245,7 +245,7 @@ fn map_segments(space: &AddressSpace, file: &Arc<File>, plan: &LoadPlan, base: u
     let bias = match plan.kind {
         ElfKind::Fixed => 0,
         ElfKind::PositionIndependent => {
-            let base = base + random_pages(PIE_RANDOM_PAGES) * PAGE_SIZE as u64;
+            let base = base + space.random_pages(PIE_RANDOM_PAGES) * PAGE_SIZE as u64;
             base / plan.align * plan.align - plan.span.start / plan.align * plan.align
         }
     };

@@ -1,12 +1,17 @@
 //! Resource limits (getrlimit(2)).
 
+use super::credentials::Credentials;
+use crate::vm;
 use abi::Errno;
 use abi::system::{
-    RLIM_INFINITY, RLIM_NLIMITS, RLIMIT_CORE, RLIMIT_NOFILE, RLIMIT_NPROC, RLIMIT_SIGPENDING, RLIMIT_STACK, Rlimit64,
+    RLIM_INFINITY, RLIM_NLIMITS, RLIMIT_AS, RLIMIT_CORE, RLIMIT_DATA, RLIMIT_MEMLOCK, RLIMIT_NOFILE, RLIMIT_NPROC,
+    RLIMIT_SIGPENDING, RLIMIT_STACK, Rlimit64,
 };
 
 /// Descriptors that a process may raise its limit to without privilege (Linux's default).
 const HARD_FILES: u64 = 4096;
+/// Bytes that a process without privilege may lock (Linux's default).
+const LOCKED_BYTES: u64 = 8 << 20;
 /// Processes of one user, and signals that wait for them.
 const DEFAULT_PROCESSES: u64 = 4096;
 
@@ -21,6 +26,7 @@ impl Limits {
     pub fn initial() -> Self {
         let mut by_resource = [both(RLIM_INFINITY); RLIM_NLIMITS as usize];
         by_resource[RLIMIT_STACK as usize].rlim_cur = crate::vm::STACK_LIMIT;
+        by_resource[RLIMIT_MEMLOCK as usize] = both(LOCKED_BYTES);
         by_resource[RLIMIT_CORE as usize].rlim_cur = 0;
         by_resource[RLIMIT_NPROC as usize] = both(DEFAULT_PROCESSES);
         by_resource[RLIMIT_SIGPENDING as usize] = both(DEFAULT_PROCESSES);
@@ -37,6 +43,16 @@ impl Limits {
     /// The limit of `resource` that counts now.
     pub fn current(&self, resource: u32) -> u64 {
         self.get(resource).map_or(RLIM_INFINITY, |limit| limit.rlim_cur)
+    }
+
+    /// What an address space may grow to under these limits.
+    pub fn of_memory(&self, credentials: &Credentials) -> vm::Limits {
+        vm::Limits {
+            address_space: self.current(RLIMIT_AS),
+            data: self.current(RLIMIT_DATA),
+            stack: self.current(RLIMIT_STACK),
+            locked: if credentials.is_privileged() { RLIM_INFINITY } else { self.current(RLIMIT_MEMLOCK) },
+        }
     }
 
     /// Sets a limit; only a privileged process raises the upper one.

@@ -78,6 +78,8 @@ pub struct Process {
     pub signal_sent: WaitQueue,
     credentials: SpinLock<Arc<Credentials>>,
     limits: SpinLock<Limits>,
+    /// What personality(2) says; of its bits, ADDR_NO_RANDOMIZE has an effect.
+    pub personality: AtomicU32,
     image: SpinLock<Image>,
     threads: SpinLock<Vec<Arc<Thread>>>,
     children: SpinLock<Vec<Arc<Process>>>,

@@ -104,7 +104,12 @@ fn spawn(
 ) -> Result<ProgramHandle, Errno> {
     let directories = crate::vfs::root_context();
     let bytes = |texts: &[&str]| texts.iter().map(|text| text.as_bytes().to_vec()).collect::<Vec<_>>();
-    let program = exec::load(&directories, path.as_bytes(), bytes(args), bytes(env), &Credentials::default())?;
+    let credentials = Arc::new(Credentials::default());
+    let limits = Limits::initial();
+    let memory = limits.of_memory(&credentials);
+    let setting =
+        exec::Setting { directories: &directories, credentials: &credentials, limits: memory, randomized: true };
+    let program = exec::load(&setting, path.as_bytes(), bytes(args), bytes(env))?;
     let files = FileTable::with_console(terminal);
     let parts = Parts {
         pid,
@@ -112,8 +117,9 @@ fn spawn(
         directories: Arc::new(Mutex::new("working directory", directories)),
         umask: Arc::new(AtomicU32::new(0o022)),
         actions: Arc::new(Actions::new()),
-        credentials: Arc::new(Credentials::default()),
-        limits: Limits::initial(),
+        credentials,
+        limits,
+        personality: 0,
         image: Image { executable: program.path.clone().into(), command_line: program.command_line.clone().into() },
         space: program.space.clone(),
         exit_signal: 0,
@@ -155,6 +161,7 @@ pub(super) struct Parts {
     pub actions: Arc<Actions>,
     pub credentials: Arc<Credentials>,
     pub limits: Limits,
+    pub personality: u32,
     pub image: Image,
     pub space: Arc<AddressSpace>,
     pub exit_signal: u8,
@@ -179,6 +186,7 @@ impl Parts {
             signal_sent: WaitQueue::new("signal"),
             credentials: SpinLock::new("credentials", Rank::Process, self.credentials),
             limits: SpinLock::new("resource limits", Rank::Process, self.limits),
+            personality: AtomicU32::new(self.personality),
             image: SpinLock::new("process image", Rank::Process, self.image),
             threads: SpinLock::new("threads", Rank::Process, Vec::new()),
             children: SpinLock::new("children", Rank::Process, Vec::new()),

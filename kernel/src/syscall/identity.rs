@@ -189,6 +189,7 @@ pub fn setrlimit(caller: &mut Caller<'_>, resource: u32, new: UserIn<Rlimit64>) 
     let process = caller.thread.process();
     let privileged = process.credentials().is_privileged();
     process.with_limits(|limits| limits.set(resource, new, privileged))?;
+    apply_limits(process);
     Ok(0)
 }
 
@@ -212,8 +213,16 @@ pub fn prlimit64(
             None => Ok(before),
         }
     })?;
+    apply_limits(&target);
     old.write_if_given(&before)?;
     Ok(0)
+}
+
+/// Tells the address space of the limits that concern it.
+fn apply_limits(process: &Process) {
+    if let Some(space) = process.try_space() {
+        space.set_limits(process.limits().of_memory(&process.credentials()));
+    }
 }
 
 pub fn getrusage(caller: &mut Caller<'_>, who: i32, out: UserOut<Rusage>) -> SyscallResult {

@@ -85,3 +85,13 @@ pub fn set_tid_address(caller: &mut Caller<'_>, address: u64) -> SyscallResult {
     caller.thread.clear_on_exit.store(address, Ordering::Relaxed);
     Ok(caller.thread.tid().into())
 }
+
+/// `personality(2)`: no random places in address spaces of programs that are executed from now on.
+pub(super) const ADDR_NO_RANDOMIZE: u32 = 0x004_0000;
+
+pub fn personality(caller: &mut Caller<'_>, persona: u32) -> SyscallResult {
+    const ONLY_LOOK: u32 = u32::MAX;
+    let own = &caller.thread.process().personality;
+    let before = if persona == ONLY_LOOK { own.load(Ordering::Relaxed) } else { own.swap(persona, Ordering::Relaxed) };
+    Ok(before.into())
+}

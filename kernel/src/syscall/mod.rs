@@ -93,6 +93,9 @@ syscalls! {
     20 => io::writev(fd: Fd, vectors: u64, count: usize);
     21 => file::access(path: UserPath, mode: u32);
     24 => schedule::sched_yield();
+    25 => memory::mremap(start: u64, len: u64, new_len: u64, flags: u32, to: u64);
+    26 => memory::msync(address: u64, len: u64, flags: u32);
+    27 => memory::mincore(start: u64, len: u64, out: u64);
     28 => memory::madvise(address: u64, len: u64, advice: u32);
     32 => file::dup(fd: Fd);
     33 => file::dup2(old: Fd, new: Fd);
@@ -150,6 +153,7 @@ syscalls! {
     129 => signal::rt_sigqueueinfo(pid: i32, signal: i32, info: UserIn<abi::sigframe::Siginfo>);
     130 => signal::rt_sigsuspend(set: UserIn<abi::signal::SigSet>, size: usize);
     131 => signal::sigaltstack(new: UserIn<SigaltStack>, old: UserOut<SigaltStack>);
+    135 => misc::personality(persona: u32);
     140 => schedule::getpriority(which: u32, who: u32);
     141 => schedule::setpriority(which: u32, who: u32, nice: i32);
     142 => schedule::sched_setparam(pid: u32, param: UserIn<i32>);
@@ -159,6 +163,10 @@ syscalls! {
     146 => schedule::sched_get_priority_max(policy: u32);
     147 => schedule::sched_get_priority_min(policy: u32);
     148 => schedule::sched_rr_get_interval(pid: u32, out: UserOut<abi::time::Timespec>);
+    149 => memory::mlock(start: u64, len: u64);
+    150 => memory::munlock(start: u64, len: u64);
+    151 => memory::mlockall(flags: u32);
+    152 => memory::munlockall();
     157 => process::prctl(option: u32, argument: u64);
     158 => misc::arch_prctl(code: u32, address: u64);
     160 => identity::setrlimit(resource: u32, new: UserIn<abi::system::Rlimit64>);
@@ -197,6 +205,7 @@ syscalls! {
     318 => misc::getrandom(buffer: UserOut<u8>, len: usize, flags: u32);
     322 => process::execveat(directory: Fd, path: UserPath, args: u64, env: u64, flags: u32);
     324 => schedule::membarrier(command: u32, flags: u32);
+    325 => memory::mlock2(start: u64, len: u64, flags: u32);
     332 => file::statx(directory: Fd, path: UserPath, flags: u32, mask: u32, out: UserOut<abi::fs::Statx>);
     435 => process::clone3(args: u64, size: usize);
     439 => file::faccessat2(directory: Fd, path: UserPath, mode: u32, flags: u32);

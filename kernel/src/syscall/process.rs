@@ -3,15 +3,19 @@
 use super::argument::{Fd, UserIn, UserOut, UserPath, read_string};
 use super::{Caller, SyscallResult};
 use crate::process::clone::{CloneRequest, clone as clone_thread};
-use crate::process::exec::{self, MAX_ARGUMENT_BYTES, Program};
+use crate::process::credentials::Credentials;
+use crate::process::exec::{self, MAX_ARGUMENT_BYTES, Program, Setting};
 use crate::process::wait::{self, Target, Waited};
 use crate::process::{ExitStatus, Process, execve as commit};
+use crate::vfs::FsContext;
 use crate::vfs::flags::O_CLOEXEC;
 use abi::process::{CloneArgs, CloneFlags, WaitFlags};
 use abi::sigframe::Siginfo;
 use abi::system::Rusage;
 use abi::{Errno, Signal};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::sync::atomic::Ordering;
 use machine::addr::{PAGE_SIZE, USER_END};
 use machine::user::copy;
 
@@ -103,9 +107,8 @@ pub fn clone3(caller: &mut Caller<'_>, args: u64, size: usize) -> SyscallResult 
 pub fn execve(caller: &mut Caller<'_>, path: UserPath, args: u64, env: u64) -> SyscallResult {
     let path = path.read()?;
     let (args, env) = read_texts(args, env)?;
-    let process = caller.thread.process();
-    let directories = process.directories.lock().clone();
-    let program = exec::load(&directories, &path, args, env, &process.credentials())?;
+    let own = Own::of(caller.thread.process());
+    let program = exec::load(&own.setting(), &path, args, env)?;
     replace(caller, program, &path)
 }
 
@@ -121,24 +124,51 @@ pub fn execveat(
         return Err(Errno::EINVAL);
     }
     let path = path.read()?;
-    let process = caller.thread.process();
-    let credentials = process.credentials();
-    let directories = process.directories.lock().clone();
+    let own = Own::of(caller.thread.process());
     let file = if path.is_empty() && flags & AT_EMPTY_PATH != 0 {
         directory.file(caller.thread)?
     } else {
         let base = directory.base(caller.thread, &path)?;
         let follow = flags & AT_SYMLINK_NOFOLLOW == 0;
-        let location = crate::vfs::lookup(&directories, base.as_ref(), &path, follow)?;
+        let location = crate::vfs::lookup(&own.directories, base.as_ref(), &path, follow)?;
         if !follow && location.metadata()?.mode & 0o170000 == 0o120000 {
             return Err(Errno::ELOOP);
         }
         crate::vfs::open_location(&location, O_CLOEXEC)?
     };
-    exec::check_executable(&file.metadata()?, &credentials)?;
+    exec::check_executable(&file.metadata()?, &own.credentials)?;
     let (args, env) = read_texts(args, env)?;
-    let program = exec::load_file(&directories, file, &path, args, env, &credentials)?;
+    let program = exec::load_file(&own.setting(), file, &path, args, env)?;
     replace(caller, program, &path)
+}
+
+/// What of a process matters to the program that it loads.
+struct Own {
+    directories: FsContext,
+    credentials: Arc<Credentials>,
+    limits: crate::vm::Limits,
+    randomized: bool,
+}
+
+impl Own {
+    fn of(process: &Process) -> Self {
+        let credentials = process.credentials();
+        Own {
+            directories: process.directories.lock().clone(),
+            limits: process.limits().of_memory(&credentials),
+            credentials,
+            randomized: process.personality.load(Ordering::Relaxed) & super::misc::ADDR_NO_RANDOMIZE == 0,
+        }
+    }
+
+    fn setting(&self) -> Setting<'_> {
+        Setting {
+            directories: &self.directories,
+            credentials: &self.credentials,
+            limits: self.limits,
+            randomized: self.randomized,
+        }
+    }
 }
 
 fn replace(caller: &mut Caller<'_>, program: Program, path: &[u8]) -> SyscallResult {

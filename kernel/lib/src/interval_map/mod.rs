@@ -109,14 +109,19 @@ impl<T: Interval> IntervalMap<T> {
 
     /// Whether every address of `[start, end)` is in some interval.
     pub fn covers(&self, start: u64, end: u64) -> bool {
+        self.covered_until(start, end) >= end
+    }
+
+    /// The first address from `start` on that is in no interval; at most `end`, if `start` is not above it.
+    pub fn covered_until(&self, start: u64, end: u64) -> u64 {
         let mut reached = start;
         for interval in self.overlapping(start, end) {
             if interval.start() > reached {
-                return false;
+                return reached;
             }
             reached = interval.end();
         }
-        reached >= end
+        reached.min(end.max(start))
     }
 
     /// Where the highest free range of `len` addresses begins that ends at or below `top` and is not below `bottom`.

@@ -73,6 +73,7 @@ fn check_searches(map: &IntervalMap<Area>, model: &Model, start: u64, end: u64) 
     let used = |address: &u64| model.contains_key(address);
     assert_eq!(map.is_free(start, end), !(start..end).any(|address| used(&address)));
     assert_eq!(map.covers(start, end), (start..end).all(|address| used(&address)));
+    assert_eq!(map.covered_until(start, end), (start..end).find(|address| !used(address)).unwrap_or(end));
     assert_eq!(map.find(start).map(|area| area.meaning(start)), model.get(&start).copied());
     let next = (start..SIZE * 2).find(used);
     assert_eq!(map.first_from(start).map(|area| area.start.max(start)), next);

@@ -7,7 +7,7 @@
 
 use super::frame::{Frame, OutOfMemory};
 use super::table::{self, PRESENT, WRITABLE};
-use super::user_space::{UserSpace, count_entries, entries_of, occupied};
+use super::user_space::{UserSpace, count_entries, entries_of, occupied, resident};
 use crate::addr::PAGE_SIZE;
 use alloc::sync::Arc;
 use core::sync::atomic::Ordering;
@@ -64,6 +64,9 @@ impl UserSpace {
             let mut entry = slot.load(Ordering::Relaxed);
             if occupied(entry) {
                 left -= 1;
+            }
+            // The page of zeros comes again by a fault.
+            if occupied(entry) && resident(entry) != 0 {
                 let to = match target {
                     Some(to) => to,
                     None => *target.insert(child.make_tables(address)?),

@@ -2,17 +2,19 @@
 //!
 //! From below: `early` hands out memory once at boot; `frame` describes every frame and gives them out by the buddy
 //! system; `table` edits page tables; `space` is the kernel's half of the address space; `heap` serves `alloc`;
-//! `user_space` is one process's half, `fork` copies it; `tlb` keeps other CPUs' translations true.
+//! `user_space` is one process's half, `unmap`, `fork` and `move_pages` edit it at large; `tlb` keeps other CPUs' translations true.
 
 mod buddy;
 pub(crate) mod early;
 mod fork;
 pub mod frame;
 mod heap;
+mod move_pages;
 pub mod phys;
 pub mod space;
 mod table;
 pub(crate) mod tlb;
+mod unmap;
 mod user_space;
 
 pub use frame::{Frame, FrameBlock, FrameKind, OutOfMemory};

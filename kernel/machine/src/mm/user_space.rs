@@ -1,5 +1,7 @@
 //! One process's half of the address space: its page tables.
 //!
+//! `unmap`, `fork` and `move_pages` hold the larger edits.
+//!
 //! A present leaf keeps one reference to its frame. Tables count their used entries in their frame's descriptor and
 //! go when they are empty. Frames and tables that leave are kept until every CPU that runs on this space has forgotten
 //! them. What *may* be mapped is the business of the areas above; here only addresses are checked.
@@ -7,7 +9,7 @@
 //! Lock: `entries`, rank `PageTable`, held for edits; walks by the hardware need none. `cpus` has a bit for each CPU
 //! whose CR3 is this root: set before the load, so that an editor either sees the bit or the CPU sees the edit.
 
-use super::frame::{self, Frame, FrameKind, FrameList, OutOfMemory};
+use super::frame::{self, Frame, FrameKind, OutOfMemory};
 use super::table::{self, PRESENT, Table};
 use super::{space, tlb};
 use crate::addr::{PAGE_SIZE, PhysAddr, USER_END};
@@ -16,11 +18,7 @@ use crate::percpu;
 use crate::sync::guard::Pinned;
 use crate::sync::{Rank, SpinLock};
 use alloc::sync::Arc;
-use core::mem::MaybeUninit;
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-
-/// Frames collected before they are flushed and freed together.
-const BATCH: usize = 64;
 
 /// What user code may do with a page. Without `read` the page is kept, but out of reach altogether; with it the other
 /// two are what they say.
@@ -64,51 +62,10 @@ impl From<OutOfMemory> for MapError {
 
 /// The page tables of a process.
 pub struct UserSpace {
-    root: PhysAddr,
+    pub(super) root: PhysAddr,
     pub(super) entries: SpinLock<()>,
     cpus: AtomicU64,
     pub(super) resident: AtomicUsize,
-}
-
-/// A leaf that left the tables and waits for the flush; it still has its frame's reference.
-#[derive(Clone, Copy)]
-struct Gone {
-    address: u64,
-    entry: u64,
-}
-
-/// What left the tables under one hold of the lock. It allocates nothing, since memory may be what is being sought.
-/// Whoever fills it calls [`Batch::free`].
-struct Batch {
-    /// The first `count` are set.
-    pages: [MaybeUninit<Gone>; BATCH],
-    count: usize,
-    tables: FrameList,
-}
-
-impl Batch {
-    fn new() -> Self {
-        Batch { pages: [const { MaybeUninit::uninit() }; BATCH], count: 0, tables: FrameList::new() }
-    }
-
-    fn push(&mut self, address: u64, entry: u64) {
-        self.pages[self.count].write(Gone { address, entry });
-        self.count += 1;
-    }
-
-    fn pages(&self) -> &[Gone] {
-        // SAFETY: (1) `push` set the first `count` elements, and a MaybeUninit has its content's layout.
-        unsafe { core::slice::from_raw_parts(self.pages.as_ptr().cast(), self.count) }
-    }
-
-    /// Gives the frames back. No CPU has a translation to them any more.
-    fn free(self, gone: &mut impl FnMut(u64, bool, &Frame)) {
-        for page in self.pages() {
-            // SAFETY: (1) the reference of the entry, which left its table.
-            let frame = unsafe { Frame::from_raw(table::address(page.entry)) };
-            gone(page.address, page.entry & table::DIRTY != 0, &frame);
-        }
-    }
 }
 
 impl UserSpace {
@@ -125,7 +82,7 @@ impl UserSpace {
         }))
     }
 
-    /// Pages mapped.
+    /// Pages of memory mapped. The page of zeros that all share does not count.
     pub fn resident_pages(&self) -> usize {
         self.resident.load(Ordering::Relaxed)
     }
@@ -140,9 +97,40 @@ impl UserSpace {
         if occupied(slot.load(Ordering::Relaxed)) {
             return Err(MapError::AlreadyMapped);
         }
-        slot.store(leaf(frame.into_raw(), protection), Ordering::Release);
+        let entry = leaf(frame.into_raw(), protection);
+        slot.store(entry, Ordering::Release);
         count_entries(leaf_table, 1);
-        self.resident.fetch_add(1, Ordering::Relaxed);
+        self.resident.fetch_add(resident(entry), Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Maps those of `frames` that are there at consecutive pages from `first` on, where nothing is mapped yet. All of
+    /// them have to be within what one lowest table spans: BadAddress otherwise. Takes the frames that it maps.
+    pub fn map_around(&self, first: u64, frames: &mut [Option<Frame>], protection: Protection) -> Result<(), MapError> {
+        check(first)?;
+        let last = first + (frames.len().max(1) as u64 - 1) * PAGE_SIZE as u64;
+        if last >= table::end_of_span(first, 2) {
+            return Err(MapError::BadAddress);
+        }
+        let _entries = self.entries.lock();
+        let leaf_table = self.make_tables(first)?;
+        // SAFETY: (1) the lock keeps the table.
+        let slots = unsafe { table::at(leaf_table) }[table::index(first, 1)..].iter();
+        let mut mapped = 0;
+        for (slot, frame) in slots.zip(frames) {
+            if !occupied(slot.load(Ordering::Relaxed))
+                && let Some(frame) = frame.take()
+            {
+                slot.store(leaf(frame.into_raw(), protection), Ordering::Release);
+                mapped += 1;
+            }
+        }
+        if mapped == 0 {
+            self.drop_unused_tables(first);
+            return Ok(());
+        }
+        count_entries(leaf_table, mapped as i64);
+        self.resident.fetch_add(mapped, Ordering::Relaxed);
         Ok(())
     }
 
@@ -154,12 +142,14 @@ impl UserSpace {
             let leaf_table = self.make_tables(address)?;
             // SAFETY: (1) the lock keeps the table.
             let slot = unsafe { table::slot(leaf_table, address, 1) };
-            let old = slot.swap(leaf(frame.into_raw(), protection), Ordering::AcqRel);
+            let entry = leaf(frame.into_raw(), protection);
+            let old = slot.swap(entry, Ordering::AcqRel);
+            self.resident.fetch_add(resident(entry), Ordering::Relaxed);
             if !occupied(old) {
                 count_entries(leaf_table, 1);
-                self.resident.fetch_add(1, Ordering::Relaxed);
                 return Ok(());
             }
+            self.resident.fetch_sub(resident(old), Ordering::Relaxed);
             // SAFETY: (1) the reference of the entry that just left.
             unsafe { Frame::from_raw(table::address(old)) }
         };
@@ -185,6 +175,29 @@ impl UserSpace {
         })
     }
 
+    /// Calls `f` with the address of each mapped page of `[start, end)`, lowest first.
+    pub fn for_each_mapped(&self, start: u64, end: u64, mut f: impl FnMut(u64)) {
+        let mut at = start;
+        while at < end {
+            let _entries = self.entries.lock();
+            let next = match self.leaf_table(at) {
+                Ok(leaf_table) => {
+                    // SAFETY: (1) the lock keeps the table.
+                    let lowest = unsafe { table::at(leaf_table) };
+                    let table_end = table::end_of_span(at, 2).min(end);
+                    for address in (at..table_end).step_by(PAGE_SIZE) {
+                        if occupied(lowest[table::index(address, 1)].load(Ordering::Relaxed)) {
+                            f(address);
+                        }
+                    }
+                    table_end
+                }
+                Err(next) => next,
+            };
+            at = next;
+        }
+    }
+
     /// Changes what user code may do with the mapped pages of `[start, end)`.
     pub fn protect(&self, start: u64, end: u64, protection: Protection) {
         let mut changed = false;
@@ -204,66 +217,6 @@ impl UserSpace {
         if changed {
             self.flush(start, end);
         }
-    }
-
-    /// Takes the pages of `[start, end)` out, and the tables that get empty. Calls `gone` for each page with its
-    /// address, whether it was written to, and its frame, after no CPU uses it any more.
-    pub fn unmap(&self, start: u64, end: u64, mut gone: impl FnMut(u64, bool, &Frame)) {
-        let mut at = start;
-        while at < end {
-            let mut batch = Batch::new();
-            {
-                let _entries = self.entries.lock();
-                // The root counts what it has: an empty space needs no walk.
-                if entries_of(self.root) == 0 {
-                    return;
-                }
-                at = self.take_leaves(at, end, &mut batch);
-            }
-            let pages = batch.pages();
-            if let (Some(first), Some(last)) = (pages.first(), pages.last()) {
-                self.flush(first.address, last.address + PAGE_SIZE as u64);
-            }
-            batch.free(&mut gone);
-        }
-    }
-
-    /// Moves leaves of `[start, end)` into `batch`: all of one lowest table, or as many as the batch takes. Where to go on.
-    fn take_leaves(&self, start: u64, end: u64, batch: &mut Batch) -> u64 {
-        let mut at = start;
-        while at < end {
-            let leaf_table = match self.leaf_table(at) {
-                Ok(leaf_table) => leaf_table,
-                Err(next) => {
-                    at = next;
-                    continue;
-                }
-            };
-            // SAFETY: (1) the lock keeps the table.
-            let lowest = unsafe { table::at(leaf_table) };
-            let table_end = table::end_of_span(at, 2).min(end);
-            let mut left = entries_of(leaf_table);
-            let before = batch.count;
-            let mut address = at;
-            while address < table_end && left > 0 && batch.count < BATCH {
-                let slot = &lowest[table::index(address, 1)];
-                if occupied(slot.load(Ordering::Relaxed)) {
-                    batch.push(address, slot.swap(0, Ordering::AcqRel));
-                    left -= 1;
-                }
-                address += PAGE_SIZE as u64;
-            }
-            let taken = batch.count - before;
-            if taken > 0 {
-                self.resident.fetch_sub(taken, Ordering::Relaxed);
-                self.count_out(at, taken, &mut batch.tables);
-            }
-            at = if left == 0 { table_end } else { address };
-            if taken > 0 {
-                break;
-            }
-        }
-        at.min(end)
     }
 
     /// Every CPU that runs on this space has executed a full memory barrier when this returns (membarrier(2)).
@@ -360,30 +313,8 @@ impl UserSpace {
         }
     }
 
-    /// Notes in the tables above `address` that `count` pages of its lowest table left; those that get empty are
-    /// unlinked into `gone`, lowest first.
-    fn count_out(&self, address: u64, count: usize, gone: &mut FrameList) {
-        let mut path = [self.root; table::TOP as usize];
-        for level in (2..=table::TOP).rev() {
-            // SAFETY: (1) the lock keeps the table, and it exists, since a leaf of it just left.
-            let slot = unsafe { table::slot(path[level as usize - 1], address, level) };
-            path[level as usize - 2] = table::address(slot.load(Ordering::Relaxed));
-        }
-        count_entries(path[0], -(count as i64));
-        for level in 1..table::TOP as usize {
-            if entries_of(path[level - 1]) != 0 {
-                return;
-            }
-            // SAFETY: (1) the lock keeps the parent.
-            unsafe { table::slot(path[level], address, level as u32 + 1) }.store(0, Ordering::Release);
-            count_entries(path[level], -1);
-            // SAFETY: (1) the table's only reference was the entry that just left.
-            gone.push(unsafe { Frame::from_raw(path[level - 1]) });
-        }
-    }
-
     /// Frees tables on the way to `address` that were made for a page that then could not be mapped.
-    fn drop_unused_tables(&self, address: u64) {
+    pub(super) fn drop_unused_tables(&self, address: u64) {
         for level in 2..=table::TOP {
             let Some((parent, slot)) = self.table_slot(address, level) else { continue };
             let entry = slot.load(Ordering::Relaxed);
@@ -434,7 +365,7 @@ pub fn switch_to_kernel(_pin: &impl Pinned) {
     unsafe { control::set_cr3(space::root()) };
 }
 
-fn leaf(frame: PhysAddr, protection: Protection) -> u64 {
+pub(super) fn leaf(frame: PhysAddr, protection: Protection) -> u64 {
     let mut entry = frame.get() | table::USER | if protection.read { PRESENT } else { table::KEPT };
     if protection.write {
         entry |= table::WRITABLE;
@@ -443,6 +374,11 @@ fn leaf(frame: PhysAddr, protection: Protection) -> u64 {
         entry |= table::NO_EXECUTE;
     }
     entry
+}
+
+/// What an entry that keeps a frame adds to the count of resident pages.
+pub(super) fn resident(entry: u64) -> usize {
+    usize::from(!frame::is_zero_page(table::address(entry)))
 }
 
 /// Whether a lowest-level entry keeps a frame.
