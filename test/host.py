@@ -57,5 +57,6 @@ def tests() -> list[Test]:
         *(Test(f"host/{name}", crate(name), 1200, holds="cargo") for name in PURE_CRATES),
         Test("host/linux-faults", faults_on_linux, 60, needs=oracle),
         Test("host/linux-syscalls", on_linux("tests/syscalls", tree), 60, needs=oracle),
+        Test("host/linux-memory", on_linux("tests/memory", tree + "/hello.txt"), 60, needs=oracle),
         Test("host/linux-bad-pointers", on_linux("tests/bad-pointers", tree + "/hello.txt"), 60, needs=oracle),
     ]

@@ -7,18 +7,25 @@
 mod argument;
 mod directory;
 mod file;
+mod futex;
+mod identity;
 mod io;
 mod memory;
 mod misc;
 mod process;
+mod restart;
+mod schedule;
 mod signal;
 mod time;
+mod timer;
 
 use crate::process::Thread;
+use crate::process::deliver::Interrupted;
 use abi::Errno;
 use abi::signal::{Sigaction, SigaltStack};
 use alloc::sync::Arc;
 use argument::{Argument, Fd, UserIn, UserOut, UserPath};
+
 use core::sync::atomic::{AtomicU64, Ordering};
 use machine::user::UserContext;
 
@@ -76,23 +83,35 @@ syscalls! {
     10 => memory::mprotect(address: u64, len: u64, protection: u32);
     11 => memory::munmap(address: u64, len: u64);
     12 => memory::brk(wanted: u64);
-    13 => signal::rt_sigaction(signal: u64, new: UserIn<Sigaction>, old: UserOut<Sigaction>, size: usize);
-    14 => signal::rt_sigprocmask(how: u32, new: UserIn<u64>, old: UserOut<u64>, size: usize);
+    13 => signal::rt_sigaction(signal: i32, new: UserIn<Sigaction>, old: UserOut<Sigaction>, size: usize);
+    14 => signal::rt_sigprocmask(how: u32, new: UserIn<abi::signal::SigSet>, old: UserOut<abi::signal::SigSet>, size: usize);
+    15 => signal::rt_sigreturn();
     16 => io::ioctl(fd: Fd, command: u32, argument: u64);
     17 => io::pread64(fd: Fd, buffer: UserOut<u8>, len: usize, offset: i64);
     18 => io::pwrite64(fd: Fd, buffer: UserIn<u8>, len: usize, offset: i64);
     19 => io::readv(fd: Fd, vectors: u64, count: usize);
     20 => io::writev(fd: Fd, vectors: u64, count: usize);
     21 => file::access(path: UserPath, mode: u32);
-    24 => process::sched_yield();
+    24 => schedule::sched_yield();
+    25 => memory::mremap(start: u64, len: u64, new_len: u64, flags: u32, to: u64);
+    26 => memory::msync(address: u64, len: u64, flags: u32);
+    27 => memory::mincore(start: u64, len: u64, out: u64);
     28 => memory::madvise(address: u64, len: u64, advice: u32);
     32 => file::dup(fd: Fd);
     33 => file::dup2(old: Fd, new: Fd);
+    34 => signal::pause();
     35 => time::nanosleep(wanted: UserIn<abi::time::Timespec>, left: UserOut<abi::time::Timespec>);
-    39 => process::getpid();
+    36 => timer::getitimer(which: u32, out: UserOut<abi::time::Itimerval>);
+    37 => timer::alarm(seconds: u32);
+    38 => timer::setitimer(which: u32, new: UserIn<abi::time::Itimerval>, old: UserOut<abi::time::Itimerval>);
+    39 => identity::getpid();
+    56 => process::clone(flags: u64, stack: u64, parent_tid: u64, child_tid: u64, tls: u64);
+    57 => process::fork();
+    58 => process::vfork();
+    59 => process::execve(path: UserPath, args: u64, env: u64);
     60 => process::exit(status: u32);
-    61 => process::wait4(pid: i32, status: UserOut<u32>, options: u32, usage: u64);
-    62 => signal::kill(pid: i32, signal: u64);
+    61 => process::wait4(pid: i32, status: UserOut<i32>, options: u32, usage: UserOut<abi::system::Rusage>);
+    62 => signal::kill(pid: i32, signal: i32);
     63 => misc::uname(out: UserOut<abi::system::Utsname>);
     72 => file::fcntl(fd: Fd, command: u32, argument: u64);
     74 => io::fsync(fd: Fd);
@@ -101,53 +120,99 @@ syscalls! {
     80 => directory::chdir(path: UserPath);
     81 => directory::fchdir(fd: Fd);
     89 => directory::readlink(path: UserPath, buffer: UserOut<u8>, len: usize);
-    95 => process::umask(mask: u32);
+    95 => identity::umask(mask: u32);
     96 => time::gettimeofday(out: UserOut<abi::time::Timeval>, zone: u64);
-    97 => process::getrlimit(resource: u32, out: UserOut<abi::system::Rlimit64>);
-    98 => process::getrusage(who: i32, out: UserOut<abi::system::Rusage>);
+    97 => identity::getrlimit(resource: u32, out: UserOut<abi::system::Rlimit64>);
+    98 => identity::getrusage(who: i32, out: UserOut<abi::system::Rusage>);
     99 => misc::sysinfo(out: UserOut<abi::system::Sysinfo>);
     100 => time::times(out: UserOut<abi::system::Tms>);
-    102 => process::getuid();
-    104 => process::getgid();
-    107 => process::geteuid();
-    108 => process::getegid();
-    110 => process::getppid();
-    111 => process::getpgrp();
-    121 => process::getpgid(pid: u32);
-    124 => process::getsid(pid: u32);
+    102 => identity::getuid();
+    104 => identity::getgid();
+    105 => identity::setuid(id: u32);
+    106 => identity::setgid(id: u32);
+    107 => identity::geteuid();
+    108 => identity::getegid();
+    109 => identity::setpgid(pid: u32, group: u32);
+    110 => identity::getppid();
+    111 => identity::getpgrp();
+    112 => identity::setsid();
+    113 => identity::setreuid(real: u32, effective: u32);
+    114 => identity::setregid(real: u32, effective: u32);
+    115 => identity::getgroups(count: i32, out: u64);
+    116 => identity::setgroups(count: i32, groups: u64);
+    117 => identity::setresuid(real: u32, effective: u32, saved: u32);
+    118 => identity::getresuid(real: UserOut<u32>, effective: UserOut<u32>, saved: UserOut<u32>);
+    119 => identity::setresgid(real: u32, effective: u32, saved: u32);
+    120 => identity::getresgid(real: UserOut<u32>, effective: UserOut<u32>, saved: UserOut<u32>);
+    121 => identity::getpgid(pid: u32);
+    122 => identity::setfsuid(id: u32);
+    123 => identity::setfsgid(id: u32);
+    124 => identity::getsid(pid: u32);
+    127 => signal::rt_sigpending(out: UserOut<abi::signal::SigSet>, size: usize);
+    128 => signal::rt_sigtimedwait(set: UserIn<abi::signal::SigSet>, info: UserOut<abi::sigframe::Siginfo>, timeout: UserIn<abi::time::Timespec>, size: usize);
+    129 => signal::rt_sigqueueinfo(pid: i32, signal: i32, info: UserIn<abi::sigframe::Siginfo>);
+    130 => signal::rt_sigsuspend(set: UserIn<abi::signal::SigSet>, size: usize);
     131 => signal::sigaltstack(new: UserIn<SigaltStack>, old: UserOut<SigaltStack>);
+    135 => misc::personality(persona: u32);
+    140 => schedule::getpriority(which: u32, who: u32);
+    141 => schedule::setpriority(which: u32, who: u32, nice: i32);
+    142 => schedule::sched_setparam(pid: u32, param: UserIn<i32>);
+    143 => schedule::sched_getparam(pid: u32, param: UserOut<i32>);
+    144 => schedule::sched_setscheduler(pid: u32, policy: u32, param: UserIn<i32>);
+    145 => schedule::sched_getscheduler(pid: u32);
+    146 => schedule::sched_get_priority_max(policy: u32);
+    147 => schedule::sched_get_priority_min(policy: u32);
+    148 => schedule::sched_rr_get_interval(pid: u32, out: UserOut<abi::time::Timespec>);
+    149 => memory::mlock(start: u64, len: u64);
+    150 => memory::munlock(start: u64, len: u64);
+    151 => memory::mlockall(flags: u32);
+    152 => memory::munlockall();
     157 => process::prctl(option: u32, argument: u64);
-    158 => process::arch_prctl(code: u32, address: u64);
+    158 => misc::arch_prctl(code: u32, address: u64);
+    160 => identity::setrlimit(resource: u32, new: UserIn<abi::system::Rlimit64>);
     162 => io::sync();
-    186 => process::gettid();
-    200 => signal::tkill(tid: i32, signal: u64);
+    186 => identity::gettid();
+    200 => signal::tkill(tid: i32, signal: i32);
     201 => time::time(out: UserOut<i64>);
-    202 => process::futex(word: u64, operation: u32, value: u32, timeout: UserIn<abi::time::Timespec>);
-    204 => process::sched_getaffinity(pid: u32, len: usize, out: UserOut<u8>);
+    202 => futex::futex(word: u64, operation: u32, value: u32, timeout: u64, second: u64, third: u32);
+    203 => schedule::sched_setaffinity(pid: u32, len: usize, mask: UserIn<u64>);
+    204 => schedule::sched_getaffinity(pid: u32, len: usize, out: UserOut<u8>);
     217 => directory::getdents64(fd: Fd, buffer: UserOut<u8>, len: usize);
-    218 => process::set_tid_address(address: u64);
+    218 => misc::set_tid_address(address: u64);
     221 => io::fadvise64(fd: Fd, offset: u64, len: u64, advice: u32);
+    222 => timer::timer_create(clock: u32, event: UserIn<abi::signal::Sigevent>, out: UserOut<i32>);
+    223 => timer::timer_settime(id: i32, flags: u32, new: UserIn<abi::time::Itimerspec>, old: UserOut<abi::time::Itimerspec>);
+    224 => timer::timer_gettime(id: i32, out: UserOut<abi::time::Itimerspec>);
+    225 => timer::timer_getoverrun(id: i32);
+    226 => timer::timer_delete(id: i32);
     228 => time::clock_gettime(clock: u32, out: UserOut<abi::time::Timespec>);
     229 => time::clock_getres(clock: u32, out: UserOut<abi::time::Timespec>);
     230 => time::clock_nanosleep(clock: u32, flags: u32, wanted: UserIn<abi::time::Timespec>, left: UserOut<abi::time::Timespec>);
     231 => process::exit_group(status: u32);
-    234 => signal::tgkill(pid: i32, tid: i32, signal: u64);
+    234 => signal::tgkill(pid: i32, tid: i32, signal: i32);
+    247 => process::waitid(which: u32, id: i32, info: UserOut<abi::sigframe::Siginfo>, options: u32, usage: UserOut<abi::system::Rusage>);
     257 => file::openat(directory: Fd, path: UserPath, flags: u32, mode: u32);
     262 => file::newfstatat(directory: Fd, path: UserPath, out: UserOut<abi::fs::Stat>, flags: u32);
     267 => directory::readlinkat(base: Fd, path: UserPath, buffer: UserOut<u8>, len: usize);
     269 => file::faccessat(directory: Fd, path: UserPath, mode: u32);
     271 => io::ppoll(fds: u64, count: u32, timeout: UserIn<abi::time::Timespec>);
-    273 => process::set_robust_list(head: u64, len: usize);
+    273 => futex::set_robust_list(head: u64, len: usize);
+    274 => futex::get_robust_list(tid: u32, head: UserOut<u64>, len: UserOut<u64>);
     292 => file::dup3(old: Fd, new: Fd, flags: u32);
-    302 => process::prlimit64(pid: u32, resource: u32, new: UserIn<abi::system::Rlimit64>, old: UserOut<abi::system::Rlimit64>);
-    309 => process::getcpu(cpu: UserOut<u32>, node: UserOut<u32>);
+    297 => signal::rt_tgsigqueueinfo(pid: i32, tid: i32, signal: i32, info: UserIn<abi::sigframe::Siginfo>);
+    302 => identity::prlimit64(pid: u32, resource: u32, new: UserIn<abi::system::Rlimit64>, old: UserOut<abi::system::Rlimit64>);
+    309 => schedule::getcpu(cpu: UserOut<u32>, node: UserOut<u32>);
     318 => misc::getrandom(buffer: UserOut<u8>, len: usize, flags: u32);
+    322 => process::execveat(directory: Fd, path: UserPath, args: u64, env: u64, flags: u32);
+    324 => schedule::membarrier(command: u32, flags: u32);
+    325 => memory::mlock2(start: u64, len: u64, flags: u32);
     332 => file::statx(directory: Fd, path: UserPath, flags: u32, mask: u32, out: UserOut<abi::fs::Statx>);
+    435 => process::clone3(args: u64, size: usize);
     439 => file::faccessat2(directory: Fd, path: UserPath, mode: u32, flags: u32);
 }
 
-/// Serves the call that the context holds, and leaves its result there.
-pub fn handle(thread: &Arc<Thread>, context: &mut UserContext) {
+/// Serves the call that the context holds, and leaves its result there; tells if a signal interrupted it.
+pub fn handle(thread: &Arc<Thread>, context: &mut UserContext) -> Option<Interrupted> {
     let (number, arguments) = (context.syscall_number(), context.syscall_arguments());
     let mut caller = Caller { thread, context };
     let result = dispatch(&mut caller, number, arguments);
@@ -155,6 +220,7 @@ pub fn handle(thread: &Arc<Thread>, context: &mut UserContext) {
         Ok(value) => value,
         Err(error) => error.to_ret(),
     });
+    (result == Err(Errno::EINTR)).then(|| Interrupted { number, restart: restart::of(number) })
 }
 
 /// Numbers that have been logged, one bit each.

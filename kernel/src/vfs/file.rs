@@ -351,7 +351,7 @@ impl File {
         }
     }
 
-    fn paged(&self) -> Option<(&Arc<dyn Inode>, &Arc<PageCache>)> {
+    pub(super) fn paged(&self) -> Option<(&Arc<dyn Inode>, &Arc<PageCache>)> {
         match (&self.kind, &self.location) {
             (Kind::Node, Some(location)) => location.inode().pages().map(|pages| (location.inode(), pages)),
             _ => None,
