@@ -13,6 +13,7 @@ use super::location::Location;
 use super::page_cache::PageCache;
 use super::read_ahead::ReadAhead;
 use super::transfer::{Sink, Source, outcome};
+use super::write_back;
 use abi::Errno;
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU32, Ordering};
@@ -22,6 +23,8 @@ use machine::mm::Frame;
 use machine::sync::{Mutex, Rank, SpinLock};
 
 const PAGE: u64 = PAGE_SIZE as u64;
+/// Bytes of a write that become part of the file together.
+const WRITE_AT_ONCE: u64 = 32 * PAGE;
 /// Directory positions from here on stand for mount points that the file system has no entry for.
 const SYNTHETIC: i64 = 1 << 62;
 
@@ -97,13 +100,17 @@ impl File {
         let mut offset = self.offset.lock();
         let (moved, end) = self.write_at_unchecked(*offset, source)?;
         *offset = end;
+        drop(offset);
+        write_back::throttle();
         Ok(moved)
     }
 
     /// Writes at `offset`, as `pwrite(2)`; at the end with `O_APPEND`, as Linux does.
     pub fn write_at(&self, offset: u64, source: &mut dyn Source) -> Result<usize> {
         self.check_positioned(offset)?;
-        self.write_at_unchecked(offset, source).map(|(moved, _)| moved)
+        let moved = self.write_at_unchecked(offset, source).map(|(moved, _)| moved);
+        write_back::throttle();
+        moved
     }
 
     /// Moves the position; the new one.
@@ -196,11 +203,11 @@ impl File {
         self.location.as_ref().ok_or(Errno::EINVAL)?.truncate(size)
     }
 
-    /// Sees to it that what was written lasts, as `fsync(2)`. All file systems that can be written are in memory.
+    /// Sees to it that what was written lasts, as `fsync(2)`.
     pub fn sync(&self) -> Result<()> {
         self.check_not_path()?;
-        match self.kind {
-            Kind::Node => Ok(()),
+        match (&self.kind, &self.location) {
+            (Kind::Node, Some(location)) => location.inode().sync(),
             _ => Err(Errno::EINVAL),
         }
     }
@@ -288,10 +295,11 @@ impl File {
                 self.location.as_ref().ok_or(Errno::EBADF)?.mount.check_writable()?;
                 let _writer = pages.writer.lock();
                 let offset = if self.flags() & O_APPEND != 0 { inode.size() } else { offset };
-                let before = source.remaining();
-                let result = write_pages(&**inode, pages, offset, source);
-                let moved = outcome(before, source.remaining(), result)?;
-                Ok((moved, offset + moved as u64))
+                let (moved, result) = write_pages(&**inode, pages, offset, source);
+                match result {
+                    Err(error) if moved == 0 => Err(error),
+                    _ => Ok((moved, offset + moved as u64)),
+                }
             }
             Kind::Path => Err(Errno::EBADF),
         }
@@ -381,28 +389,48 @@ impl File {
     }
 }
 
-/// Moves all of `source` into the pages from `at` on. The caller holds the writer lock.
-fn write_pages(inode: &dyn Inode, pages: &PageCache, mut at: u64, source: &mut dyn Source) -> Result<()> {
-    let wanted = u64::try_from(source.remaining()).map_err(|_| Errno::EFBIG)?;
-    if wanted > 0 && at >= OFFSET_MAX {
-        return Err(Errno::EFBIG);
+/// Moves all of `source` into the pages from `at` on: the bytes that have become part of the file, and what stopped it.
+/// The caller holds the writer lock.
+fn write_pages(inode: &dyn Inode, pages: &PageCache, start: u64, source: &mut dyn Source) -> (usize, Result<()>) {
+    let mut at = start;
+    while source.remaining() > 0 {
+        let end = at.saturating_add(source.remaining() as u64).min(at - at % PAGE + WRITE_AT_ONCE).min(OFFSET_MAX);
+        let result = if end <= at { Err(Errno::EFBIG) } else { inode.check_write(end) };
+        let (reached, result) = match result {
+            Ok(()) => fill_pages(pages, at, end, source),
+            Err(error) => (at, Err(error)),
+        };
+        if reached > at {
+            if let Err(error) = inode.wrote(at, reached) {
+                return ((at - start) as usize, Err(error));
+            }
+            at = reached;
+        }
+        if result.is_err() || reached < end {
+            return ((at - start) as usize, result);
+        }
     }
-    while source.remaining() > 0 && at < OFFSET_MAX {
+    ((at - start) as usize, Ok(()))
+}
+
+/// Moves bytes of `source` into the pages of `at .. end`: how far it came.
+fn fill_pages(pages: &PageCache, mut at: u64, end: u64, source: &mut dyn Source) -> (u64, Result<()>) {
+    while at < end {
         let within = (at % PAGE) as usize;
-        let len = (PAGE_SIZE - within).min(source.remaining());
-        inode.prepare_write(at, len as u64)?;
+        let len = (PAGE_SIZE - within).min((end - at) as usize);
         // A page that is overwritten whole is read all the same if the source may fail half-way: what it held must stay.
-        let frame = pages.page(at / PAGE)?;
+        let frame = match pages.page(at / PAGE) {
+            Ok(frame) => frame,
+            Err(error) => return (at, Err(error)),
+        };
         let before = source.remaining();
         let result = source.take_into_frame(&frame, within, len);
-        let taken = (before - source.remaining()) as u64;
-        if taken > 0 {
-            at += taken;
-            inode.wrote(at);
-        }
-        if result? == 0 {
-            break;
+        at += (before - source.remaining()) as u64;
+        match result {
+            Ok(0) => break,
+            Ok(_) => {}
+            Err(error) => return (at, Err(error)),
         }
     }
-    Ok(())
+    (at, Ok(()))
 }

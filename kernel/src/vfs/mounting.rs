@@ -55,8 +55,9 @@ pub fn mount(
     at: &[u8],
     read_only: bool,
 ) -> core::result::Result<(), MountError> {
-    let (volume, name) = open_volume(&source)?;
     let _held = MOUNTING.lock();
+    let (volume, name) = open_volume(&source)?;
+    let read_only = read_only || !can_be_written(&volume, &name);
     let point = mount_point(context, at).map_err(|error| MountError::place(at, error))?;
     let mount = Arc::new(Mount { volume, source: name, read_only: AtomicBool::new(read_only) });
     let covers_root = point.is_same(&context.root.top());
@@ -95,6 +96,15 @@ pub(super) fn make_root() -> Result<Location> {
     let mount = Arc::new(Mount { volume, source: String::from("rootfs"), read_only: AtomicBool::new(false) });
     MOUNTS.lock().push(MountEntry { mount: mount.clone(), point: None });
     Ok(Location::mount_root(&mount))
+}
+
+/// Gets the volume ready for writing; says in the log why it will be read-only.
+fn can_be_written(volume: &Volume, name: &str) -> bool {
+    let begun = volume.file_system.begin_writing();
+    if let Err(reason) = &begun {
+        log::warn!("{name} is mounted read-only: {reason}");
+    }
+    begun.is_ok()
 }
 
 fn open_volume(source: &MountSource) -> core::result::Result<(Arc<Volume>, String), MountError> {
@@ -185,8 +195,15 @@ fn detach(mount: Arc<Mount>) -> Result<()> {
         }
         mounts.remove(at)
     };
+    let volume = mount.volume.clone();
     drop(entry);
-    Ok(())
+    drop(mount);
+    if Arc::strong_count(&volume) > 1 {
+        // It is mounted elsewhere, too.
+        return Ok(());
+    }
+    volume.root.prune();
+    volume.file_system.finish()
 }
 
 fn release_point(point: &Location) {

@@ -177,6 +177,21 @@ impl<S: WriteStore> Edit<'_, S> {
         count
     }
 
+    /// Whether the running transaction should be committed before the next operation.
+    pub fn is_full(&self) -> bool {
+        self.changed_blocks() > self.state.transaction_limit()
+    }
+
+    /// The inodes are used no more: what was set aside for them is free again.
+    pub fn forget(&mut self, inodes: impl Iterator<Item = u32>) {
+        inodes.for_each(|inode| self.state.forget(inode));
+    }
+
+    /// Freed blocks that a checkpoint would make free to use.
+    pub fn held_blocks(&self) -> u64 {
+        self.state.held_blocks()
+    }
+
     /// `by` blocks more or less in `i_blocks`.
     pub(super) fn count_sectors(&self, inode: &mut Inode, by: i64) -> EditResult<(), S> {
         let sectors = by << (self.volume.geometry().block_shift - 9);

@@ -32,7 +32,8 @@ impl<S: WriteStore> Edit<'_, S> {
         }
         self.attempt_on(inode, |edit, inode| {
             edit.check_size(inode, size)?;
-            let cuts = size < inode.size || edit.is_orphan(inode.number);
+            // A caller whose pages are cut first has set the size already.
+            let cuts = size <= inode.size || edit.is_orphan(inode.number);
             inode.size = size;
             edit.touch(inode);
             let progress = if cuts { edit.cut(inode, size)? } else { Progress::Done };
