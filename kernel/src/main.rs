@@ -11,6 +11,7 @@ extern crate alloc;
 pub mod block;
 pub mod clock;
 pub mod device;
+pub mod ipc;
 pub mod process;
 pub mod random;
 pub mod sched;
@@ -44,6 +45,7 @@ fn init() {
         panic!("the first file system cannot be made: {error}");
     }
     process::init(user_loop::enter);
+    ipc::init();
     tty::init();
     timeline::mark("file systems and terminal");
     if shell::start().is_err() {

@@ -10,7 +10,10 @@ mod file;
 mod io;
 mod memory;
 mod misc;
+mod pipe;
+mod poll;
 mod process;
+mod select;
 mod signal;
 mod time;
 
@@ -70,7 +73,7 @@ syscalls! {
     4 => file::stat(path: UserPath, out: UserOut<abi::fs::Stat>);
     5 => file::fstat(fd: Fd, out: UserOut<abi::fs::Stat>);
     6 => file::lstat(path: UserPath, out: UserOut<abi::fs::Stat>);
-    7 => io::poll(fds: u64, count: u32, timeout_ms: i32);
+    7 => poll::poll(fds: u64, count: u32, timeout_ms: i32);
     8 => io::lseek(fd: Fd, offset: i64, whence: u32);
     9 => memory::mmap(address: u64, len: u64, protection: u32, flags: u32, fd: Fd, offset: u64);
     10 => memory::mprotect(address: u64, len: u64, protection: u32);
@@ -84,6 +87,8 @@ syscalls! {
     19 => io::readv(fd: Fd, vectors: u64, count: usize);
     20 => io::writev(fd: Fd, vectors: u64, count: usize);
     21 => file::access(path: UserPath, mode: u32);
+    22 => pipe::pipe(out: UserOut<[i32; 2]>);
+    23 => select::select(count: i32, read: u64, write: u64, except: u64, timeout: UserOut<abi::time::Timeval>);
     24 => process::sched_yield();
     28 => memory::madvise(address: u64, len: u64, advice: u32);
     32 => file::dup(fd: Fd);
@@ -136,9 +141,11 @@ syscalls! {
     262 => file::newfstatat(directory: Fd, path: UserPath, out: UserOut<abi::fs::Stat>, flags: u32);
     267 => directory::readlinkat(base: Fd, path: UserPath, buffer: UserOut<u8>, len: usize);
     269 => file::faccessat(directory: Fd, path: UserPath, mode: u32);
-    271 => io::ppoll(fds: u64, count: u32, timeout: UserIn<abi::time::Timespec>);
+    270 => select::pselect6(count: i32, read: u64, write: u64, except: u64, timeout: UserOut<abi::time::Timespec>, mask: u64);
+    271 => poll::ppoll(fds: u64, count: u32, timeout: UserOut<abi::time::Timespec>, mask: UserIn<u64>, size: usize);
     273 => process::set_robust_list(head: u64, len: usize);
     292 => file::dup3(old: Fd, new: Fd, flags: u32);
+    293 => pipe::pipe2(out: UserOut<[i32; 2]>, flags: u32);
     302 => process::prlimit64(pid: u32, resource: u32, new: UserIn<abi::system::Rlimit64>, old: UserOut<abi::system::Rlimit64>);
     309 => process::getcpu(cpu: UserOut<u32>, node: UserOut<u32>);
     318 => misc::getrandom(buffer: UserOut<u8>, len: usize, flags: u32);

@@ -6,6 +6,7 @@ use crate::vfs::{FileOperations, Result, Sink, Source, flags};
 use abi::Errno;
 use abi::pod::Pod;
 use abi::termios::{self, Termios, Winsize};
+use machine::sync::WaitQueue;
 use machine::user::copy;
 
 /// Bytes moved at a time: with the terminal locked no user memory is touched, so they go through a buffer.
@@ -92,6 +93,10 @@ impl FileOperations for TerminalFile {
     fn poll(&self) -> u32 {
         let readable = if self.terminal.is_readable() { flags::POLLIN | flags::POLLRDNORM } else { 0 };
         readable | flags::POLLOUT | flags::POLLWRNORM
+    }
+
+    fn wait_queues(&self) -> [Option<&WaitQueue>; 2] {
+        self.terminal.wait_queues()
     }
 }
 

@@ -15,11 +15,12 @@ use super::read_ahead::ReadAhead;
 use super::transfer::{Sink, Source, outcome};
 use abi::Errno;
 use alloc::sync::Arc;
+use core::any::Any;
 use core::sync::atomic::{AtomicU32, Ordering};
 use fs::FileType;
 use machine::PAGE_SIZE;
 use machine::mm::Frame;
-use machine::sync::{Mutex, Rank, SpinLock};
+use machine::sync::{Mutex, Rank, SpinLock, WaitQueue};
 
 const PAGE: u64 = PAGE_SIZE as u64;
 /// Directory positions from here on stand for mount points that the file system has no entry for.
@@ -133,7 +134,8 @@ impl File {
         match (&self.location, &self.kind) {
             (Some(location), _) => location.metadata(),
             (None, Kind::Device(device)) => {
-                Ok(Metadata { mode: device.mode(), nlink: 1, blksize: PAGE, ..Metadata::default() })
+                let (mode, ino) = (device.mode(), device.inode_number());
+                Ok(Metadata { mode, ino, nlink: 1, blksize: PAGE, ..Metadata::default() })
             }
             (None, _) => Err(Errno::EBADF),
         }
@@ -219,6 +221,30 @@ impl File {
         match &self.kind {
             Kind::Device(device) => device.poll(),
             _ => POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM,
+        }
+    }
+
+    /// What is woken when the answer of [`File::poll`] may have changed, for reading and for writing.
+    pub fn wait_queues(&self) -> [Option<&WaitQueue>; 2] {
+        match &self.kind {
+            Kind::Device(device) => device.wait_queues(),
+            _ => [None, None],
+        }
+    }
+
+    /// The object behind the file, if it is a `T`.
+    pub fn device<T: FileOperations>(&self) -> Option<&T> {
+        match &self.kind {
+            Kind::Device(device) => (&**device as &dyn Any).downcast_ref(),
+            _ => None,
+        }
+    }
+
+    /// `fcntl(2)` requests of files of one kind. EBADF for the rest.
+    pub fn fcntl(&self, command: u32, argument: u64) -> Result<u64> {
+        match &self.kind {
+            Kind::Device(device) => device.fcntl(command, argument),
+            _ => Err(Errno::EBADF),
         }
     }
 
