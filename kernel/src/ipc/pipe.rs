@@ -164,7 +164,7 @@ impl Pipe {
                     self.writable.wake_all();
                     if left > 0 {
                         // A write wakes one reader; what that one leaves is for the next.
-                        self.readable.wake_one();
+                        self.readable.wake_next();
                     }
                     let moved = wanted - sink.remaining();
                     return if moved == 0 { result.map(|()| 0) } else { Ok(moved) };

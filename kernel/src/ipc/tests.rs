@@ -1,11 +1,13 @@
-//! Kernel tests of pipes and of waiting for files, by many tasks on all CPUs.
+//! Kernel tests of pipes, counters and of waiting for files, by many tasks on all CPUs.
 
 use super::pipe::{self, PIPE_BUF};
 use super::poll::PollWait;
+use super::{epoll, eventfd, timerfd};
 use crate::sched;
 use crate::vfs::flags::*;
 use crate::vfs::{File, SliceSink, SliceSource};
 use abi::Errno;
+use abi::poll::{EPOLLET, EPOLLIN, EPOLLONESHOT, EpollEvent};
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec;
@@ -247,4 +249,173 @@ fn a_wait_for_many_misses_no_file() -> Result<(), String> {
     team.join()?;
     assert_eq!(found.load(Ordering::SeqCst), PIPES * ROUNDS);
     Ok(())
+}
+
+/// Pipes with one writing task each, and how many bytes each task writes, one at a time.
+fn dribbling_pipes(team: &Arc<Team>, pipes: usize, rounds: usize) -> Result<Vec<Arc<File>>, String> {
+    let mut readers = Vec::new();
+    for number in 0..pipes {
+        let (reader, writer) = pipe::new(O_NONBLOCK).map_err(|error| error.name())?;
+        readers.push(reader);
+        writer.set_flags(0);
+        team.start(move || {
+            let mut numbers = Numbers::new(number);
+            for _ in 0..rounds {
+                write_all(&writer, &[number as u8]);
+                if numbers.below(8) == 0 {
+                    sched::sleep(Duration::from_micros(numbers.below(2000) as u64));
+                }
+            }
+        })?;
+    }
+    Ok(readers)
+}
+
+/// Several tasks wait at one instance, which watches each pipe with `how`, until all bytes have come.
+fn epoll_gives_all(how: u32) -> Result<(), String> {
+    const PIPES: usize = 16;
+    const ROUNDS: usize = 120;
+    let team = Team::new();
+    let readers = dribbling_pipes(&team, PIPES, ROUNDS)?;
+    let file = epoll::new();
+    for (number, reader) in readers.iter().enumerate() {
+        let event = EpollEvent { events: EPOLLIN | how, data: number as u64 };
+        epoll::instance(&file).and_then(|epoll| epoll.add(reader, 3, event)).map_err(|error| error.name())?;
+    }
+    let found = Arc::new(AtomicUsize::new(0));
+    for _ in 0..3 {
+        let (file, readers, found) = (file.clone(), readers.clone(), found.clone());
+        team.start(move || {
+            let epoll = epoll::instance(&file).expect("an instance");
+            let end = time::now() + PATIENCE;
+            while found.load(Ordering::SeqCst) < PIPES * ROUNDS {
+                assert!(time::now() < end, "{} of {} bytes came", found.load(Ordering::SeqCst), PIPES * ROUNDS);
+                let mut ready = Vec::new();
+                let soon = time::now() + Duration::from_millis(500);
+                let given = epoll.wait(3, true, Some(soon), |_, event| {
+                    ready.push(event.data as usize);
+                    Ok(())
+                });
+                assert_eq!(given, Ok(ready.len()));
+                for number in ready {
+                    // An edge is told once, so everything is read.
+                    let mut buffer = [0; 7];
+                    while let Ok(got @ 1..) = readers[number].read(&mut SliceSink::new(&mut buffer)) {
+                        found.fetch_add(got, Ordering::SeqCst);
+                    }
+                    if how & EPOLLONESHOT != 0 {
+                        let event = EpollEvent { events: EPOLLIN | how, data: number as u64 };
+                        assert_eq!(epoll.modify(&readers[number], 3, event), Ok(()));
+                    }
+                }
+            }
+        })?;
+    }
+    team.join()?;
+    assert_eq!(found.load(Ordering::SeqCst), PIPES * ROUNDS);
+    Ok(())
+}
+
+#[kernel_test]
+fn epoll_by_level_misses_nothing() -> Result<(), String> {
+    epoll_gives_all(0)
+}
+
+#[kernel_test]
+fn epoll_by_edge_misses_nothing() -> Result<(), String> {
+    epoll_gives_all(EPOLLET)
+}
+
+#[kernel_test]
+fn epoll_once_misses_nothing() -> Result<(), String> {
+    epoll_gives_all(EPOLLONESHOT)
+}
+
+#[kernel_test]
+fn files_and_instances_end_while_they_are_woken() -> Result<(), String> {
+    const ROUNDS: usize = 150;
+    let team = Team::new();
+    for number in 0..6 {
+        team.start(move || {
+            for round in 0..ROUNDS {
+                let (inner, outer) = (epoll::new(), epoll::new());
+                let (reader, writer) = pipe::new(0).expect("a pipe");
+                let counter = eventfd::new(0, false, 0);
+                let event = EpollEvent { events: EPOLLIN, data: 0 };
+                let watch =
+                    |file: &Arc<File>, of: &Arc<File>| epoll::instance(of).and_then(|of| of.add(file, 0, event));
+                assert_eq!(watch(&reader, &inner), Ok(()));
+                assert_eq!(watch(&counter, &inner), Ok(()));
+                assert_eq!(watch(&inner, &outer), Ok(()));
+                assert_eq!(watch(&outer, &inner), Err(Errno::ELOOP));
+                let others = Team::new();
+                let woken = move || {
+                    // The reader may be gone.
+                    assert!(matches!(writer.write(&mut SliceSource::new(b"x")), Ok(1) | Err(Errno::EPIPE)));
+                    write_all(&counter, &1u64.to_le_bytes());
+                };
+                others.start(woken).expect("memory");
+                let instances =
+                    [&inner, &outer].map(|file| Arc::downgrade(epoll::instance(file).expect("an instance")));
+                let mut files = vec![inner, reader, outer];
+                drop(files.swap_remove((number + round) % 3));
+                others.join().expect("the waker ends");
+                drop(files);
+                let left = instances.map(|instance| instance.strong_count());
+                assert_eq!(left, [0, 0], "instances that nobody has any more");
+            }
+        })?;
+    }
+    team.join()
+}
+
+#[kernel_test]
+fn a_semaphore_counts_every_unit_once() -> Result<(), String> {
+    const UNITS: usize = 400;
+    let semaphore = eventfd::new(0, true, 0);
+    let taken = Arc::new(AtomicUsize::new(0));
+    let team = Team::new();
+    for _ in 0..4 {
+        let (semaphore, taken) = (semaphore.clone(), taken.clone());
+        team.start(move || {
+            for _ in 0..UNITS {
+                let mut value = [0; 8];
+                assert_eq!(semaphore.read(&mut SliceSink::new(&mut value)), Ok(8));
+                taken.fetch_add(u64::from_le_bytes(value) as usize, Ordering::SeqCst);
+            }
+        })?;
+    }
+    for _ in 0..2 {
+        let semaphore = semaphore.clone();
+        team.start(move || {
+            for _ in 0..UNITS {
+                write_all(&semaphore, &2u64.to_le_bytes());
+            }
+        })?;
+    }
+    team.join()?;
+    assert_eq!((taken.load(Ordering::SeqCst), semaphore.poll() & POLLIN), (4 * UNITS, 0));
+    Ok(())
+}
+
+#[kernel_test]
+fn timers_wake_those_who_wait_for_them() -> Result<(), String> {
+    let team = Team::new();
+    for number in 0..8u64 {
+        team.start(move || {
+            let file = timerfd::new(number % 2 == 0, 0);
+            let timer: &timerfd::TimerFile = file.device().expect("a timer");
+            let (first, interval) = (Duration::from_millis(2 + number), Duration::from_micros(700 + 100 * number));
+            let start = time::now();
+            timer.set(false, first, interval);
+            let mut count = 0;
+            while count < 20 {
+                let mut value = [0; 8];
+                assert_eq!(file.read(&mut SliceSink::new(&mut value)), Ok(8));
+                count += u64::from_le_bytes(value);
+            }
+            assert!(time::now() - start >= first + interval * 19, "expirations that were none");
+        })?;
+    }
+    team.join()
 }

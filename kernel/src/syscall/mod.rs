@@ -6,6 +6,8 @@
 
 mod argument;
 mod directory;
+mod epoll;
+mod event;
 mod file;
 mod io;
 mod memory;
@@ -129,6 +131,7 @@ syscalls! {
     201 => time::time(out: UserOut<i64>);
     202 => process::futex(word: u64, operation: u32, value: u32, timeout: UserIn<abi::time::Timespec>);
     204 => process::sched_getaffinity(pid: u32, len: usize, out: UserOut<u8>);
+    213 => epoll::epoll_create(size: i32);
     217 => directory::getdents64(fd: Fd, buffer: UserOut<u8>, len: usize);
     218 => process::set_tid_address(address: u64);
     221 => io::fadvise64(fd: Fd, offset: u64, len: u64, advice: u32);
@@ -136,6 +139,8 @@ syscalls! {
     229 => time::clock_getres(clock: u32, out: UserOut<abi::time::Timespec>);
     230 => time::clock_nanosleep(clock: u32, flags: u32, wanted: UserIn<abi::time::Timespec>, left: UserOut<abi::time::Timespec>);
     231 => process::exit_group(status: u32);
+    232 => epoll::epoll_wait(instance: Fd, events: u64, most: i32, timeout_ms: i32);
+    233 => epoll::epoll_ctl(instance: Fd, operation: u32, fd: Fd, event: UserIn<abi::poll::EpollEvent>);
     234 => signal::tgkill(pid: i32, tid: i32, signal: u64);
     257 => file::openat(directory: Fd, path: UserPath, flags: u32, mode: u32);
     262 => file::newfstatat(directory: Fd, path: UserPath, out: UserOut<abi::fs::Stat>, flags: u32);
@@ -144,6 +149,13 @@ syscalls! {
     270 => select::pselect6(count: i32, read: u64, write: u64, except: u64, timeout: UserOut<abi::time::Timespec>, mask: u64);
     271 => poll::ppoll(fds: u64, count: u32, timeout: UserOut<abi::time::Timespec>, mask: UserIn<u64>, size: usize);
     273 => process::set_robust_list(head: u64, len: usize);
+    281 => epoll::epoll_pwait(instance: Fd, events: u64, most: i32, timeout_ms: i32, mask: UserIn<u64>, size: usize);
+    283 => event::timerfd_create(clock: u32, flags: u32);
+    284 => event::eventfd(count: u32);
+    286 => event::timerfd_settime(fd: Fd, flags: u32, new: UserIn<abi::time::Itimerspec>, old: UserOut<abi::time::Itimerspec>);
+    287 => event::timerfd_gettime(fd: Fd, out: UserOut<abi::time::Itimerspec>);
+    290 => event::eventfd2(count: u32, flags: u32);
+    291 => epoll::epoll_create1(flags: u32);
     292 => file::dup3(old: Fd, new: Fd, flags: u32);
     293 => pipe::pipe2(out: UserOut<[i32; 2]>, flags: u32);
     302 => process::prlimit64(pid: u32, resource: u32, new: UserIn<abi::system::Rlimit64>, old: UserOut<abi::system::Rlimit64>);
@@ -151,6 +163,7 @@ syscalls! {
     318 => misc::getrandom(buffer: UserOut<u8>, len: usize, flags: u32);
     332 => file::statx(directory: Fd, path: UserPath, flags: u32, mask: u32, out: UserOut<abi::fs::Statx>);
     439 => file::faccessat2(directory: Fd, path: UserPath, mode: u32, flags: u32);
+    441 => epoll::epoll_pwait2(instance: Fd, events: u64, most: i32, timeout: UserIn<abi::time::Timespec>, mask: UserIn<u64>, size: usize);
 }
 
 /// Serves the call that the context holds, and leaves its result there.

@@ -14,7 +14,8 @@ use super::page_cache::PageCache;
 use super::read_ahead::ReadAhead;
 use super::transfer::{Sink, Source, outcome};
 use abi::Errno;
-use alloc::sync::Arc;
+use alloc::sync::{Arc, Weak};
+use alloc::vec::Vec;
 use core::any::Any;
 use core::sync::atomic::{AtomicU32, Ordering};
 use fs::FileType;
@@ -33,6 +34,13 @@ pub struct File {
     flags: AtomicU32,
     offset: Mutex<u64>,
     read_ahead: SpinLock<ReadAhead>,
+    end_watchers: SpinLock<Vec<Weak<dyn EndWatcher>>>,
+}
+
+/// Who wants to know when an open file ends, without keeping it open (epoll(7)).
+pub trait EndWatcher: Send + Sync {
+    /// The last descriptor and the last use of `file` are gone.
+    fn ended(&self, file: &File);
 }
 
 enum Kind {
@@ -70,6 +78,7 @@ impl File {
             flags: AtomicU32::new(kept),
             offset: Mutex::new("file offset", 0),
             read_ahead: SpinLock::new("read-ahead", Rank::File, ReadAhead::default()),
+            end_watchers: SpinLock::new("file end", Rank::File, Vec::new()),
         })
     }
 
@@ -230,6 +239,24 @@ impl File {
             Kind::Device(device) => device.wait_queues(),
             _ => [None, None],
         }
+    }
+
+    /// Has `watcher` told of the file's end.
+    pub fn watch_end(&self, watcher: Weak<dyn EndWatcher>) -> Result<()> {
+        let mut watchers = self.end_watchers.lock();
+        watchers.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+        watchers.push(watcher);
+        Ok(())
+    }
+
+    /// Undoes [`File::watch_end`].
+    pub fn unwatch_end(&self, watcher: &Weak<dyn EndWatcher>) {
+        let removed = {
+            let mut watchers = self.end_watchers.lock();
+            let at = watchers.iter().position(|other| core::ptr::addr_eq(other.as_ptr(), watcher.as_ptr()));
+            at.map(|at| watchers.swap_remove(at))
+        };
+        drop(removed);
     }
 
     /// The object behind the file, if it is a `T`.
@@ -403,6 +430,16 @@ impl File {
         match self.kind {
             Kind::Path => Err(Errno::EBADF),
             _ => Ok(()),
+        }
+    }
+}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        for watcher in core::mem::take(self.end_watchers.get_mut()) {
+            if let Some(watcher) = watcher.upgrade() {
+                watcher.ended(self);
+            }
         }
     }
 }

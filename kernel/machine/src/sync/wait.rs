@@ -92,7 +92,7 @@ impl WaitQueue {
         let still_there = self.leave(&current);
         if !still_there && end.is_err() {
             // A `wake_one` chose this task, which does not take what it was woken for: the next may.
-            self.wake_one();
+            self.wake_next();
         }
         end
     }
@@ -117,7 +117,14 @@ impl WaitQueue {
     #[inline]
     pub fn wake_one(&self) -> bool {
         core::sync::atomic::fence(Ordering::SeqCst);
+        let woken = self.waiting.load(Ordering::SeqCst) != 0 && self.wake_first();
         self.watchers.tell();
+        woken
+    }
+
+    /// Wakes the sleeper that has waited longest and tells no watcher: for one that hands on what it was woken for.
+    pub fn wake_next(&self) -> bool {
+        core::sync::atomic::fence(Ordering::SeqCst);
         self.waiting.load(Ordering::SeqCst) != 0 && self.wake_first()
     }
 
