@@ -7,7 +7,7 @@ from html import escape
 from benchmark.history import figures_of
 from benchmark.rows import Figure, Figures, gap, number, ratio
 
-BAR_HEIGHT, LABEL_WIDTH, PLOT_WIDTH, VALUE_WIDTH = 22, 270, 420, 60
+BAR_HEIGHT, LABEL_WIDTH, PLOT_WIDTH, VALUE_WIDTH = 22, 270, 440, 45
 TREND_WIDTH, TREND_HEIGHT, TREND_RUNS = 190, 44, 40
 # The bars' scale is logarithmic, from a tenth to ten times Linux's cost at least.
 LEAST_DECADES = 1.0
@@ -20,7 +20,7 @@ STYLE = """
 body { background: var(--page); color: var(--ink); font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 62rem; padding: 0 1rem }
 h1 { font-size: 1.5rem } h2 { font-size: 1.15rem; margin-top: 2.5rem } p, li { color: var(--quiet) }
 table { border-collapse: collapse; width: 100% } td, th { border-bottom: 1px solid var(--line); padding: .25rem .6rem; text-align: left }
-td.n, th.n { text-align: right; font-variant-numeric: tabular-nums } .better { color: var(--better) } .worse { color: var(--worse) }
+td.n, th.n { text-align: right; font-variant-numeric: tabular-nums } .better { color: var(--better) } .worse { color: var(--worse) } td.quiet { color: var(--quiet) }
 .trends { display: grid; grid-template-columns: repeat(auto-fill, minmax(13rem, 1fr)); gap: 1rem }
 .trends figure { margin: 0; border: 1px solid var(--line); border-radius: 6px; padding: .5rem .7rem } figcaption { font-size: .85rem }
 svg { max-width: 100%; height: auto } svg text { fill: var(--ink); font: 12px system-ui, sans-serif } svg .quiet { fill: var(--quiet) }
@@ -31,7 +31,7 @@ def bars(labels: dict[str, str], linux: Figures, russet: Figures) -> str:
     """Horizontal bars of Russet's cost by Linux's, to the left of the middle where Russet is cheaper."""
     pairs = {name: ratio(linux.get(name, gap("")), russet.get(name, gap(""))) for name in labels}
     decades = max([LEAST_DECADES, *(abs(math.log10(by)) for by in pairs.values() if by)])
-    middle, scale = LABEL_WIDTH + PLOT_WIDTH / 2, PLOT_WIDTH / 2 / decades
+    middle, scale = LABEL_WIDTH + PLOT_WIDTH / 2, (PLOT_WIDTH / 2 - VALUE_WIDTH) / decades
     height = BAR_HEIGHT * (len(labels) + 1) + 8
     parts = []
     for power in range(-math.floor(decades), math.floor(decades) + 1):
@@ -46,12 +46,21 @@ def bars(labels: dict[str, str], linux: Figures, russet: Figures) -> str:
             continue
         end = middle + math.log10(by) * scale
         left, width = min(middle, end), max(1.0, abs(end - middle))
-        kind = "better" if by < 1 else "worse"
-        parts.append(f'<rect x="{left:.1f}" y="{y + 3}" width="{width:.1f}" height="{BAR_HEIGHT - 8}" rx="2" fill="var(--{kind})"/>')
+        parts.append(f'<rect x="{left:.1f}" y="{y + 3}" width="{width:.1f}" height="{BAR_HEIGHT - 8}" rx="2" fill="var(--{judged(by)})"/>')
         anchor, x = ("end", left - 5) if by < 1 else ("start", left + width + 5)
-        parts.append(f'<text x="{x:.1f}" y="{y + 14}" text-anchor="{anchor}">{by:.2f}</text>')
-    view = f"0 0 {LABEL_WIDTH + PLOT_WIDTH + VALUE_WIDTH} {height}"
+        parts.append(f'<text x="{x:.1f}" y="{y + 14}" text-anchor="{anchor}">{times(by)}</text>')
+    view = f"0 0 {LABEL_WIDTH + PLOT_WIDTH} {height}"
     return f'<svg viewBox="{view}" role="img" aria-label="Russet by Linux">{"".join(parts)}</svg>'
+
+
+def judged(by: float) -> str:
+    """The colour of a ratio; within a hundredth of one, neither system is better."""
+    return "quiet" if abs(by - 1) < 0.01 else "better" if by < 1 else "worse"
+
+
+def times(by: float) -> str:
+    """A ratio as people read it."""
+    return f"{by:.2f}" if by >= 0.1 else f"{by:.4f}"
 
 
 def comparison(labels: dict[str, str], linux: Figures, russet: Figures) -> str:
@@ -61,8 +70,8 @@ def comparison(labels: dict[str, str], linux: Figures, russet: Figures) -> str:
         pair = (linux.get(name, gap("not run")), russet.get(name, gap("not run")))
         by = ratio(*pair)
         cells = "".join(f'<td class="n">{cell(figure)}</td>' for figure in pair)
-        kind = "" if by is None else " better" if by < 1 else " worse"
-        rows.append(f'<tr><td>{escape(label)}</td>{cells}<td class="n{kind}">{"–" if by is None else f"{by:.2f}"}</td></tr>')
+        shown = '<td class="n">–</td>' if by is None else f'<td class="n {judged(by)}">{times(by)}</td>'
+        rows.append(f"<tr><td>{escape(label)}</td>{cells}{shown}</tr>")
     return (
         '<table><tr><th></th><th class="n">Linux</th><th class="n">Russet</th><th class="n">ratio</th></tr>' + "".join(rows) + "</table>"
     )

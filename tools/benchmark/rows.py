@@ -135,7 +135,7 @@ def table(labels: dict[str, str], linux: Figures, russet: Figures) -> str:
     for name, label in labels.items():
         pair = [figures.get(name, gap("not run")) for figures in (linux, russet)]
         by = ratio(*pair)
-        lines.append(f"{label:44}{number(pair[0]):>16}{number(pair[1]):>16}{'-' if by is None else f'{by:.2f}':>8}")
+        lines.append(f"{label:44}{number(pair[0]):>16}{number(pair[1]):>16}{'-' if by is None else f'{by:.2f}' if by >= 0.1 else f'{by:.4f}':>8}")
         for system, figures, figure in zip(("Linux", "Russet"), (linux, russet), pair, strict=True):
             if figures and figure.value is None:
                 reasons.append(f"  {system}, {label}: {figure.reason}")

@@ -105,8 +105,13 @@ def version_of(package: pathlib.Path) -> str:
 
 
 def unpack(package: pathlib.Path, root: pathlib.Path) -> None:
-    """The package's files into a tree."""
+    """The package's files into a tree, with their permissions but as the user's own; links from directory to directory that
+    are there already are followed, as dpkg does (/bin is one to /usr/bin)."""
     root.mkdir(parents=True, exist_ok=True)
-    done = subprocess.run(["dpkg-deb", "--extract", str(package), str(root)], capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise NoPackage(f"{package.name} does not unpack: {done.stderr.strip()}; delete it and try again")
+    with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", str(package)], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as archive:
+        command = ["tar", "-x", "-f", "-", "-C", str(root), "--keep-directory-symlink", "--no-same-owner", "-p"]
+        done = subprocess.run(command, stdin=archive.stdout, capture_output=True, text=True, check=False)
+        archive.stdout.close()
+        reason = archive.stderr.read().decode(errors="replace").strip() or done.stderr.strip()
+    if done.returncode != 0 or archive.returncode != 0:
+        raise NoPackage(f"{package.name} does not unpack: {reason}; delete it and try again")
