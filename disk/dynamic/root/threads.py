@@ -1,4 +1,4 @@
-"""What a Python program does to a kernel: threads that share and wait, processes made in three ways, pipes and files.
+"""What a Python program does to a kernel: threads that share and wait, processes made in three ways, pipes.
 
 Prints a line a subject, so that what is missing is seen; the last line is `all well`.
 """
@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 
@@ -105,15 +104,6 @@ def handler():
     return seen == [signal.SIGUSR1]
 
 
-def files():
-    with tempfile.TemporaryDirectory() as folder:
-        first, second = os.path.join(folder, "first"), os.path.join(folder, "second")
-        with open(first, "w", encoding="utf-8") as file:
-            file.write("x" * 100000)
-        os.rename(first, second)
-        return os.listdir(folder), os.stat(second).st_size
-
-
 say("threads count", count_with_lock(), 16000)
 say("threads take turns", hand_over(), True)
 say("a wait ends in time", wait_with_timeout(), True)
@@ -124,5 +114,4 @@ say("fork", forked(), ("from the child", 7))
 say("terminated", terminated(), -signal.SIGTERM)
 say("processes from threads", processes_from_threads(), [0, 1, 2, 3, 4, 5])
 say("signal handler", handler(), True)
-say("files", files(), (["second"], 100000))
 print("all well")
