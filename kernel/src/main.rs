@@ -12,6 +12,7 @@ pub mod block;
 pub mod clock;
 pub mod device;
 pub mod futex;
+pub mod ipc;
 pub mod process;
 pub mod random;
 pub mod sched;
@@ -48,6 +49,7 @@ fn init() {
     if sched::spawn("timers", process::alarm::serve).is_err() {
         panic!("no memory for the task that serves timers");
     }
+    ipc::init();
     tty::init();
     timeline::mark("file systems and terminal");
     if shell::start().is_err() {

@@ -108,8 +108,8 @@ fn finish_call(thread: &Thread, context: &mut UserContext, call: Option<Interrup
         Some(call) => begin_again(context, call),
         None => *thread.restart_deadline.lock() = None,
     }
-    if !handled && let Some(mask) = thread.take_saved_mask() {
-        thread.set_blocked(mask);
+    if !handled {
+        thread.end_blocked_for_call();
     }
 }
 

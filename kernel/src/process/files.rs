@@ -46,6 +46,19 @@ impl FileTable {
         self.entry(fd).map(|entry| entry.file.clone())
     }
 
+    /// The file of descriptor `fd`, to be looked at while the table is locked.
+    pub fn peek(&self, fd: i32) -> Option<&Arc<File>> {
+        self.entries.get(usize::try_from(fd).ok()?)?.as_ref().map(|entry| &entry.file)
+    }
+
+    /// How many descriptors select(2) looks at, at most: as many as Linux's table would have room for.
+    pub fn room(&self) -> usize {
+        match self.entries.len() {
+            ..=64 => 64,
+            len => len.next_power_of_two().max(256),
+        }
+    }
+
     /// Puts `file` at the lowest free descriptor from `least` on.
     pub fn insert(&mut self, file: Arc<File>, least: usize, close_on_exec: bool) -> Result<i32, Errno> {
         let fd = (least..MAX_FILES)

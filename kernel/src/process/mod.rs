@@ -391,6 +391,13 @@ impl Thread {
         self.saved_mask.lock().get_or_insert(before);
     }
 
+    /// The call that set another mask has ended without a signal.
+    pub fn end_blocked_for_call(&self) {
+        if let Some(mask) = self.take_saved_mask() {
+            self.set_blocked(mask);
+        }
+    }
+
     /// The mask to come back to, if a call has set another one.
     fn take_saved_mask(&self) -> Option<SigSet> {
         self.saved_mask.lock().take()

@@ -10,7 +10,7 @@
 
 mod queue;
 mod tests;
-mod timer;
+pub mod timer;
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
@@ -25,7 +25,7 @@ use machine::hooks::{Access, Hooks};
 use machine::mm::OutOfMemory;
 use machine::percpu::this_cpu;
 use machine::sync::guard::{self, without_interrupts};
-use machine::sync::{IrqLock, Once, Rank, SpinLock};
+use machine::sync::{IrqLock, Once, Rank, SpinLock, Watch};
 use machine::task::{self, Task};
 use machine::time::{self, Instant};
 
@@ -201,7 +201,7 @@ pub fn park(waiting_for: &'static str, deadline: Option<Instant>) {
     guard::might_sleep();
     let current = task::current();
     let data = data(&current);
-    let armed = deadline.map(|deadline| timer::arm(deadline, current.arc()));
+    let armed = deadline.map(|deadline| timer::arm(deadline, Watch::Task(current.arc())));
     without_interrupts(|| {
         {
             let mut status = data.status.lock();
@@ -292,7 +292,7 @@ fn info(task: &Arc<Task>) -> TaskInfo {
 
 /// The CPU's timer fired: wakes who waited for that, and asks for a switch if the slice is over.
 fn timer_interrupt() {
-    if timer::fire(unpark) {
+    if timer::fire() {
         queue::slice_over();
     }
 }

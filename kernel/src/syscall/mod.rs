@@ -6,15 +6,20 @@
 
 mod argument;
 mod directory;
+mod epoll;
+mod event;
 mod file;
 mod futex;
 mod identity;
 mod io;
 mod memory;
 mod misc;
+mod pipe;
+mod poll;
 mod process;
 mod restart;
 mod schedule;
+mod select;
 mod signal;
 mod time;
 mod timer;
@@ -77,7 +82,7 @@ syscalls! {
     4 => file::stat(path: UserPath, out: UserOut<abi::fs::Stat>);
     5 => file::fstat(fd: Fd, out: UserOut<abi::fs::Stat>);
     6 => file::lstat(path: UserPath, out: UserOut<abi::fs::Stat>);
-    7 => io::poll(fds: u64, count: u32, timeout_ms: i32);
+    7 => poll::poll(fds: u64, count: u32, timeout_ms: i32);
     8 => io::lseek(fd: Fd, offset: i64, whence: u32);
     9 => memory::mmap(address: u64, len: u64, protection: u32, flags: u32, fd: Fd, offset: u64);
     10 => memory::mprotect(address: u64, len: u64, protection: u32);
@@ -92,6 +97,8 @@ syscalls! {
     19 => io::readv(fd: Fd, vectors: u64, count: usize);
     20 => io::writev(fd: Fd, vectors: u64, count: usize);
     21 => file::access(path: UserPath, mode: u32);
+    22 => pipe::pipe(out: UserOut<[i32; 2]>);
+    23 => select::select(count: i32, read: u64, write: u64, except: u64, timeout: UserOut<abi::time::Timeval>);
     24 => schedule::sched_yield();
     25 => memory::mremap(start: u64, len: u64, new_len: u64, flags: u32, to: u64);
     26 => memory::msync(address: u64, len: u64, flags: u32);
@@ -177,6 +184,7 @@ syscalls! {
     202 => futex::futex(word: u64, operation: u32, value: u32, timeout: u64, second: u64, third: u32);
     203 => schedule::sched_setaffinity(pid: u32, len: usize, mask: UserIn<u64>);
     204 => schedule::sched_getaffinity(pid: u32, len: usize, out: UserOut<u8>);
+    213 => epoll::epoll_create(size: i32);
     217 => directory::getdents64(fd: Fd, buffer: UserOut<u8>, len: usize);
     218 => misc::set_tid_address(address: u64);
     221 => io::fadvise64(fd: Fd, offset: u64, len: u64, advice: u32);
@@ -189,16 +197,27 @@ syscalls! {
     229 => time::clock_getres(clock: u32, out: UserOut<abi::time::Timespec>);
     230 => time::clock_nanosleep(clock: u32, flags: u32, wanted: UserIn<abi::time::Timespec>, left: UserOut<abi::time::Timespec>);
     231 => process::exit_group(status: u32);
+    232 => epoll::epoll_wait(instance: Fd, events: u64, most: i32, timeout_ms: i32);
+    233 => epoll::epoll_ctl(instance: Fd, operation: u32, fd: Fd, event: UserIn<abi::poll::EpollEvent>);
     234 => signal::tgkill(pid: i32, tid: i32, signal: i32);
     247 => process::waitid(which: u32, id: i32, info: UserOut<abi::sigframe::Siginfo>, options: u32, usage: UserOut<abi::system::Rusage>);
     257 => file::openat(directory: Fd, path: UserPath, flags: u32, mode: u32);
     262 => file::newfstatat(directory: Fd, path: UserPath, out: UserOut<abi::fs::Stat>, flags: u32);
     267 => directory::readlinkat(base: Fd, path: UserPath, buffer: UserOut<u8>, len: usize);
     269 => file::faccessat(directory: Fd, path: UserPath, mode: u32);
-    271 => io::ppoll(fds: u64, count: u32, timeout: UserIn<abi::time::Timespec>);
+    270 => select::pselect6(count: i32, read: u64, write: u64, except: u64, timeout: UserOut<abi::time::Timespec>, mask: u64);
+    271 => poll::ppoll(fds: u64, count: u32, timeout: UserOut<abi::time::Timespec>, mask: UserIn<u64>, size: usize);
     273 => futex::set_robust_list(head: u64, len: usize);
     274 => futex::get_robust_list(tid: u32, head: UserOut<u64>, len: UserOut<u64>);
+    281 => epoll::epoll_pwait(instance: Fd, events: u64, most: i32, timeout_ms: i32, mask: UserIn<u64>, size: usize);
+    283 => event::timerfd_create(clock: u32, flags: u32);
+    284 => event::eventfd(count: u32);
+    286 => event::timerfd_settime(fd: Fd, flags: u32, new: UserIn<abi::time::Itimerspec>, old: UserOut<abi::time::Itimerspec>);
+    287 => event::timerfd_gettime(fd: Fd, out: UserOut<abi::time::Itimerspec>);
+    290 => event::eventfd2(count: u32, flags: u32);
+    291 => epoll::epoll_create1(flags: u32);
     292 => file::dup3(old: Fd, new: Fd, flags: u32);
+    293 => pipe::pipe2(out: UserOut<[i32; 2]>, flags: u32);
     297 => signal::rt_tgsigqueueinfo(pid: i32, tid: i32, signal: i32, info: UserIn<abi::sigframe::Siginfo>);
     302 => identity::prlimit64(pid: u32, resource: u32, new: UserIn<abi::system::Rlimit64>, old: UserOut<abi::system::Rlimit64>);
     309 => schedule::getcpu(cpu: UserOut<u32>, node: UserOut<u32>);
@@ -209,6 +228,7 @@ syscalls! {
     332 => file::statx(directory: Fd, path: UserPath, flags: u32, mask: u32, out: UserOut<abi::fs::Statx>);
     435 => process::clone3(args: u64, size: usize);
     439 => file::faccessat2(directory: Fd, path: UserPath, mode: u32, flags: u32);
+    441 => epoll::epoll_pwait2(instance: Fd, events: u64, most: i32, timeout: UserIn<abi::time::Timespec>, mask: UserIn<u64>, size: usize);
 }
 
 /// Serves the call that the context holds, and leaves its result there; tells if a signal interrupted it.

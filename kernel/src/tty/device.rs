@@ -7,6 +7,7 @@ use abi::pod::Pod;
 use abi::termios::{self, LocalFlags, Termios, Winsize};
 use abi::{Errno, Signal};
 use alloc::sync::Arc;
+use machine::sync::WaitQueue;
 use machine::user::copy;
 
 /// Bytes moved at a time: with the terminal locked no user memory is touched, so they go through a buffer.
@@ -97,6 +98,10 @@ impl FileOperations for TerminalFile {
     fn poll(&self) -> u32 {
         let readable = if self.terminal.is_readable() { flags::POLLIN | flags::POLLRDNORM } else { 0 };
         readable | flags::POLLOUT | flags::POLLWRNORM
+    }
+
+    fn wait_queues(&self) -> [Option<&WaitQueue>; 2] {
+        self.terminal.wait_queues()
     }
 }
 

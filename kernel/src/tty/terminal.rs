@@ -242,6 +242,11 @@ impl Terminal {
         self.state.lock().session.as_ref().is_none_or(|session| session.discipline.is_readable())
     }
 
+    /// What is woken when it may have become readable, and writable.
+    pub fn wait_queues(&self) -> [Option<&WaitQueue>; 2] {
+        [Some(&self.readers), Some(&self.writers)]
+    }
+
     /// Bytes that can be read.
     pub fn readable_bytes(&self) -> usize {
         self.state.lock().session.as_ref().map_or(0, |session| session.discipline.available())

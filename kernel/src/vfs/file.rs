@@ -13,18 +13,19 @@ use super::location::Location;
 use super::page_cache::PageCache;
 use super::read_ahead::ReadAhead;
 use super::transfer::{Sink, Source, outcome};
+use super::write::write_pages;
 use super::write_back;
 use abi::Errno;
-use alloc::sync::Arc;
+use alloc::sync::{Arc, Weak};
+use alloc::vec::Vec;
+use core::any::Any;
 use core::sync::atomic::{AtomicU32, Ordering};
 use fs::FileType;
 use machine::PAGE_SIZE;
 use machine::mm::Frame;
-use machine::sync::{Mutex, Rank, SpinLock};
+use machine::sync::{Mutex, Rank, SpinLock, WaitQueue};
 
 const PAGE: u64 = PAGE_SIZE as u64;
-/// Bytes of a write that become part of the file together.
-const WRITE_AT_ONCE: u64 = 32 * PAGE;
 /// Directory positions from here on stand for mount points that the file system has no entry for.
 const SYNTHETIC: i64 = 1 << 62;
 
@@ -35,6 +36,13 @@ pub struct File {
     flags: AtomicU32,
     offset: Mutex<u64>,
     read_ahead: SpinLock<ReadAhead>,
+    end_watchers: SpinLock<Vec<Weak<dyn EndWatcher>>>,
+}
+
+/// Who wants to know when an open file ends, without keeping it open (epoll(7)).
+pub trait EndWatcher: Send + Sync {
+    /// The last descriptor and the last use of `file` are gone.
+    fn ended(&self, file: &File);
 }
 
 enum Kind {
@@ -72,6 +80,7 @@ impl File {
             flags: AtomicU32::new(kept),
             offset: Mutex::new("file offset", 0),
             read_ahead: SpinLock::new("read-ahead", Rank::File, ReadAhead::default()),
+            end_watchers: SpinLock::new("file end", Rank::File, Vec::new()),
         })
     }
 
@@ -140,7 +149,8 @@ impl File {
         match (&self.location, &self.kind) {
             (Some(location), _) => location.metadata(),
             (None, Kind::Device(device)) => {
-                Ok(Metadata { mode: device.mode(), nlink: 1, blksize: PAGE, ..Metadata::default() })
+                let (mode, ino) = (device.mode(), device.inode_number());
+                Ok(Metadata { mode, ino, nlink: 1, blksize: PAGE, ..Metadata::default() })
             }
             (None, _) => Err(Errno::EBADF),
         }
@@ -226,6 +236,48 @@ impl File {
         match &self.kind {
             Kind::Device(device) => device.poll(),
             _ => POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM,
+        }
+    }
+
+    /// What is woken when the answer of [`File::poll`] may have changed, for reading and for writing.
+    pub fn wait_queues(&self) -> [Option<&WaitQueue>; 2] {
+        match &self.kind {
+            Kind::Device(device) => device.wait_queues(),
+            _ => [None, None],
+        }
+    }
+
+    /// Has `watcher` told of the file's end.
+    pub fn watch_end(&self, watcher: Weak<dyn EndWatcher>) -> Result<()> {
+        let mut watchers = self.end_watchers.lock();
+        watchers.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+        watchers.push(watcher);
+        Ok(())
+    }
+
+    /// Undoes [`File::watch_end`].
+    pub fn unwatch_end(&self, watcher: &Weak<dyn EndWatcher>) {
+        let removed = {
+            let mut watchers = self.end_watchers.lock();
+            let at = watchers.iter().position(|other| core::ptr::addr_eq(other.as_ptr(), watcher.as_ptr()));
+            at.map(|at| watchers.swap_remove(at))
+        };
+        drop(removed);
+    }
+
+    /// The object behind the file, if it is a `T`.
+    pub fn device<T: FileOperations>(&self) -> Option<&T> {
+        match &self.kind {
+            Kind::Device(device) => (&**device as &dyn Any).downcast_ref(),
+            _ => None,
+        }
+    }
+
+    /// `fcntl(2)` requests of files of one kind. EBADF for the rest.
+    pub fn fcntl(&self, command: u32, argument: u64) -> Result<u64> {
+        match &self.kind {
+            Kind::Device(device) => device.fcntl(command, argument),
+            _ => Err(Errno::EBADF),
         }
     }
 
@@ -389,48 +441,12 @@ impl File {
     }
 }
 
-/// Moves all of `source` into the pages from `at` on: the bytes that have become part of the file, and what stopped it.
-/// The caller holds the writer lock.
-fn write_pages(inode: &dyn Inode, pages: &PageCache, start: u64, source: &mut dyn Source) -> (usize, Result<()>) {
-    let mut at = start;
-    while source.remaining() > 0 {
-        let end = at.saturating_add(source.remaining() as u64).min(at - at % PAGE + WRITE_AT_ONCE).min(OFFSET_MAX);
-        let result = if end <= at { Err(Errno::EFBIG) } else { inode.check_write(end) };
-        let (reached, result) = match result {
-            Ok(()) => fill_pages(pages, at, end, source),
-            Err(error) => (at, Err(error)),
-        };
-        if reached > at {
-            if let Err(error) = inode.wrote(at, reached) {
-                return ((at - start) as usize, Err(error));
+impl Drop for File {
+    fn drop(&mut self) {
+        for watcher in core::mem::take(self.end_watchers.get_mut()) {
+            if let Some(watcher) = watcher.upgrade() {
+                watcher.ended(self);
             }
-            at = reached;
-        }
-        if result.is_err() || reached < end {
-            return ((at - start) as usize, result);
         }
     }
-    ((at - start) as usize, Ok(()))
-}
-
-/// Moves bytes of `source` into the pages of `at .. end`: how far it came.
-fn fill_pages(pages: &PageCache, mut at: u64, end: u64, source: &mut dyn Source) -> (u64, Result<()>) {
-    while at < end {
-        let within = (at % PAGE) as usize;
-        let len = (PAGE_SIZE - within).min((end - at) as usize);
-        // A page that is overwritten whole is read all the same if the source may fail half-way: what it held must stay.
-        let frame = match pages.page(at / PAGE) {
-            Ok(frame) => frame,
-            Err(error) => return (at, Err(error)),
-        };
-        let before = source.remaining();
-        let result = source.take_into_frame(&frame, within, len);
-        at += (before - source.remaining()) as u64;
-        match result {
-            Ok(0) => break,
-            Ok(_) => {}
-            Err(error) => return (at, Err(error)),
-        }
-    }
-    (at, Ok(()))
 }

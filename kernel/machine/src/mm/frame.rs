@@ -39,13 +39,14 @@ pub enum FrameKind {
     KernelStack,
     Anonymous,
     PageCache,
+    Pipe,
     Dma,
     PerCpu,
 }
 
 impl FrameKind {
     /// All kinds, in the order of their numbers.
-    pub const ALL: [FrameKind; 9] = [
+    pub const ALL: [FrameKind; 10] = [
         FrameKind::Free,
         FrameKind::Reserved,
         FrameKind::PageTable,
@@ -53,6 +54,7 @@ impl FrameKind {
         FrameKind::KernelStack,
         FrameKind::Anonymous,
         FrameKind::PageCache,
+        FrameKind::Pipe,
         FrameKind::Dma,
         FrameKind::PerCpu,
     ];
