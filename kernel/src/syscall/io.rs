@@ -82,7 +82,7 @@ pub fn fadvise64(caller: &mut Caller<'_>, fd: Fd, _offset: u64, _len: u64, advic
 }
 
 /// The addresses and lengths of an iovec array, cut to the most that one call moves.
-fn read_vectors(vectors: u64, count: usize) -> Result<Vec<(u64, usize)>, Errno> {
+pub(super) fn read_vectors(vectors: u64, count: usize) -> Result<Vec<(u64, usize)>, Errno> {
     if count > MAX_VECTORS {
         return Err(Errno::EINVAL);
     }

@@ -119,6 +119,8 @@ pub struct Statistics {
     pub blocks: u64,
     /// Free blocks.
     pub blocks_free: u64,
+    /// Free blocks that any user may take.
+    pub blocks_available: u64,
     /// All inodes.
     pub files: u64,
     /// Free inodes.

@@ -37,7 +37,7 @@ pub use file::{EndWatcher, File};
 pub use inode::{AttributeChange, DirEntry, FileType, Metadata, NewKind, NewNode, Statistics, Time};
 pub use location::Location;
 pub use mount_error::MountError;
-pub use mounting::{MountInfo, MountSource, mount, mounts, unmount};
+pub use mounting::{MountInfo, MountSource, mount, mounts, remount, unmount};
 pub use open::{open, open_location};
 pub(crate) use page_cache::{PageCache, Quota};
 pub use reclaim::reclaim;

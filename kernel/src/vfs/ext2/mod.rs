@@ -121,6 +121,7 @@ impl FileSystem for Ext2Volume {
             block_size: figures.block_size,
             blocks: figures.blocks,
             blocks_free: figures.blocks_free,
+            blocks_available: figures.blocks_available,
             files: figures.inodes,
             files_free: figures.inodes_free,
         })
