@@ -53,6 +53,8 @@ enum Step {
     Done,
     /// This page of the file has to be read first.
     Read(Arc<File>, u64),
+    /// This page of the file is about to be written through a shared mapping, which the file has to know first.
+    Dirty(Arc<File>, u64),
 }
 
 /// Makes `address` accessible, if the areas allow it.
@@ -64,9 +66,14 @@ pub fn resolve(space: &AddressSpace, address: u64, access: Access) -> Result<(),
     // Keeps what was read from being given up before it is mapped.
     let mut _kept = None;
     let mut reclaimed = false;
+    let mut announced = false;
     loop {
-        match attempt(space, page, access) {
+        match attempt(space, page, access, announced) {
             Ok(Step::Done) => return Ok(()),
+            Ok(Step::Dirty(file, index)) => {
+                file.page_dirtied(index).map_err(of_file)?;
+                announced = true;
+            }
             Ok(Step::Read(file, index)) => _kept = Some(file.page_around(index, READ_AROUND).map_err(of_file)?),
             Err(FaultError::OutOfMemory) if !reclaimed && crate::vfs::reclaim(RECLAIM) > 0 => reclaimed = true,
             Err(error) => return Err(error),
@@ -74,8 +81,8 @@ pub fn resolve(space: &AddressSpace, address: u64, access: Access) -> Result<(),
     }
 }
 
-/// One look, under the lock.
-fn attempt(space: &AddressSpace, page: u64, access: Access) -> Result<Step, FaultError> {
+/// One look, under the lock. `announced` says that the file knows of the store.
+fn attempt(space: &AddressSpace, page: u64, access: Access, announced: bool) -> Result<Step, FaultError> {
     let mut layout = space.layout.lock();
     if layout.areas.map().find(page).is_none() {
         layout.grow_stack(page)?;
@@ -91,6 +98,11 @@ fn attempt(space: &AddressSpace, page: u64, access: Access) -> Result<Step, Faul
     }
     match space.tables.get(page) {
         Some(mapping) => {
+            if access == Access::Write && !mapping.protection.write && !announced && area.is_shared() {
+                if let Some((file, index)) = area.file_page(page) {
+                    return Ok(Step::Dirty(file.clone(), index));
+                }
+            }
             upgrade(space, area, page, mapping.frame, mapping.protection, access)?;
             Ok(Step::Done)
         }
@@ -160,8 +172,8 @@ fn fill_from_file(space: &AddressSpace, area: &Area, page: u64, access: Access) 
     if frames[wanted].is_none() {
         return Ok(Step::Read(file.clone(), index));
     }
-    // Others read the same frames: a store to a private page must fault first.
-    let protection = Protection { write: area.protection.write && area.is_shared(), ..area.protection };
+    // A store must fault first: others read the same frames, and the file must know of a store to a shared one.
+    let protection = Protection { write: false, ..area.protection };
     space.tables.map_around(first, frames, protection)?;
     Ok(Step::Done)
 }

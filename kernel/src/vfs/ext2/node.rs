@@ -260,7 +260,13 @@ impl Inode for Node {
     fn page_dirtied(&self, index: u64) -> Result<()> {
         let start = index * PAGE;
         let end = self.size().min(start + PAGE);
-        if start < end { self.store(start, end) } else { Err(Errno::EFAULT) }
+        if start >= end {
+            return Err(Errno::EFAULT);
+        }
+        self.store(start, end)?;
+        let block_len = self.block_len();
+        self.page_cache_or_invalid()?.mark_mapped(start, end.next_multiple_of(block_len));
+        Ok(())
     }
 
     fn truncate(&self, size: u64) -> Result<()> {

@@ -121,6 +121,10 @@ impl Ext2Volume {
             0 => self.format.store().barrier()?,
             _ => self.commit(&mut edit)?,
         }
+        if !self.dirty.lock().is_empty() {
+            // Written again meanwhile, or mapped: there will be something to write in time.
+            self.has_changed();
+        }
         written
     }
 

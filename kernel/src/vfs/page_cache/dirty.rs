@@ -1,4 +1,7 @@
 //! Dirty sectors of a cache, and writing them back.
+//!
+//! A page that a program may write to through a shared mapping counts as dirty each time the cache is written back, as
+//! long as its frame is used by anyone but the cache, and once more after that: stores to it are not seen.
 
 use super::super::Result;
 use super::{BATCH_PAGES, Origin, PageCache};
@@ -53,6 +56,15 @@ impl PageCache {
     /// The bytes `start .. end` have been written to pages that are here: their sectors are dirty. A page that is not
     /// here any more has been cut off.
     pub fn mark_dirty(&self, start: u64, end: u64) {
+        self.mark(start, end, false);
+    }
+
+    /// A shared mapping may write to the bytes `start .. end` from now on.
+    pub fn mark_mapped(&self, start: u64, end: u64) {
+        self.mark(start, end, true);
+    }
+
+    fn mark(&self, start: u64, end: u64, mapped: bool) {
         let page_len = PAGE_SIZE as u64;
         let mut state = self.state.lock();
         let mut newly = 0;
@@ -60,8 +72,9 @@ impl PageCache {
             let first = start.saturating_sub(index * page_len).min(page_len) as usize / SECTOR_LEN;
             let last = ((end - index * page_len).min(page_len) as usize).div_ceil(SECTOR_LEN);
             let sectors = (0xff_u16 << first & !(0xffff << last)) as u8;
-            newly += isize::from(page.dirty == 0 && sectors != 0);
+            newly += isize::from(!page.is_pending() && sectors != 0);
             page.dirty |= sectors;
+            page.mapped |= if mapped { sectors } else { 0 };
             page.referenced = true;
         }
         self.count_dirty(newly);
@@ -110,16 +123,21 @@ impl PageCache {
         self.failed.swap(false, Ordering::Relaxed)
     }
 
-    /// The next dirty pages from `first` on, which are clean from now on.
+    /// The next dirty pages from `first` on, which are clean from now on unless they are mapped.
     fn take_dirty(&self, first: u64) -> Result<Vec<DirtyPage>> {
         let mut pages = Vec::new();
         pages.try_reserve_exact(BATCH_PAGES).map_err(|_| Errno::ENOMEM)?;
         let mut state = self.state.lock();
-        for (&index, page) in state.pages.range_mut(first..).filter(|(_, page)| page.dirty != 0).take(BATCH_PAGES) {
-            let sectors = core::mem::take(&mut page.dirty);
+        let mut clean = 0;
+        for (&index, page) in state.pages.range_mut(first..).filter(|(_, page)| page.is_pending()).take(BATCH_PAGES) {
+            let sectors = core::mem::take(&mut page.dirty) | page.mapped;
+            if page.frame.references() == 1 {
+                page.mapped = 0;
+            }
+            clean += isize::from(!page.is_pending());
             pages.push(DirtyPage { index, frame: page.frame.clone(), sectors });
         }
-        self.count_dirty(-(pages.len() as isize));
+        self.count_dirty(-clean);
         Ok(pages)
     }
 
@@ -128,7 +146,7 @@ impl PageCache {
         let page_len = PAGE_SIZE as u64;
         let mut state = self.state.lock();
         let range = start / page_len..end.div_ceil(page_len);
-        let clean = state.pages.range(range).filter(|(_, page)| page.dirty == 0 && page.idle());
+        let clean = state.pages.range(range).filter(|(_, page)| !page.is_pending() && page.idle());
         let numbers: Vec<u64> = clean.map(|(&index, _)| index).collect();
         let removed: Vec<_> = numbers.iter().filter_map(|index| state.pages.remove(index)).collect();
         drop(state);

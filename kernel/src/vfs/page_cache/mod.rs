@@ -87,6 +87,8 @@ struct Page {
     referenced: bool,
     /// Sectors that the device does not have yet, one bit each.
     dirty: u8,
+    /// Sectors that a shared mapping may write to at any time, for as long as the frame is used elsewhere.
+    mapped: u8,
 }
 
 #[derive(Clone)]
@@ -207,7 +209,7 @@ impl PageCache {
         let removed = {
             let mut state = self.state.lock();
             let removed = state.pages.split_off(&size.div_ceil(PAGE_SIZE as u64));
-            self.count_dirty(-(removed.values().filter(|page| page.dirty != 0).count() as isize));
+            self.count_dirty(-(removed.values().filter(|page| page.is_pending()).count() as isize));
             removed
         };
         let within = (size % PAGE_SIZE as u64) as usize;
@@ -294,7 +296,7 @@ impl PageCache {
         }
         let batch = Batch { len: frames.len(), ..batch };
         for (index, frame) in (start..).zip(frames.iter()) {
-            let page = Page { frame: frame.clone(), reading: Some(batch.clone()), referenced: false, dirty: 0 };
+            let page = Page { frame: frame.clone(), reading: Some(batch.clone()), referenced: false, dirty: 0, mapped: 0 };
             state.pages.insert(index, page);
         }
         Ok((start, start + frames.len() as u64))
@@ -307,7 +309,7 @@ impl PageCache {
             quota.give(1);
             return Err(Errno::ENOMEM);
         };
-        let page = Page { frame, reading: None, referenced: true, dirty: 0 };
+        let page = Page { frame, reading: None, referenced: true, dirty: 0, mapped: 0 };
         let another_was_first = match self.state.lock().pages.entry(index) {
             Entry::Occupied(_) => true,
             Entry::Vacant(vacant) => {
@@ -344,7 +346,7 @@ impl Reclaimable for PageCache {
             }
             hand = index + 1;
             let used = core::mem::replace(&mut page.referenced, false);
-            if !used && page.dirty == 0 && page.idle() && page.frame.references() == 1 {
+            if !used && !page.is_pending() && page.idle() && page.frame.references() == 1 {
                 victims.push(index);
             }
         }
@@ -402,6 +404,11 @@ impl Page {
             self.reading = None;
         }
         Some(result.map_err(|_| Errno::EIO))
+    }
+
+    /// Whether it has something to write back, or may have.
+    fn is_pending(&self) -> bool {
+        self.dirty | self.mapped != 0
     }
 
     /// Whether no request for it is under way.
