@@ -34,14 +34,7 @@ fn text(address: u64) -> Result<Vec<u8>, Errno> {
     }
 }
 
-pub fn mount(
-    caller: &mut Caller<'_>,
-    source: u64,
-    at: UserPath,
-    kind: u64,
-    flags: u64,
-    _data: u64,
-) -> SyscallResult {
+pub fn mount(caller: &mut Caller<'_>, source: u64, at: UserPath, kind: u64, flags: u64, _data: u64) -> SyscallResult {
     let (kind, source) = (text(kind)?, text(source)?);
     let path = at.read()?;
     let place = locate(caller, Fd(-100), &path, true)?;

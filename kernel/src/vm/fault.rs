@@ -98,10 +98,13 @@ fn attempt(space: &AddressSpace, page: u64, access: Access, announced: bool) -> 
     }
     match space.tables.get(page) {
         Some(mapping) => {
-            if access == Access::Write && !mapping.protection.write && !announced && area.is_shared() {
-                if let Some((file, index)) = area.file_page(page) {
-                    return Ok(Step::Dirty(file.clone(), index));
-                }
+            if access == Access::Write
+                && !mapping.protection.write
+                && !announced
+                && area.is_shared()
+                && let Some((file, index)) = area.file_page(page)
+            {
+                return Ok(Step::Dirty(file.clone(), index));
             }
             upgrade(space, area, page, mapping.frame, mapping.protection, access)?;
             Ok(Step::Done)

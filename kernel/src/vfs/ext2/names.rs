@@ -80,7 +80,11 @@ impl Node {
                 new_name,
                 replaced: replaced_inode.as_mut(),
             };
-            if exchange { edit.exchange(rename)? } else { edit.rename(rename)? }
+            if exchange {
+                edit.exchange(rename)?
+            } else {
+                edit.rename(rename)?
+            }
             self.set_inode(directory);
             if !within {
                 new_parent.set_inode(new_directory);

@@ -296,7 +296,8 @@ impl PageCache {
         }
         let batch = Batch { len: frames.len(), ..batch };
         for (index, frame) in (start..).zip(frames.iter()) {
-            let page = Page { frame: frame.clone(), reading: Some(batch.clone()), referenced: false, dirty: 0, mapped: 0 };
+            let page =
+                Page { frame: frame.clone(), reading: Some(batch.clone()), referenced: false, dirty: 0, mapped: 0 };
             state.pages.insert(index, page);
         }
         Ok((start, start + frames.len() as u64))
