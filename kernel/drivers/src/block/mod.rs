@@ -146,7 +146,7 @@ impl Completion {
         Completion {
             state: Arc::new(CompletionState {
                 outcome: IrqLock::new("block completion", Rank::Queue, None),
-                waiters: WaitQueue::new("disk"),
+                waiters: WaitQueue::bounded("disk"),
             }),
         }
     }

@@ -37,6 +37,8 @@ pub enum Rank {
     Timer,
     /// Run queue of a CPU.
     RunQueue,
+    /// List of all tasks, which the watchdog walks in interrupts.
+    TaskList,
     /// Kernel page tables and stack slots.
     KernelSpace,
     /// Kernel heap.
