@@ -7,7 +7,7 @@ use crate::hooks;
 use crate::percpu;
 use core::arch::asm;
 use core::marker::PhantomData;
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 percpu! {
     pub(crate) static PREEMPT_COUNT: AtomicU32 = AtomicU32::new(0);
@@ -15,7 +15,7 @@ percpu! {
     static NEED_RESCHEDULE: AtomicBool = AtomicBool::new(false);
     /// When the watchdog asked for a reschedule that has not been done yet, in ns; 0 if there is none.
     #[cfg(debug_assertions)]
-    static RESCHEDULE_ASKED_AT: AtomicU64 = AtomicU64::new(0);
+    static RESCHEDULE_ASKED_AT: core::sync::atomic::AtomicU64 = core::sync::atomic::AtomicU64::new(0);
     /// Depth of interrupt handlers on this CPU.
     static INTERRUPT_DEPTH: AtomicU32 = AtomicU32::new(0);
 }
@@ -168,7 +168,7 @@ pub fn clear_need_reschedule() {
 
 /// When the watchdog asked this CPU for a reschedule that has not been done yet, in ns; 0 if there is none.
 #[cfg(debug_assertions)]
-pub(crate) fn reschedule_asked_at() -> &'static AtomicU64 {
+pub(crate) fn reschedule_asked_at() -> &'static core::sync::atomic::AtomicU64 {
     RESCHEDULE_ASKED_AT.get(&PinnedByCaller)
 }
 

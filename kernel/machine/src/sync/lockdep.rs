@@ -30,21 +30,25 @@ const LONG_HOLD: Duration = Duration::from_secs(2);
 /// Who a lock is.
 pub(super) struct Identity {
     pub(super) name: &'static str,
-    pub(super) rank: Rank,
+    #[cfg(debug_assertions)]
+    rank: Rank,
     #[cfg(debug_assertions)]
     class: ClassOf,
 }
 
 impl Identity {
     pub(super) const fn new(name: &'static str, rank: Rank) -> Self {
+        let _ = rank;
         Identity {
             name,
+            #[cfg(debug_assertions)]
             rank,
             #[cfg(debug_assertions)]
             class: ClassOf::new(),
         }
     }
 
+    #[cfg(debug_assertions)]
     fn address(&self) -> usize {
         &raw const *self as usize
     }
@@ -253,6 +257,12 @@ fn check_interrupts(taken: &Held, in_interrupt: bool) {
         && let Some(other) = order::note_interrupts_on(taken.class, here)
     {
         panic!("lock {name:?} is taken with interrupts on at {here}, and in an interrupt at {other}");
+    } else if taken.rank > Rank::Device && guard::interrupts_on() {
+        // An interrupt would take locks of lower ranks while this one is held.
+        panic!(
+            "lock {name:?} ({:?}) is taken with interrupts on at {here}: its rank is among the interrupts'",
+            taken.rank
+        );
     }
 }
 

@@ -20,6 +20,8 @@ pub enum Rank {
     PageCache,
     /// User page tables.
     PageTable,
+    /// The random generator.
+    Random,
     /// A device's configuration space or registers. From here on interrupts take locks too: whatever is taken with
     /// interrupts on ranks before.
     Device,
@@ -27,8 +29,6 @@ pub enum Rank {
     Queue,
     /// Tables of interrupt handlers.
     Interrupt,
-    /// The random generator.
-    Random,
     /// List of a wait queue's sleepers.
     WaitQueue,
     /// A task's own state.

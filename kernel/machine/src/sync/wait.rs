@@ -18,6 +18,7 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 pub struct WaitQueue {
     name: &'static str,
     /// What is waited for must come soon: a lock, a disk.
+    #[cfg(debug_assertions)]
     bounded: bool,
     /// Length of the list, so that a wake-up of nobody takes no lock.
     waiting: AtomicUsize,
@@ -46,8 +47,10 @@ impl WaitQueue {
     }
 
     const fn with(name: &'static str, bounded: bool) -> Self {
+        let _ = bounded;
         WaitQueue {
             name,
+            #[cfg(debug_assertions)]
             bounded,
             waiting: AtomicUsize::new(0),
             sleepers: IrqLock::new("wait queue", Rank::WaitQueue, VecDeque::new()),
@@ -75,6 +78,7 @@ impl WaitQueue {
         }
         might_sleep();
         let current = task::current().arc();
+        #[cfg(debug_assertions)]
         let _noted = (self.bounded && deadline.is_none()).then(|| current.note_bounded_wait(self.name));
         let end = loop {
             self.enter(&current);

@@ -9,6 +9,7 @@
 
 mod fpu;
 mod list;
+#[cfg(debug_assertions)]
 mod watched;
 
 use crate::cpu::CpuId;
@@ -29,7 +30,9 @@ use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
 pub use fpu::FpuState;
 use list::Links;
+#[cfg(debug_assertions)]
 pub(crate) use list::for_each;
+#[cfg(debug_assertions)]
 use watched::Watched;
 
 global_asm!(include_str!("../../../../asm/switch.S"), task_start = sym task_start);
@@ -61,6 +64,7 @@ pub struct Task {
     user: UnsafeCell<UserState>,
     data: Box<dyn Any + Send + Sync>,
     links: Links,
+    #[cfg(debug_assertions)]
     watched: Watched,
 }
 
@@ -123,6 +127,7 @@ impl Task {
             user: UnsafeCell::new(UserState { space: None, fpu: None, fs_base: 0, gs_base: 0 }),
             data,
             links: Links::new(),
+            #[cfg(debug_assertions)]
             watched: Watched::new(),
         }
     }

@@ -1,77 +1,55 @@
 //! What debug builds note of a task: the sleeping locks it holds, and since when it waits for something that should
-//! come soon. Nothing in release builds.
+//! come soon.
 
 use super::Task;
-#[cfg(debug_assertions)]
 use crate::sync::held::List;
-#[cfg(debug_assertions)]
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
-#[cfg(debug_assertions)]
 use core::time::Duration;
 
 /// The notes.
 pub(super) struct Watched {
-    #[cfg(debug_assertions)]
     held: List,
     /// Time in ns at which a wait for something that should come soon began; 0 outside of one.
-    #[cfg(debug_assertions)]
     waiting_since: AtomicU64,
     /// What for.
-    #[cfg(debug_assertions)]
     waiting_for: AtomicPtr<u8>,
-    #[cfg(debug_assertions)]
     waiting_for_len: AtomicUsize,
     /// This wait has been reported.
-    #[cfg(debug_assertions)]
     reported: AtomicBool,
 }
 
 impl Watched {
     pub(super) const fn new() -> Self {
         Watched {
-            #[cfg(debug_assertions)]
             held: List::new(),
-            #[cfg(debug_assertions)]
             waiting_since: AtomicU64::new(0),
-            #[cfg(debug_assertions)]
             waiting_for: AtomicPtr::new(core::ptr::null_mut()),
-            #[cfg(debug_assertions)]
             waiting_for_len: AtomicUsize::new(0),
-            #[cfg(debug_assertions)]
             reported: AtomicBool::new(false),
         }
     }
 }
 
 /// The wait lasts as long as this.
-pub(crate) struct BoundedWait<'a>(
-    #[cfg_attr(not(debug_assertions), allow(dead_code, reason = "nothing to end"))] &'a Task,
-);
+pub(crate) struct BoundedWait<'a>(&'a Task);
 
 impl Task {
     /// Notes that the task, which is the current one, waits for something that should come soon.
     pub(crate) fn note_bounded_wait(&self, name: &'static str) -> BoundedWait<'_> {
-        #[cfg(debug_assertions)]
-        {
-            let watched = &self.watched;
-            watched.waiting_for_len.store(name.len(), Ordering::Relaxed);
-            watched.waiting_for.store(name.as_ptr().cast_mut(), Ordering::Relaxed);
-            watched.reported.store(false, Ordering::Relaxed);
-            watched.waiting_since.store(crate::time::since_boot_ns(), Ordering::Release);
-        }
-        #[cfg(not(debug_assertions))]
-        let _ = name;
+        let watched = &self.watched;
+        watched.waiting_for_len.store(name.len(), Ordering::Relaxed);
+        watched.waiting_for.store(name.as_ptr().cast_mut(), Ordering::Relaxed);
+        watched.reported.store(false, Ordering::Relaxed);
+        watched.waiting_since.store(crate::time::since_boot_ns(), Ordering::Release);
         BoundedWait(self)
     }
 
     /// The sleeping locks it holds.
-    #[cfg(debug_assertions)]
     pub(crate) fn held_locks(&self) -> &List {
         &self.watched.held
     }
 
     /// What it has waited for, and how long, if that is longer than `limit` and was not asked before.
-    #[cfg(debug_assertions)]
     pub(crate) fn take_overdue(&self, limit: Duration) -> Option<(&'static str, Duration)> {
         let watched = &self.watched;
         let since = watched.waiting_since.load(Ordering::Acquire);
@@ -92,7 +70,6 @@ impl Task {
     }
 }
 
-#[cfg(debug_assertions)]
 impl Drop for BoundedWait<'_> {
     fn drop(&mut self) {
         self.0.watched.waiting_since.store(0, Ordering::Release);
