@@ -6,6 +6,7 @@
 
 mod checks;
 mod command;
+mod crash;
 mod devices;
 mod exec;
 mod files;
@@ -35,7 +36,7 @@ use prompt::Prompt;
 pub const PROMPT_STAGE: &str = "prompt";
 
 /// Every command, by group.
-static GROUPS: [&[Command]; 8] = [
+static GROUPS: [&[Command]; 9] = [
     system::COMMANDS,
     exec::COMMANDS,
     files::COMMANDS,
@@ -44,6 +45,7 @@ static GROUPS: [&[Command]; 8] = [
     inspect::COMMANDS,
     tasks::COMMANDS,
     tests::COMMANDS,
+    crash::COMMANDS,
 ];
 
 /// All commands, sorted by nothing but their groups.
