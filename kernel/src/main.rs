@@ -14,6 +14,7 @@ pub mod device;
 pub mod process;
 pub mod random;
 pub mod sched;
+pub mod screen;
 pub mod shell;
 pub mod syscall;
 pub mod tty;
@@ -27,6 +28,7 @@ machine::entry!(kernel_main);
 
 /// The first code of the kernel proper, on the boot CPU.
 fn kernel_main() -> ! {
+    screen::init();
     let cpus = sched::start(process::page_fault);
     log::info!("{cpus} CPUs, {} KiB of usable RAM", machine::boot::usable_ram() >> 10);
     if sched::spawn("init", init).is_err() {

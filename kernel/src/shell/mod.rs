@@ -14,6 +14,7 @@ mod interrupt;
 mod mounts;
 mod output;
 mod prompt;
+mod screen;
 mod system;
 mod tasks;
 mod tests;
@@ -35,13 +36,14 @@ use prompt::Prompt;
 pub const PROMPT_STAGE: &str = "prompt";
 
 /// Every command, by group.
-static GROUPS: [&[Command]; 8] = [
+static GROUPS: [&[Command]; 9] = [
     system::COMMANDS,
     exec::COMMANDS,
     files::COMMANDS,
     mounts::COMMANDS,
     devices::COMMANDS,
     inspect::COMMANDS,
+    screen::COMMANDS,
     tasks::COMMANDS,
     tests::COMMANDS,
 ];

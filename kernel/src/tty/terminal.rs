@@ -4,7 +4,7 @@
 //! bytes are keys for the kernel's shell. All state is under `state` (rank Terminal); echo, signals and wake-ups happen
 //! after it is released. Input comes from the input task, which is a kernel task and may sleep.
 
-use crate::process;
+use crate::{process, screen};
 use abi::Errno;
 use abi::termios::{LocalFlags, Termios, VMIN, VTIME, Winsize};
 use alloc::collections::VecDeque;
@@ -142,7 +142,10 @@ impl Terminal {
     /// Writes text of the kernel: a line feed begins a new line.
     pub fn write(&self, bytes: &[u8]) {
         let _output = self.output.lock();
-        bytes.chunks(SEND_LEN).for_each(console::write_bytes);
+        for part in bytes.chunks(SEND_LEN) {
+            screen::make_room(part.len());
+            console::write_bytes(part);
+        }
     }
 
     /// Writes what a terminal is sent, control sequences and all, as it is.
@@ -266,7 +269,10 @@ impl Terminal {
     fn send_raw(&self, bytes: &[u8]) {
         if !bytes.is_empty() {
             let _output = self.output.lock();
-            bytes.chunks(SEND_LEN).for_each(console::write_raw);
+            for part in bytes.chunks(SEND_LEN) {
+                screen::make_room(part.len());
+                console::write_raw(part);
+            }
         }
     }
 
