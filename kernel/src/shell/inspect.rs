@@ -184,7 +184,8 @@ fn irqs(shell: &mut Shell, _: &[&str]) -> CommandResult {
         table.row_of(cells);
     }
     table.print(&mut shell.out);
-    writeln!(shell.out, "non-maskable: {}; console bytes lost: {}", irq::nmi_count(), crate::tty::lost_input());
+    let (input, output) = (crate::tty::lost_input(), crate::screen::lost());
+    writeln!(shell.out, "non-maskable: {}; console bytes lost: {input}; screen bytes lost: {output}", irq::nmi_count());
     Ok(())
 }
 
