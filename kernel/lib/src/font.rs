@@ -1,7 +1,7 @@
 //! Bitmap fonts as the Linux console has them: PSF, version 1 and 2, with their table of characters.
 //!
-//! Everything of the file is checked when it is read. A lookup is an array access for the first 256 characters and a binary
-//! search for the rest, and takes no memory: it works in a panic.
+//! Everything of the file is checked when it is read. A lookup is an array access for the first 256 characters and a
+//! binary search for the rest, and takes no memory: it works in a panic.
 
 use crate::bytes::u32_at;
 use alloc::vec::Vec;

@@ -1,7 +1,8 @@
 //! What a panic says, on the screen: drawn at once, from the top, over whatever is there.
 //!
-//! No lock and no memory is taken; only one CPU panics, so the state needs no more than relaxed atomics. The terminal's task
-//! does not run any more. Reports that are no panic go to the terminal as all else, if that is possible.
+//! No lock and no memory is taken; only one CPU panics, so the state needs no more than relaxed atomics. The
+//! terminal's task does not run any more. Reports that are no panic go to the terminal as all else, if that is
+//! possible.
 
 use super::{DISPLAY, RING};
 use core::sync::atomic::{AtomicUsize, Ordering};

@@ -1,12 +1,13 @@
 //! The screen: a terminal on the display, and what panics draw.
 //!
-//! Whatever goes to the serial console comes here as well, from any context: [`mirror`] only puts it into a ring and raises an
-//! interrupt on this CPU, which wakes the screen's task. The task feeds the terminal emulator (`klib::vt`) and draws what has
-//! changed, sixty times a second at most, so that a flood of lines costs one drawing and not one each. Tasks
-//! that write much wait in [`make_room`] until the ring has room; what others write into a full ring is lost on the screen, and counted.
+//! Whatever goes to the serial console comes here as well, from any context: [`mirror`] only puts it into a ring and
+//! raises an interrupt on this CPU, which wakes the screen's task. The task feeds the terminal emulator (`klib::vt`)
+//! and draws what has changed, sixty times a second at most, so that a flood of lines costs one drawing and not one
+//! each. Tasks that write much wait in [`make_room`] until the ring has room; what others write into a full ring is
+//! lost on the screen, and counted.
 //!
-//! Locks: `RING` (rank Console), taken under anything, for copying; `STATE`, a sleeping lock, for emulator and drawing. A panic takes
-//! neither: see `emergency`.
+//! Locks: `RING` (rank Console), taken under anything, for copying; `STATE`, a sleeping lock, for emulator and
+//! drawing. A panic takes neither: see `emergency`.
 
 mod emergency;
 mod ring;
@@ -69,7 +70,8 @@ impl fmt::Display for ScreenError {
     }
 }
 
-/// Finds the display, so that panics can draw, and keeps what is written for [`start`]. Called once, before there are tasks.
+/// Finds the display, so that panics can draw, and keeps what is written for [`start`]. Called once, before there are
+/// tasks.
 pub fn init() {
     match display::open(boot::info()) {
         Ok(display) => {
@@ -82,8 +84,8 @@ pub fn init() {
     }
 }
 
-/// Starts the terminal on the display. `answer` is called, in the screen's task, with what the terminal says to programs that ask
-/// it something.
+/// Starts the terminal on the display. `answer` is called, in the screen's task, with what the terminal says to
+/// programs that ask it something.
 pub fn start(answer: fn(&[u8])) {
     let Some(display) = DISPLAY.get() else { return };
     let (columns, rows) = display.size();

@@ -1,7 +1,7 @@
 //! The keyboard as the console terminal's other input, beside the serial port.
 //!
-//! A task of its own sets the keyboard up, which may take long, and then turns scan codes into the bytes that a terminal sends. Keys
-//! that are for the screen itself (Shift-PageUp) go there.
+//! A task of its own sets the keyboard up, which may take long, and then turns scan codes into the bytes that a
+//! terminal sends. Keys that are for the screen itself (Shift-PageUp) go there.
 
 use super::{Source, Terminal};
 use crate::{sched, screen};
@@ -18,8 +18,8 @@ static KEYBOARD: Mutex<Option<Keyboard>> = Mutex::new("keyboard", None);
 /// Ctrl-Alt-Delete restarts the machine; reboot(2) can switch that off.
 static RESTART_KEYS: AtomicBool = AtomicBool::new(true);
 
-/// Lets what is typed on the keyboard reach `terminal`, as soon as there is one. Without a keyboard nothing happens, but for a line in
-/// the log.
+/// Lets what is typed on the keyboard reach `terminal`, as soon as there is one. Without a keyboard nothing happens,
+/// but for a line in the log.
 pub fn start(terminal: &'static Terminal) -> Result<(), OutOfMemory> {
     sched::spawn("keyboard", move || match i8042::Keyboard::open() {
         Ok(device) => serve(&device, terminal),

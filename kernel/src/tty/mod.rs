@@ -1,8 +1,9 @@
 //! The console terminal: what programs see as /dev/console, /dev/tty and /dev/ttyS0, and where the kernel's shell reads
 //! its keys.
 //!
-//! From the bottom up: `input` brings bytes from the serial port and `keyboard` from the keyboard; [`Terminal`] edits, echoes and keeps them, for the
-//! process that owns the terminal or else for the shell; `device` is the file that programs read and write.
+//! From the bottom up: `input` brings bytes from the serial port and `keyboard` from the keyboard; [`Terminal`] edits,
+//! echoes and keeps them, for the process that owns the terminal or else for the shell; `device` is the file that
+//! programs read and write.
 
 mod checks;
 mod device;
@@ -14,7 +15,7 @@ use crate::screen;
 use crate::vfs::{File, device_number, flags, register_device};
 use abi::termios::Winsize;
 use alloc::sync::Arc;
-use device::TerminalFile;
+use device::{ControllingTerminal, TerminalFile};
 pub use input::lost as lost_input;
 use machine::sync::{Rank, SpinLock};
 pub use terminal::Terminal;
@@ -33,7 +34,7 @@ pub fn console() -> &'static Terminal {
 pub fn init() {
     let file = Arc::new(TerminalFile::new(console()));
     // Numbers as in Linux's Documentation/admin-guide/devices.txt.
-    register_device("tty", MODE, device_number(5, 0), file.clone());
+    register_device("tty", MODE, device_number(5, 0), Arc::new(ControllingTerminal));
     register_device("console", MODE, device_number(5, 1), file.clone());
     register_device("ttyS0", MODE, device_number(4, 64), file);
     if let Err(error) = input::start(console()) {
@@ -74,8 +75,8 @@ fn note_source(source: Source) {
     CONSOLE.set_window(window.unwrap_or(left));
 }
 
-/// What the screen answers to programs. If the keyboard is not where somebody types, a terminal at the serial port gets the same
-/// questions, and one answer is enough.
+/// What the screen answers to programs. If the keyboard is not where somebody types, a terminal at the serial port gets
+/// the same questions, and one answer is enough.
 fn answer(bytes: &[u8]) {
     if FOCUS.lock().0 == Source::Keyboard {
         CONSOLE.receive(bytes);
@@ -87,12 +88,12 @@ pub fn console_file() -> Arc<File> {
     File::new_device(Arc::new(TerminalFile::new(console())), flags::O_RDWR)
 }
 
-/// Gives the console terminal to process `owner`, with usual settings; None gives it to the shell.
-pub fn set_owner(owner: Option<u32>) {
-    CONSOLE.set_owner(owner);
+/// Gives the console terminal to the session that process `leader` leads, with usual settings; None gives it to the shell.
+pub fn set_owner(leader: Option<u32>) {
+    CONSOLE.set_owner(leader);
 }
 
-/// Gives the console terminal back to the shell if `pid` owns it: the process has ended.
-pub fn release_owner(pid: u32) {
-    CONSOLE.release_owner(pid);
+/// The leader of a session has ended: its terminal, if it has one, is the shell's again.
+pub fn session_ended(session: u32) {
+    CONSOLE.end_session(session);
 }

@@ -1,4 +1,5 @@
-//! VGA's text mode: two bytes for each character, its code in code page 437 and its colours (IBM VGA Technical Reference).
+//! VGA's text mode: two bytes for each character, its code in code page 437 and its colours (IBM VGA Technical
+//! Reference).
 
 use super::code_page::code;
 use super::{Display, DisplayError};

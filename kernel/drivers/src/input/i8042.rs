@@ -1,8 +1,8 @@
 //! The keyboard controller of the PC and the keyboard at its first port (IBM PS/2 Technical Reference; 8042).
 //!
-//! [`Keyboard::open`] sets both up by polling; from then on the interrupt handler takes what the keyboard sends, and the
-//! one task that calls [`Keyboard::next_code`] gets it. A command's acknowledgement is told from a scan code by the handler, since
-//! only then one is awaited. Lock: `codes`, rank `Queue`, held for moments only.
+//! [`Keyboard::open`] sets both up by polling; from then on the interrupt handler takes what the keyboard sends, and
+//! the one task that calls [`Keyboard::next_code`] gets it. A command's acknowledgement is told from a scan code by
+//! the handler, since only then one is awaited. Lock: `codes`, rank `Queue`, held for moments only.
 
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
@@ -333,8 +333,8 @@ impl Ports {
     }
 }
 
-/// Looks again and again until `look` gives something or `timeout` is over. Sleeps between looks once the first few were
-/// in vain.
+/// Looks again and again until `look` gives something or `timeout` is over. Sleeps between looks once the first few
+/// were in vain.
 fn wait_for<T>(timeout: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T> {
     static PAUSE: WaitQueue = WaitQueue::new("the keyboard controller");
     let end = time::now() + timeout;

@@ -1,7 +1,7 @@
 //! From the scan codes of a PC keyboard to the bytes that a terminal sends.
 //!
-//! The crate `pc-keyboard` knows scan codes and layouts; here are the modifiers, the locks, and the sequences of keys that are no
-//! characters, which are xterm's. The keyboard itself repeats a key that is held.
+//! The crate `pc-keyboard` knows scan codes and layouts; here are the modifiers, the locks, and the sequences of keys
+//! that are no characters, which are xterm's. The keyboard itself repeats a key that is held.
 
 mod sequence;
 #[cfg(test)]

@@ -43,8 +43,8 @@ impl History {
         self.lines.get(self.lines.len().checked_sub(back)?)
     }
 
-    /// Keeps `row` as the newest line. What comes back is to be reused as a line: the oldest one, a new one, or, when there is
-    /// neither room nor memory, `row` itself. And whether `row` was kept.
+    /// Keeps `row` as the newest line. What comes back is to be reused as a line: the oldest one, a new one, or, when
+    /// there is neither room nor memory, `row` itself. And whether `row` was kept.
     fn push(&mut self, row: Row) -> (Row, bool) {
         if self.limit == 0 {
             return (row, false);

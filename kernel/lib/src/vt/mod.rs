@@ -1,9 +1,10 @@
 //! A terminal's screen: bytes of programs in, cells out. What a VT220 does, with what xterm added that programs use.
 //!
-//! The crate `vte` splits the bytes into characters and control sequences (`dispatch`); `edit` does what those say to the
-//! grid of cells, `sgr` sets colours, `report` answers. Text is UTF-8; a character that has no column of its own (a
-//! combining mark) is left out. [`Painter`] tells whoever draws which cells have changed. Nothing fails or panics on any bytes,
-//! and after [`Screen::new`] the one allocation is that of lines scrolled off, which are dropped when there is no memory.
+//! The crate `vte` splits the bytes into characters and control sequences (`dispatch`); `edit` does what those say to
+//! the grid of cells, `sgr` sets colours, `report` answers. Text is UTF-8; a character that has no column of its own
+//! (a combining mark) is left out. [`Painter`] tells whoever draws which cells have changed. Nothing fails or panics
+//! on any bytes, and after [`Screen::new`] the one allocation is that of lines scrolled off, which are dropped when
+//! there is no memory.
 //!
 //! Sources: ECMA-48, DEC's VT220 Programmer Reference Manual, xterm's ctlseqs.
 
@@ -42,7 +43,8 @@ pub struct Screen {
 }
 
 impl Screen {
-    /// A blank screen that keeps `history` lines scrolled off its top. Sizes are brought into the range of 2 to [`MAX_SIZE`].
+    /// A blank screen that keeps `history` lines scrolled off its top. Sizes are brought into the range of 2 to
+    /// [`MAX_SIZE`].
     pub fn new(columns: usize, rows: usize, history: usize) -> Result<Self, TryReserveError> {
         let (columns, rows) = (columns.clamp(MIN_SIZE, MAX_SIZE), rows.clamp(MIN_SIZE, MAX_SIZE));
         let mut tabs = Vec::new();
@@ -80,7 +82,8 @@ impl Screen {
         (self.state.columns, self.state.rows)
     }
 
-    /// The cells of the row that is shown at `row`, which may be one scrolled off before. Panics if there is no such row.
+    /// The cells of the row that is shown at `row`, which may be one scrolled off before. Panics if there is no such
+    /// row.
     pub fn shown_row(&self, row: usize) -> &[Cell] {
         self.state.shown_row(row)
     }

@@ -1,8 +1,8 @@
 //! What has to be drawn: the difference between the screen and what was drawn last.
 //!
-//! A [`Painter`] keeps the cells as they are on the display, so that the display is never read and no cell is drawn twice.
-//! It looks only at rows that were damaged, that the cursor left or came to, and at the first one when the caption
-//! changes: a text that stays at the top left over whatever scrolls below.
+//! A [`Painter`] keeps the cells as they are on the display, so that the display is never read and no cell is drawn
+//! twice. It looks only at rows that were damaged, that the cursor left or came to, and at the first one when the
+//! caption changes: a text that stays at the top left over whatever scrolls below.
 
 use super::Screen;
 use super::cell::{Attributes, Cell, Style};

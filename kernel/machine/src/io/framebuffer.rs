@@ -1,7 +1,7 @@
 //! A linear framebuffer: pixels in memory that is written and never read.
 //!
-//! The memory is mapped write-combining, so that stores leave the CPU in bursts; reading it would be slow on any machine.
-//! Writing takes no lock and no memory, so that a panic can draw. Two writers at once only mix their pixels.
+//! The memory is mapped write-combining, so that stores leave the CPU in bursts; reading it would be slow on any
+//! machine. Writing takes no lock and no memory, so that a panic can draw. Two writers at once only mix their pixels.
 
 use super::Mmio;
 use super::mmio::MmioError;
