@@ -25,7 +25,7 @@ export BOCHS_DEBUG
 # Nor does user/Makefile get them as make variables, which it would expand.
 MAKEOVERRIDES =
 
-export RUST_BUILD_MODE UEFI GRAPHICS SMP MEM ACCEL RUN_QEMU_GDB CMDLINE QEMU_EXTRA DISK COM2 ONLY
+export RUST_BUILD_MODE UEFI GRAPHICS VIDEO SMP MEM ACCEL RUN_QEMU_GDB CMDLINE QEMU_EXTRA DISK COM2 ONLY
 
 .PHONY: help run check test bench run-debug gdb bochs iso disk doc lint fmt setup clean kernel programs needs
 

@@ -15,6 +15,7 @@ mod interrupt;
 mod mounts;
 mod output;
 mod prompt;
+mod screen;
 mod system;
 mod tasks;
 mod tests;
@@ -36,13 +37,14 @@ use prompt::Prompt;
 pub const PROMPT_STAGE: &str = "prompt";
 
 /// Every command, by group.
-static GROUPS: [&[Command]; 9] = [
+static GROUPS: [&[Command]; 10] = [
     system::COMMANDS,
     exec::COMMANDS,
     files::COMMANDS,
     mounts::COMMANDS,
     devices::COMMANDS,
     inspect::COMMANDS,
+    screen::COMMANDS,
     tasks::COMMANDS,
     tests::COMMANDS,
     crash::COMMANDS,
