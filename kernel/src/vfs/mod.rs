@@ -30,8 +30,8 @@ mod walk;
 
 pub use change::{link, make, remove_directory, remove_file, rename};
 pub use devfs::{RandomFill, register_device};
-pub use device::{FileOperations, device_number};
-pub use file::File;
+pub use device::{FileOperations, device_number, set_fifo_opener};
+pub use file::{EndWatcher, File};
 pub use inode::{AttributeChange, DirEntry, FileType, Metadata, NewKind, NewNode, Statistics, Time};
 pub use location::Location;
 pub use mount_error::MountError;

@@ -40,13 +40,14 @@ pub enum FrameKind {
     KernelStack,
     Anonymous,
     PageCache,
+    Pipe,
     Dma,
     PerCpu,
 }
 
 impl FrameKind {
     /// All kinds, in the order of their numbers.
-    pub const ALL: [FrameKind; 9] = [
+    pub const ALL: [FrameKind; 10] = [
         FrameKind::Free,
         FrameKind::Reserved,
         FrameKind::PageTable,
@@ -54,6 +55,7 @@ impl FrameKind {
         FrameKind::KernelStack,
         FrameKind::Anonymous,
         FrameKind::PageCache,
+        FrameKind::Pipe,
         FrameKind::Dma,
         FrameKind::PerCpu,
     ];

@@ -247,6 +247,11 @@ impl UserSpace {
         }
     }
 
+    /// Every CPU that runs on this space has executed a full memory barrier when this returns (membarrier(2)).
+    pub fn synchronize_cpus(&self) {
+        tlb::synchronize(self.cpus.load(Ordering::SeqCst));
+    }
+
     /// Runs this CPU on the space.
     pub(crate) fn activate(&self, _pin: &impl Pinned) {
         self.cpus.fetch_or(1 << percpu::this_cpu().number(), Ordering::SeqCst);

@@ -8,6 +8,7 @@ mod mutex;
 mod rank;
 mod spin;
 mod wait;
+mod watch;
 
 pub use ::spin::Once;
 pub use guard::{IrqGuard, Pinned, PreemptGuard, might_sleep};
@@ -15,3 +16,4 @@ pub use mutex::{Mutex, MutexGuard};
 pub use rank::Rank;
 pub use spin::{IrqLock, SpinGuard, SpinLock};
 pub use wait::{WaitEnd, WaitQueue};
+pub use watch::{Watch, Watcher};

@@ -29,6 +29,10 @@ pub enum Rank {
     Interrupt,
     /// The random generator.
     Random,
+    /// List of a wait queue's watchers.
+    Watchers,
+    /// What an epoll instance has been told of.
+    Ready,
     /// List of a wait queue's sleepers.
     WaitQueue,
     /// A task's own state.

@@ -61,6 +61,20 @@ impl<T: ?Sized, G: Guard> Spin<T, G> {
     pub fn lock(&self) -> SpinGuard<'_, T, G> {
         let guard = G::enter();
         lockdep::acquire(self.name, self.rank);
+        self.wait_for_turn(guard)
+    }
+
+    /// Takes the lock while locks of its own rank may be held: the caller knows of an order among these.
+    #[inline]
+    #[track_caller]
+    pub fn lock_nested(&self) -> SpinGuard<'_, T, G> {
+        let guard = G::enter();
+        lockdep::acquire_unordered(self.name, self.rank);
+        self.wait_for_turn(guard)
+    }
+
+    #[inline]
+    fn wait_for_turn(&self, guard: G) -> SpinGuard<'_, T, G> {
         let ticket = self.next_ticket.fetch_add(1, Ordering::Relaxed);
         let mut spins = 0u64;
         while self.serving.load(Ordering::Acquire) != ticket {
