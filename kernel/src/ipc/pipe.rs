@@ -7,11 +7,12 @@
 
 use super::next_inode_number;
 use super::ring::Ring;
-use crate::process::{self, signal::number::SIGPIPE};
+use crate::process;
 use crate::vfs::{File, FileOperations, Result, Sink, Source, flags};
-use abi::Errno;
 use abi::fcntl::{F_GETPIPE_SZ, F_SETPIPE_SZ};
+use abi::sigframe::Siginfo;
 use abi::termios::FIONREAD;
+use abi::{Errno, Signal};
 use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
 use core::sync::atomic::{AtomicUsize, Ordering};
@@ -192,7 +193,7 @@ impl Pipe {
                 if !self.has_reader() {
                     drop(ring);
                     if let Some(thread) = process::current_thread() {
-                        thread.send(SIGPIPE);
+                        thread.send(Signal::SIGPIPE, Siginfo::kernel(Signal::SIGPIPE));
                     }
                     result = Err(Errno::EPIPE);
                     break;

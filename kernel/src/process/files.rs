@@ -27,6 +27,20 @@ impl FileTable {
         FileTable { entries: alloc::vec![entry.clone(), entry.clone(), entry] }
     }
 
+    /// A copy, for a new process.
+    pub fn try_clone(&self) -> Result<Self, Errno> {
+        let mut entries = Vec::new();
+        entries.try_reserve_exact(self.entries.len()).map_err(|_| Errno::ENOMEM)?;
+        entries.extend(self.entries.iter().cloned());
+        Ok(FileTable { entries })
+    }
+
+    /// Takes the files out that execve(2) closes.
+    pub fn take_close_on_exec(&mut self) -> Vec<Arc<File>> {
+        let closing = |entry: &mut Option<Entry>| entry.take_if(|entry| entry.close_on_exec).map(|entry| entry.file);
+        self.entries.iter_mut().filter_map(closing).collect()
+    }
+
     /// The file of descriptor `fd`.
     pub fn get(&self, fd: i32) -> Result<Arc<File>, Errno> {
         self.entry(fd).map(|entry| entry.file.clone())

@@ -54,6 +54,11 @@ impl Area {
         }
     }
 
+    /// Whether stores are seen by others: by those who map the file, and by children.
+    pub fn is_shared(&self) -> bool {
+        matches!(self.backing, Backing::SharedFile(..))
+    }
+
     /// Cuts the area at `at`, which lies inside; the upper part.
     fn split_off(&mut self, at: u64) -> Area {
         let mut upper = self.clone();
@@ -74,6 +79,7 @@ impl Area {
 }
 
 /// All areas of an address space, by start.
+#[derive(Clone)]
 pub(super) struct Areas {
     by_start: BTreeMap<u64, Area>,
 }

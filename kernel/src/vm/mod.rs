@@ -55,6 +55,18 @@ impl AddressSpace {
         }))
     }
 
+    /// A copy for fork(2): the same areas, break and places for mappings. Private pages are shared until one side writes;
+    /// pages of shared areas come from their files again. When it returns, no thread of this space can still write to
+    /// a page that the copy has. ENOMEM leaves this space as it was.
+    pub fn fork(&self) -> Result<Arc<AddressSpace>, Errno> {
+        // Held throughout, so that no fault and no mmap of another thread comes in between.
+        let layout = self.layout.lock();
+        let copy = Layout { areas: layout.areas.clone(), ..*layout };
+        let private = layout.areas.iter().filter(|area| !area.is_shared()).map(|area| (area.start, area.end));
+        let tables = self.tables.fork(private).map_err(|_| Errno::ENOMEM)?;
+        Ok(Arc::new(AddressSpace { tables, layout: Mutex::new("address space", copy) }))
+    }
+
     /// Its page tables.
     pub fn tables(&self) -> &Arc<UserSpace> {
         &self.tables
@@ -103,6 +115,15 @@ impl AddressSpace {
         area.grows_down = true;
         self.layout.lock().areas.insert(area).map_err(|_| Errno::ENOMEM)?;
         Ok(top)
+    }
+}
+
+impl Drop for AddressSpace {
+    fn drop(&mut self) {
+        // By areas, since they say where pages can be at all.
+        for area in self.layout.lock().areas.iter() {
+            self.tables.unmap(area.start, area.end, |_, _, _| {});
+        }
     }
 }
 

@@ -2,10 +2,11 @@
 //!
 //! From below: `early` hands out memory once at boot; `frame` describes every frame and gives them out by the buddy
 //! system; `table` edits page tables; `space` is the kernel's half of the address space; `heap` serves `alloc`;
-//! `user_space` is one process's half; `tlb` keeps other CPUs' translations true.
+//! `user_space` is one process's half, `fork` copies it; `tlb` keeps other CPUs' translations true.
 
 mod buddy;
 pub(crate) mod early;
+mod fork;
 pub mod frame;
 mod heap;
 pub mod phys;
@@ -16,4 +17,5 @@ mod user_space;
 
 pub use frame::{Frame, FrameBlock, FrameKind, OutOfMemory};
 pub use heap::{HeapStatistics, statistics as heap_statistics};
+pub use tlb::synchronize as synchronize_cpus;
 pub use user_space::{MapError, Mapping, Protection, UserSpace, switch_to_kernel};

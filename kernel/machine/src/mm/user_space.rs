@@ -16,6 +16,7 @@ use crate::percpu;
 use crate::sync::guard::Pinned;
 use crate::sync::{Rank, SpinLock};
 use alloc::sync::Arc;
+use core::mem::MaybeUninit;
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 /// Frames collected before they are flushed and freed together.
@@ -64,23 +65,50 @@ impl From<OutOfMemory> for MapError {
 /// The page tables of a process.
 pub struct UserSpace {
     root: PhysAddr,
-    entries: SpinLock<()>,
+    pub(super) entries: SpinLock<()>,
     cpus: AtomicU64,
-    resident: AtomicUsize,
+    pub(super) resident: AtomicUsize,
 }
 
-/// A page that left the tables and waits for the flush.
+/// A leaf that left the tables and waits for the flush; it still has its frame's reference.
+#[derive(Clone, Copy)]
 struct Gone {
     address: u64,
-    dirty: bool,
-    frame: Frame,
+    entry: u64,
 }
 
 /// What left the tables under one hold of the lock. It allocates nothing, since memory may be what is being sought.
+/// Whoever fills it calls [`Batch::free`].
 struct Batch {
-    pages: [Option<Gone>; BATCH],
+    /// The first `count` are set.
+    pages: [MaybeUninit<Gone>; BATCH],
     count: usize,
     tables: FrameList,
+}
+
+impl Batch {
+    fn new() -> Self {
+        Batch { pages: [const { MaybeUninit::uninit() }; BATCH], count: 0, tables: FrameList::new() }
+    }
+
+    fn push(&mut self, address: u64, entry: u64) {
+        self.pages[self.count].write(Gone { address, entry });
+        self.count += 1;
+    }
+
+    fn pages(&self) -> &[Gone] {
+        // SAFETY: (1) `push` set the first `count` elements, and a MaybeUninit has its content's layout.
+        unsafe { core::slice::from_raw_parts(self.pages.as_ptr().cast(), self.count) }
+    }
+
+    /// Gives the frames back. No CPU has a translation to them any more.
+    fn free(self, gone: &mut impl FnMut(u64, bool, &Frame)) {
+        for page in self.pages() {
+            // SAFETY: (1) the reference of the entry, which left its table.
+            let frame = unsafe { Frame::from_raw(table::address(page.entry)) };
+            gone(page.address, page.entry & table::DIRTY != 0, &frame);
+        }
+    }
 }
 
 impl UserSpace {
@@ -113,7 +141,7 @@ impl UserSpace {
             return Err(MapError::AlreadyMapped);
         }
         slot.store(leaf(frame.into_raw(), protection), Ordering::Release);
-        count_entry(leaf_table, 1);
+        count_entries(leaf_table, 1);
         self.resident.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
@@ -128,7 +156,7 @@ impl UserSpace {
             let slot = unsafe { table::slot(leaf_table, address, 1) };
             let old = slot.swap(leaf(frame.into_raw(), protection), Ordering::AcqRel);
             if !occupied(old) {
-                count_entry(leaf_table, 1);
+                count_entries(leaf_table, 1);
                 self.resident.fetch_add(1, Ordering::Relaxed);
                 return Ok(());
             }
@@ -162,7 +190,7 @@ impl UserSpace {
         let mut changed = false;
         {
             let _entries = self.entries.lock();
-            self.for_each_leaf(start, end, |slot, _| {
+            self.for_each_leaf(start, end, |slot| {
                 let old = slot.load(Ordering::Relaxed);
                 if occupied(old) {
                     // The CPU may set the dirty bit meanwhile.
@@ -171,7 +199,6 @@ impl UserSpace {
                     });
                     changed = true;
                 }
-                true
             });
         }
         if changed {
@@ -184,33 +211,64 @@ impl UserSpace {
     pub fn unmap(&self, start: u64, end: u64, mut gone: impl FnMut(u64, bool, &Frame)) {
         let mut at = start;
         while at < end {
-            let mut batch = Batch { pages: [const { None }; BATCH], count: 0, tables: FrameList::new() };
+            let mut batch = Batch::new();
             {
                 let _entries = self.entries.lock();
-                at = self.for_each_leaf(at, end, |slot, address| {
-                    let old = slot.swap(0, Ordering::AcqRel);
-                    if occupied(old) {
-                        // SAFETY: (1) the reference of the entry that just left.
-                        let frame = unsafe { Frame::from_raw(table::address(old)) };
-                        batch.pages[batch.count] = Some(Gone { address, dirty: old & table::DIRTY != 0, frame });
-                        batch.count += 1;
-                    }
-                    batch.count < BATCH
-                });
-                self.resident.fetch_sub(batch.count, Ordering::Relaxed);
-                for page in batch.pages.iter().flatten() {
-                    self.count_out(page.address, &mut batch.tables);
+                // The root counts what it has: an empty space needs no walk.
+                if entries_of(self.root) == 0 {
+                    return;
                 }
+                at = self.take_leaves(at, end, &mut batch);
             }
-            let first = batch.pages.iter().flatten().next().map(|page| page.address);
-            let last = batch.pages.iter().flatten().last().map(|page| page.address);
-            if let (Some(first), Some(last)) = (first, last) {
-                self.flush(first, last + PAGE_SIZE as u64);
+            let pages = batch.pages();
+            if let (Some(first), Some(last)) = (pages.first(), pages.last()) {
+                self.flush(first.address, last.address + PAGE_SIZE as u64);
             }
-            for page in batch.pages.iter().flatten() {
-                gone(page.address, page.dirty, &page.frame);
+            batch.free(&mut gone);
+        }
+    }
+
+    /// Moves leaves of `[start, end)` into `batch`: all of one lowest table, or as many as the batch takes. Where to go on.
+    fn take_leaves(&self, start: u64, end: u64, batch: &mut Batch) -> u64 {
+        let mut at = start;
+        while at < end {
+            let leaf_table = match self.leaf_table(at) {
+                Ok(leaf_table) => leaf_table,
+                Err(next) => {
+                    at = next;
+                    continue;
+                }
+            };
+            // SAFETY: (1) the lock keeps the table.
+            let lowest = unsafe { table::at(leaf_table) };
+            let table_end = table::end_of_span(at, 2).min(end);
+            let mut left = entries_of(leaf_table);
+            let before = batch.count;
+            let mut address = at;
+            while address < table_end && left > 0 && batch.count < BATCH {
+                let slot = &lowest[table::index(address, 1)];
+                if occupied(slot.load(Ordering::Relaxed)) {
+                    batch.push(address, slot.swap(0, Ordering::AcqRel));
+                    left -= 1;
+                }
+                address += PAGE_SIZE as u64;
+            }
+            let taken = batch.count - before;
+            if taken > 0 {
+                self.resident.fetch_sub(taken, Ordering::Relaxed);
+                self.count_out(at, taken, &mut batch.tables);
+            }
+            at = if left == 0 { table_end } else { address };
+            if taken > 0 {
+                break;
             }
         }
+        at.min(end)
+    }
+
+    /// Every CPU that runs on this space has executed a full memory barrier when this returns (membarrier(2)).
+    pub fn synchronize_cpus(&self) {
+        tlb::synchronize(self.cpus.load(Ordering::SeqCst));
     }
 
     /// Runs this CPU on the space.
@@ -225,12 +283,16 @@ impl UserSpace {
         self.cpus.fetch_and(!(1 << percpu::this_cpu().number()), Ordering::SeqCst);
     }
 
-    fn flush(&self, start: u64, end: u64) {
-        tlb::shoot_down(self.cpus.load(Ordering::SeqCst), start, end);
+    /// Makes all CPUs that run on this space forget `[start, end)`.
+    pub(super) fn flush(&self, start: u64, end: u64) {
+        let cpus = self.cpus.load(Ordering::SeqCst);
+        if cpus != 0 {
+            tlb::shoot_down(cpus, start, end);
+        }
     }
 
     /// The lowest table for `address`, made if it is not there. A table is counted in its parent.
-    fn make_tables(&self, address: u64) -> Result<PhysAddr, OutOfMemory> {
+    pub(super) fn make_tables(&self, address: u64) -> Result<PhysAddr, OutOfMemory> {
         let mut at = self.root;
         for level in (2..=table::TOP).rev() {
             // SAFETY: (1) the lock keeps the table.
@@ -244,7 +306,7 @@ impl UserSpace {
                 let made = made.into_raw();
                 entry = made.get() | PRESENT | table::WRITABLE | table::USER;
                 slot.store(entry, Ordering::Release);
-                count_entry(at, 1);
+                count_entries(at, 1);
             }
             at = table::address(entry);
         }
@@ -266,57 +328,55 @@ impl UserSpace {
         Some(unsafe { table::slot(at, address, 1) })
     }
 
-    /// Calls `f` for each leaf slot of `[start, end)` whose table exists, until it says false; where to go on.
-    fn for_each_leaf(&self, start: u64, end: u64, mut f: impl FnMut(&AtomicU64, u64) -> bool) -> u64 {
-        let mut address = start;
-        while address < end {
-            let mut at = self.root;
-            let mut missing = None;
-            for level in (2..=table::TOP).rev() {
-                // SAFETY: (1) the lock keeps the table.
-                let entry = unsafe { table::slot(at, address, level) }.load(Ordering::Relaxed);
-                if entry & PRESENT == 0 {
-                    missing = Some(level);
-                    break;
-                }
-                at = table::address(entry);
+    /// The lowest table for `address`, or the first address behind it that may have one.
+    pub(super) fn leaf_table(&self, address: u64) -> Result<PhysAddr, u64> {
+        let mut at = self.root;
+        for level in (2..=table::TOP).rev() {
+            // SAFETY: (1) the lock keeps the table.
+            let entry = unsafe { table::slot(at, address, level) }.load(Ordering::Relaxed);
+            if entry & PRESENT == 0 {
+                return Err(table::end_of_span(address, level));
             }
-            if let Some(level) = missing {
-                address = (address | (table::span(level) - 1)).saturating_add(1);
-                continue;
-            }
-            // SAFETY: (1) as above.
-            let lowest = unsafe { table::at(at) };
-            loop {
-                let go_on = f(&lowest[table::index(address, 1)], address);
-                address += PAGE_SIZE as u64;
-                if !go_on {
-                    return address;
-                }
-                if address >= end || table::index(address, 1) == 0 {
-                    break;
-                }
-            }
+            at = table::address(entry);
         }
-        address.min(end)
+        Ok(at)
     }
 
-    /// Notes in the tables above `address` that its page left; those that get empty are unlinked into `gone`, lowest first.
-    fn count_out(&self, address: u64, gone: &mut FrameList) {
+    /// Calls `f` for each leaf slot of `[start, end)` whose table exists.
+    fn for_each_leaf(&self, start: u64, end: u64, mut f: impl FnMut(&AtomicU64)) {
+        let mut address = start;
+        while address < end {
+            let table_end = match self.leaf_table(address) {
+                Ok(leaf_table) => {
+                    let table_end = table::end_of_span(address, 2).min(end);
+                    // SAFETY: (1) the lock keeps the table.
+                    let lowest = unsafe { table::at(leaf_table) };
+                    lowest[table::index(address, 1)..].iter().take(pages(address, table_end)).for_each(&mut f);
+                    table_end
+                }
+                Err(next) => next,
+            };
+            address = table_end;
+        }
+    }
+
+    /// Notes in the tables above `address` that `count` pages of its lowest table left; those that get empty are
+    /// unlinked into `gone`, lowest first.
+    fn count_out(&self, address: u64, count: usize, gone: &mut FrameList) {
         let mut path = [self.root; table::TOP as usize];
         for level in (2..=table::TOP).rev() {
             // SAFETY: (1) the lock keeps the table, and it exists, since a leaf of it just left.
             let slot = unsafe { table::slot(path[level as usize - 1], address, level) };
             path[level as usize - 2] = table::address(slot.load(Ordering::Relaxed));
         }
-        count_entry(path[0], -1);
+        count_entries(path[0], -(count as i64));
         for level in 1..table::TOP as usize {
             if entries_of(path[level - 1]) != 0 {
                 return;
             }
             // SAFETY: (1) the lock keeps the parent.
             unsafe { table::slot(path[level], address, level as u32 + 1) }.store(0, Ordering::Release);
-            count_entry(path[level], -1);
+            count_entries(path[level], -1);
             // SAFETY: (1) the table's only reference was the entry that just left.
             gone.push(unsafe { Frame::from_raw(path[level - 1]) });
         }
@@ -334,7 +394,7 @@ impl UserSpace {
                 return;
             }
             slot.store(0, Ordering::Release);
-            count_entry(parent, -1);
+            count_entries(parent, -1);
             // A CPU may have cached the way to the table on its own account.
             self.flush(address, address + PAGE_SIZE as u64);
             // SAFETY: (1) the table's only reference was the entry that just left.
@@ -386,7 +446,7 @@ fn leaf(frame: PhysAddr, protection: Protection) -> u64 {
 }
 
 /// Whether a lowest-level entry keeps a frame.
-fn occupied(entry: u64) -> bool {
+pub(super) fn occupied(entry: u64) -> bool {
     entry & (PRESENT | table::KEPT) != 0
 }
 
@@ -398,12 +458,17 @@ fn check(address: u64) -> Result<(), MapError> {
 }
 
 /// Entries in use in the user part of a table.
-fn entries_of(address: PhysAddr) -> u64 {
+pub(super) fn entries_of(address: PhysAddr) -> u64 {
     frame::descriptor_of(address).owner.load(Ordering::Relaxed)
 }
 
-fn count_entry(address: PhysAddr, change: i64) {
+pub(super) fn count_entries(address: PhysAddr, change: i64) {
     frame::descriptor_of(address).owner.fetch_add(change as u64, Ordering::Relaxed);
+}
+
+/// Pages in `[start, end)`.
+pub(super) fn pages(start: u64, end: u64) -> usize {
+    ((end - start) / PAGE_SIZE as u64) as usize
 }
 
 /// Only the type's name is needed here: a table is a frame's worth of entries.
