@@ -18,4 +18,4 @@ mod store;
 pub mod ext2;
 
 pub use file_type::FileType;
-pub use store::BlockStore;
+pub use store::{BlockStore, WriteStore};

@@ -4,6 +4,7 @@
 //! [`Output`], fails with a [`CommandError`], and looks at [`interrupt`] when it takes long. The shell holds no lock while
 //! a command runs, and remembers whether any failed, for `exit`.
 
+mod changes;
 mod checks;
 mod command;
 mod crash;
@@ -37,10 +38,11 @@ use prompt::Prompt;
 pub const PROMPT_STAGE: &str = "prompt";
 
 /// Every command, by group.
-static GROUPS: [&[Command]; 10] = [
+static GROUPS: [&[Command]; 11] = [
     system::COMMANDS,
     exec::COMMANDS,
     files::COMMANDS,
+    changes::COMMANDS,
     mounts::COMMANDS,
     devices::COMMANDS,
     inspect::COMMANDS,

@@ -40,4 +40,14 @@ impl File {
         let end = inode.size().div_ceil(PAGE_SIZE as u64);
         pages.read_ahead(first, end.saturating_sub(first).min(count) as usize);
     }
+
+    /// A shared mapping is about to write to the page `index` of a regular file, or has: the page is to be stored. ENOSPC
+    /// if there is no room for it, EFAULT beyond the last page.
+    pub fn page_dirtied(&self, index: u64) -> Result<()> {
+        let (inode, _) = self.paged().ok_or(Errno::ENODEV)?;
+        if index >= inode.size().div_ceil(PAGE_SIZE as u64) {
+            return Err(Errno::EFAULT);
+        }
+        inode.page_dirtied(index)
+    }
 }

@@ -53,6 +53,8 @@ enum Step {
     Done,
     /// This page of the file has to be read first.
     Read(Arc<File>, u64),
+    /// This page of the file is about to be written through a shared mapping, which the file has to know first.
+    Dirty(Arc<File>, u64),
 }
 
 /// Makes `address` accessible, if the areas allow it.
@@ -64,9 +66,14 @@ pub fn resolve(space: &AddressSpace, address: u64, access: Access) -> Result<(),
     // Keeps what was read from being given up before it is mapped.
     let mut _kept = None;
     let mut reclaimed = false;
+    let mut announced = false;
     loop {
-        match attempt(space, page, access) {
+        match attempt(space, page, access, announced) {
             Ok(Step::Done) => return Ok(()),
+            Ok(Step::Dirty(file, index)) => {
+                file.page_dirtied(index).map_err(of_file)?;
+                announced = true;
+            }
             Ok(Step::Read(file, index)) => _kept = Some(file.page_around(index, READ_AROUND).map_err(of_file)?),
             Err(FaultError::OutOfMemory) if !reclaimed && crate::vfs::reclaim(RECLAIM) > 0 => reclaimed = true,
             Err(error) => return Err(error),
@@ -74,19 +81,25 @@ pub fn resolve(space: &AddressSpace, address: u64, access: Access) -> Result<(),
     }
 }
 
-/// One look, under the lock.
-fn attempt(space: &AddressSpace, page: u64, access: Access) -> Result<Step, FaultError> {
+/// One look, under the lock. `announced` says that the file knows of the store.
+fn attempt(space: &AddressSpace, page: u64, access: Access, announced: bool) -> Result<Step, FaultError> {
     let mut layout = space.layout.lock();
     let layout = &mut *layout;
     if let Some(area) = layout.areas.map().find(page) {
-        return attempt_in(space, area, page, access);
+        return attempt_in(space, area, page, access, announced);
     }
     layout.grow_stack(page)?;
     let area = layout.areas.map().find(page).ok_or(FaultError::NotMapped)?;
-    attempt_in(space, area, page, access)
+    attempt_in(space, area, page, access, announced)
 }
 
-fn attempt_in(space: &AddressSpace, area: &Area, page: u64, access: Access) -> Result<Step, FaultError> {
+fn attempt_in(
+    space: &AddressSpace,
+    area: &Area,
+    page: u64,
+    access: Access,
+    announced: bool,
+) -> Result<Step, FaultError> {
     let allowed = match access {
         Access::Read => area.protection.read,
         Access::Write => area.protection.read && area.protection.write,
@@ -105,7 +118,7 @@ fn attempt_in(space: &AddressSpace, area: &Area, page: u64, access: Access) -> R
             present => present,
         },
         Backing::PrivateFile(..) if access == Access::Write => return copy_from_file(space, area, page),
-        Backing::PrivateFile(..) | Backing::SharedFile(..) => return from_file(space, area, page, access),
+        Backing::PrivateFile(..) | Backing::SharedFile(..) => return from_file(space, area, page, access, announced),
     };
     match present {
         Some(mapping) => upgrade(space, area, page, mapping, access),
@@ -147,19 +160,30 @@ impl Layout {
 }
 
 /// A page of a file, and with it its neighbours that are in memory.
-fn from_file(space: &AddressSpace, area: &Area, page: u64, access: Access) -> Result<Step, FaultError> {
+fn from_file(
+    space: &AddressSpace,
+    area: &Area,
+    page: u64,
+    access: Access,
+    announced: bool,
+) -> Result<Step, FaultError> {
     let (file, index) = area.file_page(page).ok_or(FaultError::NotMapped)?;
     let window = AROUND as u64 * PAGE;
     let first = (page & !(window - 1)).max(area.start);
     let count = ((page | (window - 1)).saturating_add(1).min(area.end) - first) / PAGE;
     let wanted = (page - first) / PAGE;
-    // Others read the same frames: a store to a private page must fault first.
-    let protection = Protection { write: area.protection.write && area.is_shared(), ..area.protection };
+    // A store must fault first: others read the same frames, and the file must know of a store to a shared one.
+    let protection = Protection { write: false, ..area.protection };
     let around = file.with_cached_pages(index - wanted, count as usize, |pages| {
         space.tables.map_around(first, wanted as usize, pages, protection)
     });
     match around.unwrap_or(Ok(Around::Absent))? {
         Around::Mapped => Ok(Step::Done),
+        Around::Present(mapping)
+            if access == Access::Write && area.is_shared() && !mapping.protection.write && !announced =>
+        {
+            Ok(Step::Dirty(file.clone(), index))
+        }
         Around::Present(mapping) => upgrade(space, area, page, mapping, access),
         Around::Absent => Ok(Step::Read(file.clone(), index)),
     }
