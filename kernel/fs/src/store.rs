@@ -3,7 +3,7 @@
 
 use alloc::sync::Arc;
 
-use crate::ext2::Changes;
+use crate::Changes;
 
 /// A device, or a part of one, that can be read by byte offset.
 ///

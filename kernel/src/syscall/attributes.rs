@@ -83,7 +83,8 @@ fn change_owner(caller: &Caller<'_>, location: &Location, user: u32, group: u32)
         group == metadata.gid || group == credentials.group.file || credentials.groups.contains(&group)
     });
     let to_same_user = new_user.is_none_or(|user| user == metadata.uid);
-    if !credentials.is_privileged() && !(own && to_same_user && to_own_group) {
+    let allowed = credentials.is_privileged() || own && to_same_user && to_own_group;
+    if !allowed {
         return Err(Errno::EPERM);
     }
     // A program does not keep the rights of an owner that has changed (chown(2)).

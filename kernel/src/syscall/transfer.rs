@@ -119,7 +119,7 @@ pub fn copy_file_range(
     let other = to.metadata()?;
     let mut ends = Ends { from, to, from_at, to_at };
     if (same.dev, same.ino) == (other.dev, other.ino) {
-        let (start, target) = (ends.from_position()?, ends.to_position()?);
+        let (start, target) = (ends.source_position()?, ends.target_position()?);
         let len = (count as u64).min(same.size.saturating_sub(start));
         if start < target.saturating_add(len) && target < start.saturating_add(len) {
             return Err(Errno::EINVAL);
@@ -151,11 +151,11 @@ struct Ends {
 }
 
 impl Ends {
-    fn from_position(&self) -> Result<u64, Errno> {
+    fn source_position(&self) -> Result<u64, Errno> {
         self.from_at.map_or_else(|| self.from.seek(0, 1), Ok)
     }
 
-    fn to_position(&self) -> Result<u64, Errno> {
+    fn target_position(&self) -> Result<u64, Errno> {
         self.to_at.map_or_else(|| self.to.seek(0, 1), Ok)
     }
 
@@ -177,7 +177,7 @@ impl Ends {
     }
 
     fn copy_some(&mut self, buffer: &mut [u8], count: usize) -> Result<usize, Errno> {
-        let from = self.from_position()?;
+        let from = self.source_position()?;
         let len = count.min(buffer.len());
         let read = self.from.read_at(from, &mut SliceSink::new(&mut buffer[..len]))?;
         if read == 0 {

@@ -71,13 +71,22 @@ pub(super) fn throttle() {
 
 /// Writes everything back that devices do not have yet, as `sync(2)`. The first error, after all have been tried.
 pub fn sync_all() -> Result<()> {
-    systems().iter().fold(Ok(()), |result, system| result.and(system.sync()))
+    all(|system| system.sync())
 }
 
 /// As [`sync_all`], and leaves all file systems as an unmount would. For the end of the machine; whoever still writes gets
 /// EROFS.
 pub fn finish_all() -> Result<()> {
-    systems().iter().fold(Ok(()), |result, system| result.and(system.finish()))
+    all(|system| system.finish())
+}
+
+/// Does `work` with all, whether or not it fails with some; the first error.
+fn all(work: impl Fn(&dyn FileSystem) -> Result<()>) -> Result<()> {
+    let mut result = Ok(());
+    for system in systems() {
+        result = result.and(work(&*system));
+    }
+    result
 }
 
 fn systems() -> Vec<Arc<dyn FileSystem>> {

@@ -2,7 +2,7 @@
 //!
 //! An [`Edit`] is the right to change metadata: the caller holds the one [`Writer`] of the volume and so keeps all other
 //! changes out. Each public operation on it happens as a whole or, with an error, not at all. What it changes goes
-//! into the store's [`Changes`](super::Changes), where every reader sees it at once, and to the device with the commit
+//! into the store's [`Changes`](crate::Changes), where every reader sees it at once, and to the device with the commit
 //! of the transaction ([`Edit::commit`]). Where an operation takes an inode by `&mut`, that is the caller's one copy; it
 //! stays as it was when the operation fails.
 

@@ -4,8 +4,7 @@
 //! `features` the feature bits · `error` what can be wrong · `field` little-endian fields at fixed offsets ·
 //! `superblock` the first record · `geometry` the checked sizes all arithmetic rests on · `group` group descriptors ·
 //! `inode` one inode · `volume` the mounted file system · `map` file block to device block · `file` and `symlink`
-//! content · `dirent` entries within a block · `dir` directories. For writing: `bitmap` · `changes` what the running
-//! transaction has changed · `writer` what a writer remembers · `edit` the basis of all changes · `balloc` and `ialloc`
+//! content · `dirent` entries within a block · `dir` directories. For writing: `bitmap` · `writer` what a writer remembers · `edit` the basis of all changes · `balloc` and `ialloc`
 //! space · `grow` and `trim` what files take · `orphans` · `entries`, `names` and `rename` directories · `journal`.
 //!
 //! Reading keeps no state but what [`Ext2::mount`] checked: every later access goes through the
@@ -17,7 +16,6 @@
 
 mod balloc;
 mod bitmap;
-mod changes;
 mod dir;
 mod dirent;
 mod edit;
@@ -43,7 +41,6 @@ mod volume;
 mod writer;
 
 pub use bitmap::Bitmap;
-pub use changes::Changes;
 pub use dir::{DirEntry, Link};
 pub use dirent::NAME_MAX;
 pub use edit::Edit;

@@ -8,8 +8,6 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use super::journal::Journal;
-
 /// The state of writing to one volume. There is one for each; whoever has it is alone in changing the volume.
 pub struct Writer {
     pub(super) held: Held,
@@ -25,6 +23,20 @@ pub struct Writer {
     pub(super) journal: Option<Journal>,
     /// Whether the file system was clean and is to be marked so at the end.
     pub(super) was_clean: bool,
+}
+
+/// A journal that is in use.
+pub(super) struct Journal {
+    /// Its blocks on the device, in the order of the file.
+    pub(super) blocks: Vec<u64>,
+    /// Index of the first block of the log.
+    pub(super) first: usize,
+    /// Index of the next block to write.
+    pub(super) head: usize,
+    /// Sequence number of the next transaction.
+    pub(super) sequence: u32,
+    /// Whether it goes at the end of the mount.
+    pub(super) temporary: bool,
 }
 
 /// Blocks set aside for one file.
@@ -89,6 +101,14 @@ impl Writer {
     pub fn forget(&mut self, inode: u32) {
         self.windows.remove(&inode);
         self.room_hints.remove(&inode);
+    }
+}
+
+impl Journal {
+    /// Changed blocks from which on a transaction should be committed: the operation that reaches it, and the
+    /// descriptors, must still fit.
+    pub(super) fn transaction_limit(&self) -> usize {
+        self.blocks.len() / 4
     }
 }
 

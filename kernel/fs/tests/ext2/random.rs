@@ -75,7 +75,7 @@ impl Pair {
             _ => self.pick(directory, |kind| kind == FileType::Directory).unwrap_or_default(),
         };
         let mut path = format!("{parent}/n{}", name % 24);
-        if name % 5 == 0 {
+        if name.is_multiple_of(5) {
             // Long ones fill directory blocks.
             let _ = write!(path, "{}", "x".repeat(usize::from(name) / 2 + 60));
         }

@@ -4,8 +4,7 @@ use std::convert::Infallible;
 use std::sync::Mutex;
 
 use crate::image::Numbers;
-use crate::image::fs_under_test::ext2::Changes;
-use crate::image::fs_under_test::{BlockStore, WriteStore};
+use crate::image::fs_under_test::{BlockStore, Changes, WriteStore};
 
 /// A disk loses power between sectors, not within.
 const SECTOR: usize = 512;

@@ -13,11 +13,11 @@ mod requests;
 mod store;
 mod writing;
 
-use super::Result;
 use super::device::device_number;
 use super::inode::{FileSystem, Inode, Statistics};
 use super::location::Volume;
 use super::mount_error::MountError;
+use super::{Result, clock};
 use abi::Errno;
 use alloc::collections::BTreeMap;
 use alloc::format;
@@ -102,6 +102,12 @@ pub(super) fn open(index: usize) -> core::result::Result<(Arc<Volume>, String), 
     let old = VOLUMES.lock().insert(index, Arc::downgrade(&volume));
     drop(old);
     Ok((volume, name))
+}
+
+/// The time of day.
+fn now() -> ext2::Timestamp {
+    let (seconds, nanoseconds) = clock::now();
+    ext2::Timestamp { seconds, nanoseconds }
 }
 
 impl FileSystem for Ext2Volume {

@@ -8,9 +8,8 @@ use super::super::device::device_number;
 use super::super::flags::PERMISSION_BITS;
 use super::super::inode::{AttributeChange, DirEntry, FileType, Inode, Metadata, NewNode, directory_type};
 use super::super::page_cache::PageCache;
-use super::Ext2Volume;
 use super::content::Content;
-use super::writing;
+use super::{Ext2Volume, now};
 use abi::Errno;
 use alloc::boxed::Box;
 use alloc::sync::{Arc, Weak};
@@ -109,7 +108,7 @@ impl Node {
     fn cut_pages(&self, size: u64) -> Result<()> {
         let pages = self.page_cache_or_invalid()?;
         let block_len = self.block_len();
-        let stored = size % block_len != 0
+        let stored = !size.is_multiple_of(block_len)
             && self
                 .volume
                 .format
@@ -178,7 +177,7 @@ impl Inode for Node {
             inode.gid = change.gid.unwrap_or(inode.gid);
             inode.accessed = change.atime.map_or(inode.accessed, stamp);
             inode.modified = change.mtime.map_or(inode.modified, stamp);
-            inode.changed = writing::now();
+            inode.changed = now();
             edit.update(&inode)?;
             self.set_inode(inode);
             Ok(())

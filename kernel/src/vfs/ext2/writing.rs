@@ -7,10 +7,10 @@
 //! pages are written back. `dirty`, `orphans` and `unused` (rank File), for the lists alone.
 
 use super::super::inode::FileSystem;
-use super::super::{Result, clock, write_back};
-use super::Ext2Volume;
+use super::super::{Result, write_back};
 use super::node::Node;
 use super::store::DeviceStore;
+use super::{Ext2Volume, now};
 use abi::Errno;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -18,7 +18,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::Ordering;
 use fs::WriteStore;
-use fs::ext2::{Edit, Error, Inode, Progress, Timestamp};
+use fs::ext2::{Edit, Error, Inode, Progress};
 use machine::time;
 
 /// Larger blocks than this are read only: a page would be a part of one.
@@ -207,12 +207,6 @@ impl Ext2Volume {
         let since = self.changed_at_ms.load(Ordering::Relaxed);
         (since != 0).then(|| (time::since_boot_ns() / 1_000_000).saturating_sub(since))
     }
-}
-
-/// The time of day.
-pub(super) fn now() -> Timestamp {
-    let (seconds, nanoseconds) = clock::now();
-    Timestamp { seconds, nanoseconds }
 }
 
 /// For the list of file systems to write back.

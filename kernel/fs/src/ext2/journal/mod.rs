@@ -17,8 +17,6 @@ mod format;
 mod recover;
 mod setup;
 
-use alloc::vec::Vec;
-
 pub use recover::recover;
 
 /// Inode of the journal (`EXT2_JOURNAL_INO`).
@@ -26,25 +24,3 @@ const INODE: u32 = 8;
 /// Fewest blocks of a journal (`JBD2_MIN_JOURNAL_BLOCKS`).
 const LEAST_BLOCKS: u64 = 1024;
 const MOST_BLOCKS: u64 = 8192;
-
-/// A journal that is in use.
-pub(super) struct Journal {
-    /// Its blocks on the device, in the order of the file.
-    blocks: Vec<u64>,
-    /// Index of the first block of the log.
-    first: usize,
-    /// Index of the next block to write.
-    head: usize,
-    /// Sequence number of the next transaction.
-    sequence: u32,
-    /// Whether it goes at the end of the mount.
-    temporary: bool,
-}
-
-impl Journal {
-    /// Changed blocks from which on a transaction should be committed: the operation that reaches it, and the
-    /// descriptors, must still fit.
-    pub(super) fn transaction_limit(&self) -> usize {
-        self.blocks.len() / 4
-    }
-}

@@ -13,8 +13,9 @@ use super::super::superblock::{
     LEN_BYTES, MAGIC, S_FEATURE_COMPAT, S_FEATURE_INCOMPAT, S_JOURNAL_INUM, S_MAGIC, STATE_ERROR,
 };
 use super::super::volume::Ext2;
+use super::super::writer::Journal;
 use super::format::{self, kind_of};
-use super::{INODE, Journal, LEAST_BLOCKS};
+use super::{INODE, LEAST_BLOCKS};
 use crate::{BlockStore, WriteStore};
 
 /// Replays the journal of the file system on `store` if that was not unmounted. Whether it was so: the file system is

@@ -16,8 +16,8 @@ use super::super::superblock::{
 };
 use super::super::trim::Progress;
 use super::super::volume::Ext2;
-use super::super::writer::Writer;
-use super::{INODE, Journal, LEAST_BLOCKS, MOST_BLOCKS, format};
+use super::super::writer::{Journal, Writer};
+use super::{INODE, LEAST_BLOCKS, MOST_BLOCKS, format};
 use crate::{FileType, WriteStore};
 
 impl<S: WriteStore> Ext2<S> {

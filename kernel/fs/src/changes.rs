@@ -52,7 +52,7 @@ impl Changes {
     }
 
     /// Enters `block`, with the content that it has to begin with.
-    pub(super) fn enter(&mut self, block: u64, content: Box<[u8]>) {
+    pub(crate) fn enter(&mut self, block: u64, content: Box<[u8]>) {
         match self.blocks.entry(block) {
             Entry::Vacant(vacant) => {
                 vacant.insert(content);
@@ -66,7 +66,7 @@ impl Changes {
     }
 
     /// Replaces bytes of `block`; false if it has not been entered.
-    pub(super) fn patch(&mut self, block: u64, offset: usize, bytes: &[u8]) -> bool {
+    pub(crate) fn patch(&mut self, block: u64, offset: usize, bytes: &[u8]) -> bool {
         let Some(content) = self.blocks.get_mut(&block) else { return false };
         let target = &mut content[offset..offset + bytes.len()];
         self.replaced.extend_from_slice(target);
@@ -76,20 +76,20 @@ impl Changes {
     }
 
     /// `block` has been freed: what it holds does not matter any more.
-    pub(super) fn leave(&mut self, block: u64) {
+    pub(crate) fn leave(&mut self, block: u64) {
         if let Some(content) = self.blocks.remove(&block) {
             self.steps.push(Step::Left(block, content));
         }
     }
 
     /// The operation under way has succeeded.
-    pub(super) fn keep(&mut self) {
+    pub(crate) fn keep(&mut self) {
         self.steps.clear();
         self.replaced.clear();
     }
 
     /// The operation under way has failed: all is as before it.
-    pub(super) fn take_back(&mut self) {
+    pub(crate) fn take_back(&mut self) {
         while let Some(step) = self.steps.pop() {
             match step {
                 Step::Entered(block) => {
@@ -110,12 +110,12 @@ impl Changes {
     }
 
     /// Numbers of the changed blocks, in order.
-    pub(super) fn numbers(&self) -> Vec<u64> {
+    pub(crate) fn numbers(&self) -> Vec<u64> {
         self.blocks.keys().copied().collect()
     }
 
     /// All has been written: starts anew.
-    pub(super) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.blocks.clear();
         self.keep();
     }
