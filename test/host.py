@@ -7,7 +7,7 @@ from harness.plan import OUT, TOP, Context, Failure, Test
 
 PURE_CRATES = ("abi", "klib", "fs", "macros")
 PROGRAMS = TOP / "build/user/root"
-IPC_PROGRAMS = ("pipes", "polling", "events")
+IPC_PROGRAMS = ("pipes", "polling", "events", "waiting")
 
 
 def fault_table() -> dict[str, str]:

@@ -34,7 +34,10 @@ class Test:
 
 def clean_environment(settings: Mapping[str, str]) -> dict[str, str]:
     """This process' environment without the variables of `make` and of `tools/run`, then `settings`."""
-    ours = {"RUST_BUILD_MODE", "UEFI", "GRAPHICS", "CMDLINE", "SMP", "MEM", "ACCEL", "DISK", "COM2", "RUN_QEMU_GDB", "QEMU_EXTRA", "ONLY", "ISO"}
+    ours = {
+        "RUST_BUILD_MODE", "UEFI", "GRAPHICS", "VIDEO", "CMDLINE", "SMP", "MEM", "ACCEL", "DISK", "COM2", "RUN_QEMU_GDB",
+        "QEMU_EXTRA", "ONLY", "ISO",
+    }  # fmt: skip
     kept = {k: v for k, v in os.environ.items() if k not in ours and not k.startswith("MAKE") and k != "MFLAGS"}
     return {**kept, **settings}
 

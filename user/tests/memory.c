@@ -10,7 +10,9 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 enum { PAGE = 4096 };
@@ -174,6 +176,82 @@ static void shared_memory(void)
     at[7] = 1;
     CHECK(twin[7] == 1);
     CHECK(munmap(at, PAGE) == 0 && munmap(twin, PAGE) == 0 && close(fd) == 0);
+}
+
+// What a child finds, and what its stores do to the parent.
+static void forked(void)
+{
+    char *shared = mmap(0, 2 * PAGE, RW, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    char *own = map(3), *wiped = map(2), *absent = map(1), *locked = map(1);
+    CHECK(shared != MAP_FAILED && madvise(wiped, 2 * PAGE, MADV_WIPEONFORK) == 0);
+    CHECK(madvise(absent, PAGE, MADV_DONTFORK) == 0 && mlock(locked, PAGE) == 0);
+    shared[0] = own[0] = own[PAGE] = wiped[0] = absent[0] = 1;
+    CHECK(own[2 * PAGE] == 0); // a load alone
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        int right = shared[0] == 1 && shared[PAGE] == 0 && own[0] == 1 && own[2 * PAGE] == 0 && wiped[0] == 0;
+        right = right && !readable(absent) && madvise(locked, PAGE, MADV_DONTNEED) == 0;
+        shared[0] = shared[PAGE] = own[0] = own[2 * PAGE] = wiped[PAGE] = 2;
+        right = right && own[PAGE] == 1 && own[0] == 2;
+        _exit(right ? 0 : 1);
+    }
+    own[PAGE] = 3;
+    int status;
+    CHECK(waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    CHECK(shared[0] == 2 && shared[PAGE] == 2 && own[0] == 1 && own[PAGE] == 3 && own[2 * PAGE] == 0);
+    CHECK(wiped[0] == 1 && wiped[PAGE] == 0 && absent[0] == 1);
+    CHECK(munmap(shared, 2 * PAGE) == 0 && munmap(own, 3 * PAGE) == 0 && munmap(wiped, 2 * PAGE) == 0);
+    CHECK(munmap(absent, PAGE) == 0 && munmap(locked, PAGE) == 0);
+}
+
+// Two processes add to one word, a thousand times each, and the sum is right.
+static void shared_by_processes(void)
+{
+    int *sum = mmap(0, PAGE, RW, MAP_SHARED | MAP_ANONYMOUS, -1, 0), status, ended = 0;
+    CHECK(sum != MAP_FAILED);
+    for (int child = 0; child < 4; child++) {
+        if (fork() == 0) {
+            for (int i = 0; i < 1000; i++)
+                __atomic_fetch_add(sum, 1, __ATOMIC_SEQ_CST);
+            _exit(0);
+        }
+    }
+    while (wait(&status) > 0)
+        ended += WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    CHECK(ended == 4 && *sum == 4000);
+    CHECK(munmap(sum, PAGE) == 0);
+}
+
+// Limits refuse what is over them, and no more. In a child, since they stay.
+static void limited(void)
+{
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        unsigned failed = checks_failed;
+        char *at = map(4);
+        struct rlimit limit = {64 << 20, 64 << 20};
+        CHECK(setrlimit(RLIMIT_AS, &limit) == 0);
+        CHECK_ERRNO(mmap(0, 128 << 20, PROT_READ, ANON | MAP_NORESERVE, -1, 0), ENOMEM);
+        CHECK_ERRNO(mremap(at, PAGE, 128 << 20, MREMAP_MAYMOVE), ENOMEM);
+        char *most = mmap(0, 32 << 20, PROT_READ, ANON, -1, 0);
+        CHECK(most != MAP_FAILED);
+        // In place of what is there, it is not more.
+        CHECK(mmap(most, 32 << 20, RW, ANON | MAP_FIXED, -1, 0) == most);
+        CHECK(munmap(most, 32 << 20) == 0);
+        limit.rlim_cur = limit.rlim_max = 8 << 20;
+        CHECK(setrlimit(RLIMIT_DATA, &limit) == 0);
+        CHECK_ERRNO(mmap(0, 16 << 20, RW, ANON, -1, 0), ENOMEM);
+        CHECK((most = mmap(0, 16 << 20, PROT_READ, ANON, -1, 0)) != MAP_FAILED);
+        CHECK_ERRNO(mprotect(most, 16 << 20, RW), ENOMEM);
+        CHECK(mmap(0, 16 << 20, RW, MAP_SHARED | MAP_ANONYMOUS, -1, 0) != MAP_FAILED);
+        char *now = sbrk(0);
+        CHECK(raw(SYS_brk, (long)now + (16 << 20), 0, 0, 0, 0, 0) == (long)now);
+        _exit(checks_failed != failed);
+    }
+    int status;
+    CHECK(waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
 
 static void protecting(void)
@@ -440,6 +518,22 @@ static uint64_t cost(int fd, size_t pages, size_t step, int write)
     return best;
 }
 
+// Ticks of a fork, the child's end, and the wait for it; the least of some rounds.
+static uint64_t fork_cost(void)
+{
+    uint64_t best = UINT64_MAX;
+    for (int round = 0; round < 20; round++) {
+        uint64_t start = ticks();
+        pid_t child = fork();
+        if (child == 0)
+            _exit(0);
+        waitpid(child, 0, 0);
+        uint64_t taken = ticks() - start;
+        best = taken < best ? taken : best;
+    }
+    return best;
+}
+
 static int figures(const char *path)
 {
     int fd = open(path, O_RDONLY);
@@ -452,6 +546,7 @@ static int figures(const char *path)
     printf("file page fault, one page of 16: %lu ticks\n", (unsigned long)cost(fd, pages, 16, 0));
     printf("file page, each: %lu ticks\n", (unsigned long)cost(fd, pages, 1, 0));
     printf("private file page fault, store: %lu ticks\n", (unsigned long)cost(fd, pages, 1, 1));
+    printf("fork, exit and wait: %lu ticks\n", (unsigned long)fork_cost());
     return 0;
 }
 
@@ -464,6 +559,9 @@ int main(int argc, char **argv)
     mapping();
     populating();
     shared_memory();
+    forked();
+    shared_by_processes();
+    limited();
     protecting();
     resizing();
     keeping_the_old();

@@ -7,6 +7,7 @@
 mod changes;
 mod checks;
 mod command;
+mod crash;
 mod devices;
 mod exec;
 mod files;
@@ -15,6 +16,7 @@ mod interrupt;
 mod mounts;
 mod output;
 mod prompt;
+mod screen;
 mod system;
 mod tasks;
 mod tests;
@@ -36,7 +38,7 @@ use prompt::Prompt;
 pub const PROMPT_STAGE: &str = "prompt";
 
 /// Every command, by group.
-static GROUPS: [&[Command]; 9] = [
+static GROUPS: [&[Command]; 11] = [
     system::COMMANDS,
     exec::COMMANDS,
     files::COMMANDS,
@@ -44,8 +46,10 @@ static GROUPS: [&[Command]; 9] = [
     mounts::COMMANDS,
     devices::COMMANDS,
     inspect::COMMANDS,
+    screen::COMMANDS,
     tasks::COMMANDS,
     tests::COMMANDS,
+    crash::COMMANDS,
 ];
 
 /// All commands, sorted by nothing but their groups.

@@ -34,7 +34,6 @@ use abi::Errno;
 use abi::signal::{Sigaction, SigaltStack};
 use alloc::sync::Arc;
 use argument::{Argument, Fd, UserIn, UserOut, UserPath};
-
 use core::sync::atomic::{AtomicU64, Ordering};
 use machine::user::UserContext;
 
@@ -243,16 +242,18 @@ syscalls! {
     268 => attributes::fchmodat(directory: Fd, path: UserPath, mode: u32);
     269 => file::faccessat(directory: Fd, path: UserPath, mode: u32);
     270 => select::pselect6(count: i32, read: u64, write: u64, except: u64, timeout: UserOut<abi::time::Timespec>, mask: u64);
-    271 => poll::ppoll(fds: u64, count: u32, timeout: UserOut<abi::time::Timespec>, mask: UserIn<u64>, size: usize);
+    271 => poll::ppoll(fds: u64, count: u32, timeout: UserOut<abi::time::Timespec>, mask: UserIn<abi::signal::SigSet>, size: usize);
     273 => futex::set_robust_list(head: u64, len: usize);
     274 => futex::get_robust_list(tid: u32, head: UserOut<u64>, len: UserOut<u64>);
     280 => attributes::utimensat(directory: Fd, path: UserPath, times: UserIn<abi::time::Timespec>, flags: u32);
-    281 => epoll::epoll_pwait(instance: Fd, events: u64, most: i32, timeout_ms: i32, mask: UserIn<u64>, size: usize);
+    281 => epoll::epoll_pwait(instance: Fd, events: u64, most: i32, timeout_ms: i32, mask: UserIn<abi::signal::SigSet>, size: usize);
+    282 => event::signalfd(fd: Fd, mask: UserIn<abi::signal::SigSet>, size: usize);
     283 => event::timerfd_create(clock: u32, flags: u32);
     284 => event::eventfd(count: u32);
     285 => attributes::fallocate(fd: Fd, mode: u32, offset: i64, len: i64);
     286 => event::timerfd_settime(fd: Fd, flags: u32, new: UserIn<abi::time::Itimerspec>, old: UserOut<abi::time::Itimerspec>);
     287 => event::timerfd_gettime(fd: Fd, out: UserOut<abi::time::Itimerspec>);
+    289 => event::signalfd4(fd: Fd, mask: UserIn<abi::signal::SigSet>, size: usize, flags: u32);
     290 => event::eventfd2(count: u32, flags: u32);
     291 => epoll::epoll_create1(flags: u32);
     292 => file::dup3(old: Fd, new: Fd, flags: u32);
@@ -275,7 +276,7 @@ syscalls! {
     435 => process::clone3(args: u64, size: usize);
     436 => file::close_range(first: u32, last: u32, flags: u32);
     439 => file::faccessat2(directory: Fd, path: UserPath, mode: u32, flags: u32);
-    441 => epoll::epoll_pwait2(instance: Fd, events: u64, most: i32, timeout: UserIn<abi::time::Timespec>, mask: UserIn<u64>, size: usize);
+    441 => epoll::epoll_pwait2(instance: Fd, events: u64, most: i32, timeout: UserIn<abi::time::Timespec>, mask: UserIn<abi::signal::SigSet>, size: usize);
 }
 
 /// Serves the call that the context holds, and leaves its result there; tells if a signal interrupted it.

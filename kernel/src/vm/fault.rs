@@ -9,7 +9,7 @@ use abi::Errno;
 use alloc::sync::Arc;
 use machine::addr::USER_END;
 use machine::hooks::Access;
-use machine::mm::{Frame, FrameKind, MapError, OutOfMemory, Protection};
+use machine::mm::{Around, Frame, FrameKind, MapError, Mapping, OutOfMemory, Protection};
 
 /// Pages of a file that are mapped together if they are in memory: those around the one that is wanted.
 const AROUND: usize = 16;
@@ -84,10 +84,22 @@ pub fn resolve(space: &AddressSpace, address: u64, access: Access) -> Result<(),
 /// One look, under the lock. `announced` says that the file knows of the store.
 fn attempt(space: &AddressSpace, page: u64, access: Access, announced: bool) -> Result<Step, FaultError> {
     let mut layout = space.layout.lock();
-    if layout.areas.map().find(page).is_none() {
-        layout.grow_stack(page)?;
+    let layout = &mut *layout;
+    if let Some(area) = layout.areas.map().find(page) {
+        return attempt_in(space, area, page, access, announced);
     }
+    layout.grow_stack(page)?;
     let area = layout.areas.map().find(page).ok_or(FaultError::NotMapped)?;
+    attempt_in(space, area, page, access, announced)
+}
+
+fn attempt_in(
+    space: &AddressSpace,
+    area: &Area,
+    page: u64,
+    access: Access,
+    announced: bool,
+) -> Result<Step, FaultError> {
     let allowed = match access {
         Access::Read => area.protection.read,
         Access::Write => area.protection.read && area.protection.write,
@@ -96,20 +108,29 @@ fn attempt(space: &AddressSpace, page: u64, access: Access, announced: bool) -> 
     if !allowed {
         return Err(FaultError::Forbidden);
     }
-    match space.tables.get(page) {
-        Some(mapping) => {
-            if access == Access::Write
-                && !mapping.protection.write
-                && !announced
-                && area.is_shared()
-                && let Some((file, index)) = area.file_page(page)
-            {
-                return Ok(Step::Dirty(file.clone(), index));
+    let present = match &area.backing {
+        Backing::Anonymous => space.tables.map_with(page, || anonymous(area, access))?,
+        Backing::SharedMemory(memory, first) => match space.tables.get(page) {
+            None => {
+                let frame = memory.page(first + area.page_number(page)).map_err(of_file)?;
+                space.tables.map_with(page, || Ok((frame, area.protection)))?
             }
-            upgrade(space, area, page, mapping.frame, mapping.protection, access)?;
-            Ok(Step::Done)
-        }
-        None => fill(space, area, page, access),
+            present => present,
+        },
+        Backing::PrivateFile(..) if access == Access::Write => return copy_from_file(space, area, page),
+        Backing::PrivateFile(..) | Backing::SharedFile(..) => return from_file(space, area, page, access, announced),
+    };
+    match present {
+        Some(mapping) => upgrade(space, area, page, mapping, access),
+        None => Ok(Step::Done),
+    }
+}
+
+/// A page of zeros: its own for a store, the one that all share for a load.
+fn anonymous(area: &Area, access: Access) -> Result<(Frame, Protection), OutOfMemory> {
+    match access {
+        Access::Write => Ok((Frame::zeroed(FrameKind::Anonymous)?, area.protection)),
+        _ => Ok((Frame::zeros()?, Protection { write: false, ..area.protection })),
     }
 }
 
@@ -138,81 +159,73 @@ impl Layout {
     }
 }
 
-/// No page is there yet.
-fn fill(space: &AddressSpace, area: &Area, page: u64, access: Access) -> Result<Step, FaultError> {
-    let (frame, protection) = match &area.backing {
-        Backing::Anonymous if access == Access::Write => (Frame::zeroed(FrameKind::Anonymous)?, area.protection),
-        Backing::Anonymous => (Frame::zeros()?, Protection { write: false, ..area.protection }),
-        Backing::SharedMemory(memory, first) => {
-            (memory.page(first + area.page_number(page)).map_err(of_file)?, area.protection)
-        }
-        Backing::PrivateFile(..) | Backing::SharedFile(..) => return fill_from_file(space, area, page, access),
-    };
-    match space.tables.map(page, frame, protection) {
-        // Another thread was faster.
-        Ok(()) | Err(MapError::AlreadyMapped) => Ok(Step::Done),
-        Err(error) => Err(error.into()),
-    }
-}
-
 /// A page of a file, and with it its neighbours that are in memory.
-fn fill_from_file(space: &AddressSpace, area: &Area, page: u64, access: Access) -> Result<Step, FaultError> {
+fn from_file(
+    space: &AddressSpace,
+    area: &Area,
+    page: u64,
+    access: Access,
+    announced: bool,
+) -> Result<Step, FaultError> {
     let (file, index) = area.file_page(page).ok_or(FaultError::NotMapped)?;
-    if access == Access::Write && !area.is_shared() {
-        let mut cached = [None];
-        file.cached_pages(index, &mut cached);
-        let [Some(cached)] = cached else { return Ok(Step::Read(file.clone(), index)) };
-        space.tables.map(page, copy_of(&cached)?, area.protection)?;
-        return Ok(Step::Done);
-    }
     let window = AROUND as u64 * PAGE;
     let first = (page & !(window - 1)).max(area.start);
     let count = ((page | (window - 1)).saturating_add(1).min(area.end) - first) / PAGE;
-    let wanted = ((page - first) / PAGE) as usize;
-    let mut frames = [const { None }; AROUND];
-    let frames = &mut frames[..count as usize];
-    file.cached_pages(index - wanted as u64, frames);
-    if frames[wanted].is_none() {
-        return Ok(Step::Read(file.clone(), index));
-    }
+    let wanted = (page - first) / PAGE;
     // A store must fault first: others read the same frames, and the file must know of a store to a shared one.
     let protection = Protection { write: false, ..area.protection };
-    space.tables.map_around(first, frames, protection)?;
+    let around = file.with_cached_pages(index - wanted, count as usize, |pages| {
+        space.tables.map_around(first, wanted as usize, pages, protection)
+    });
+    match around.unwrap_or(Ok(Around::Absent))? {
+        Around::Mapped => Ok(Step::Done),
+        Around::Present(mapping)
+            if access == Access::Write && area.is_shared() && !mapping.protection.write && !announced =>
+        {
+            Ok(Step::Dirty(file.clone(), index))
+        }
+        Around::Present(mapping) => upgrade(space, area, page, mapping, access),
+        Around::Absent => Ok(Step::Read(file.clone(), index)),
+    }
+}
+
+/// A store to a page of a file that stays in the process: to a copy.
+fn copy_from_file(space: &AddressSpace, area: &Area, page: u64) -> Result<Step, FaultError> {
+    if let Some(mapping) = space.tables.get(page) {
+        return upgrade(space, area, page, mapping, Access::Write);
+    }
+    let (file, index) = area.file_page(page).ok_or(FaultError::NotMapped)?;
+    let Some(cached) = file.cached_page(index) else { return Ok(Step::Read(file.clone(), index)) };
+    space.tables.map(page, copy_of(&cached)?, area.protection)?;
     Ok(Step::Done)
 }
 
 /// A page is there, but allows less than the area does.
-fn upgrade(
-    space: &AddressSpace,
-    area: &Area,
-    page: u64,
-    frame: Frame,
-    has: Protection,
-    access: Access,
-) -> Result<(), FaultError> {
+fn upgrade(space: &AddressSpace, area: &Area, page: u64, mapping: Mapping, access: Access) -> Result<Step, FaultError> {
+    let Mapping { frame, protection: has, .. } = mapping;
     let enough = match access {
         Access::Read => has.read,
         Access::Write => has.read && has.write,
         Access::Execute => has.read && has.execute,
     };
     if enough {
-        return Ok(()); // a stale translation; the fault itself has flushed it
+        return Ok(Step::Done); // a stale translation; the fault itself has flushed it
     }
     let end = page + PAGE;
     if access != Access::Write {
         space.tables.protect(page, end, Protection { write: has.write, ..area.protection });
-        return Ok(());
+        return Ok(Step::Done);
     }
     // One reference is the page table's, one is ours.
     let alone = frame.kind() == FrameKind::Anonymous && frame.references() == 2;
     if area.is_shared() || alone {
         space.tables.protect(page, end, area.protection);
-        return Ok(());
+        return Ok(Step::Done);
     }
     let copy = copy_of(&frame)?;
     drop(frame);
     space.tables.replace(page, copy, area.protection)?;
-    Ok(())
+    Ok(Step::Done)
 }
 
 fn copy_of(frame: &Frame) -> Result<Frame, OutOfMemory> {

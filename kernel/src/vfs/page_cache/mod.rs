@@ -23,7 +23,7 @@ use crate::block::Completion;
 use abi::Errno;
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
-use alloc::collections::btree_map::Entry;
+use alloc::collections::btree_map::{Entry, RangeMut};
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -181,15 +181,10 @@ impl PageCache {
         }
     }
 
-    /// Those of the pages from `first` on that are in memory and whole, each into its place of `frames`.
-    pub fn cached(&self, first: u64, frames: &mut [Option<Frame>]) {
+    /// Shows `look` those of the `count` pages from `first` on that are in memory and whole, under the lock.
+    pub fn with_cached<R>(&self, first: u64, count: u64, look: impl FnOnce(CachedPages<'_>) -> R) -> R {
         let mut state = self.state.lock();
-        for (&index, page) in state.pages.range_mut(first..first.saturating_add(frames.len() as u64)) {
-            if let Some(Ok(())) = page.settle(index) {
-                page.referenced = true;
-                frames[(index - first) as usize] = Some(page.frame.clone());
-            }
-        }
+        look(CachedPages { pages: state.pages.range_mut(first..first.saturating_add(count)), first })
     }
 
     /// The first page from `index` on that is in memory.
@@ -322,6 +317,27 @@ impl PageCache {
             quota.give(1);
         }
         Ok(())
+    }
+}
+
+/// Pages in memory, each with its distance from the first one asked for.
+pub struct CachedPages<'a> {
+    pages: RangeMut<'a, u64, Page>,
+    first: u64,
+}
+
+impl<'a> Iterator for CachedPages<'a> {
+    type Item = (usize, &'a Frame);
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let (&index, page) = self.pages.next()?;
+            if page.reading.is_none() || page.settle(index) == Some(Ok(())) {
+                page.referenced = true;
+                return Some(((index - self.first) as usize, &page.frame));
+            }
+        }
     }
 }
 
