@@ -13,6 +13,7 @@ mod file;
 mod futex;
 mod identity;
 mod io;
+mod lock;
 mod memory;
 mod misc;
 mod mount;
@@ -125,6 +126,7 @@ syscalls! {
     62 => signal::kill(pid: i32, signal: i32);
     63 => misc::uname(out: UserOut<abi::system::Utsname>);
     72 => file::fcntl(fd: Fd, command: u32, argument: u64);
+    73 => lock::flock(fd: Fd, operation: u32);
     74 => io::fsync(fd: Fd);
     75 => io::fdatasync(fd: Fd);
     76 => attributes::truncate(path: UserPath, len: i64);
