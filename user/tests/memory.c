@@ -7,7 +7,6 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdint.h>
-#include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -483,25 +482,16 @@ static void the_break(void)
     CHECK((char *)raw(SYS_brk, (long)start, 0, 0, 0, 0, 0) == start);
 }
 
+static void (*const PARTS[])(void) = {
+    bad_ranges, mapping,        populating,      shared_memory, forked,   shared_by_processes, limited,       protecting,
+    resizing,   keeping_the_old, moving_much,     advising,      syncing,  locking,             many_mappings, the_break,
+};
+
 int main(int argc, char **argv)
 {
     setvbuf(stdout, 0, _IOLBF, 0);
-    bad_ranges();
-    mapping();
-    populating();
-    shared_memory();
-    forked();
-    shared_by_processes();
-    limited();
-    protecting();
-    resizing();
-    keeping_the_old();
-    moving_much();
-    advising();
-    syncing();
-    locking();
+    for (unsigned part = 0; part < sizeof PARTS / sizeof *PARTS; part++)
+        PARTS[part]();
     files(argc > 1 ? argv[1] : "/hello.txt");
-    many_mappings();
-    the_break();
     return check_result();
 }
