@@ -157,17 +157,19 @@ def read_only_disk(context: Context) -> None:
 
 def failing_disk(context: Context) -> None:
     """Writes that the disk refuses come back as EIO; the kernel and the other disks go on."""
-    image = small_image(context, "16M", "-b", "4096")
+    image = small_image(context, "32M", "-b", "4096")
     rules = image.with_suffix(".blkdebug")
     # Writes to one sector fail, which lies where the program's file is.
     rules.write_text('[inject-error]\nevent = "pwritev"\nerrno = "5"\nsector = "20000"\nonce = "off"\n', encoding="ascii")
     commands = [
-        "mount 2", "mount 3 /tmp", "exec /bin/busybox dd if=/dev/zero of=/tmp/fill bs=64k count=150 conv=fsync",
+        "mount 2", "mount 3 /tmp", "exec /bin/busybox dd if=/dev/zero of=/tmp/fill bs=64k count=200 conv=fsync",
         "write-to-file /alive still alive", "cat /alive", "exit 0",
     ]  # fmt: skip
     extra = second_disk(image, file=f"blkdebug:{rules}:{image}")
-    # The program has been told; what is left for `exit` to write can be written.
-    boot(context, "; ".join(commands), QEMU_EXTRA=extra).wants(r"^dd: .*(Input/output|I/O) error", r"^still alive$")
+    # `exit` writes everything out first, and says so if that disk still refuses.
+    result = boot(context, "; ".join(commands), status=None, QEMU_EXTRA=extra)
+    result.wants(r"(Input/output|I/O) error", r"^still alive$")
+    context.check(result.status in (0, 1), f"the run ended with status {result.status}")
     image.unlink()
     rules.unlink()
 

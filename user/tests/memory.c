@@ -1,14 +1,12 @@
 // Checks mmap, munmap, mprotect, mremap, madvise, msync, mincore and the mlock family, down to the errno, with bad
 // pointers and ranges first. It is run on Linux too, which is the oracle: where kernels may differ, nothing is checked.
-// memory [FILE] takes a readable file of 14 bytes, "Hello, world!" and a newline. `memory figures FILE` prints instead
-// what page faults cost, in ticks of the time-stamp counter.
+// memory [FILE] takes a readable file of 14 bytes, "Hello, world!" and a newline.
 #define _GNU_SOURCE
 #include "check.h"
 
 #include <fcntl.h>
 #include <limits.h>
 #include <stdint.h>
-#include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -484,93 +482,16 @@ static void the_break(void)
     CHECK((char *)raw(SYS_brk, (long)start, 0, 0, 0, 0, 0) == start);
 }
 
-static uint64_t ticks(void)
-{
-    uint32_t low, high;
-    __asm__ volatile("lfence; rdtsc" : "=a"(low), "=d"(high)::"memory");
-    return (uint64_t)high << 32 | low;
-}
-
-// Ticks that one access to the first byte of each `step`th page costs; the least of some rounds.
-static uint64_t cost(int fd, size_t pages, size_t step, int write)
-{
-    uint64_t best = UINT64_MAX;
-    for (int round = 0; round < 5; round++) {
-        volatile char *at = mmap(0, pages * PAGE, RW, fd < 0 ? ANON : MAP_PRIVATE, fd, 0);
-        if (at == MAP_FAILED)
-            return 0;
-        // The tables are made by the first page, which does not count.
-        if (write)
-            at[0] = 1;
-        else
-            (void)at[0];
-        uint64_t start = ticks();
-        for (size_t page = step; page < pages; page += step) {
-            if (write)
-                at[page * PAGE] = 1;
-            else
-                (void)at[page * PAGE];
-        }
-        uint64_t each = (ticks() - start) / ((pages - 1) / step);
-        best = each < best ? each : best;
-        munmap((void *)at, pages * PAGE);
-    }
-    return best;
-}
-
-// Ticks of a fork, the child's end, and the wait for it; the least of some rounds.
-static uint64_t fork_cost(void)
-{
-    uint64_t best = UINT64_MAX;
-    for (int round = 0; round < 20; round++) {
-        uint64_t start = ticks();
-        pid_t child = fork();
-        if (child == 0)
-            _exit(0);
-        waitpid(child, 0, 0);
-        uint64_t taken = ticks() - start;
-        best = taken < best ? taken : best;
-    }
-    return best;
-}
-
-static int figures(const char *path)
-{
-    int fd = open(path, O_RDONLY);
-    size_t pages = lseek(fd, 0, SEEK_END) / PAGE;
-    if (fd < 0 || pages < 64)
-        return 1;
-    pages = pages < 256 ? pages : 256;
-    printf("anonymous page fault, store: %lu ticks\n", (unsigned long)cost(-1, 256, 1, 1));
-    printf("anonymous page fault, load: %lu ticks\n", (unsigned long)cost(-1, 256, 1, 0));
-    printf("file page fault, one page of 16: %lu ticks\n", (unsigned long)cost(fd, pages, 16, 0));
-    printf("file page, each: %lu ticks\n", (unsigned long)cost(fd, pages, 1, 0));
-    printf("private file page fault, store: %lu ticks\n", (unsigned long)cost(fd, pages, 1, 1));
-    printf("fork, exit and wait: %lu ticks\n", (unsigned long)fork_cost());
-    return 0;
-}
+static void (*const PARTS[])(void) = {
+    bad_ranges, mapping,        populating,      shared_memory, forked,   shared_by_processes, limited,       protecting,
+    resizing,   keeping_the_old, moving_much,     advising,      syncing,  locking,             many_mappings, the_break,
+};
 
 int main(int argc, char **argv)
 {
     setvbuf(stdout, 0, _IOLBF, 0);
-    if (argc > 2 && strcmp(argv[1], "figures") == 0)
-        return figures(argv[2]);
-    bad_ranges();
-    mapping();
-    populating();
-    shared_memory();
-    forked();
-    shared_by_processes();
-    limited();
-    protecting();
-    resizing();
-    keeping_the_old();
-    moving_much();
-    advising();
-    syncing();
-    locking();
+    for (unsigned part = 0; part < sizeof PARTS / sizeof *PARTS; part++)
+        PARTS[part]();
     files(argc > 1 ? argv[1] : "/hello.txt");
-    many_mappings();
-    the_break();
     return check_result();
 }

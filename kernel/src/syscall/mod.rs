@@ -20,6 +20,7 @@ mod mount;
 mod names;
 mod pipe;
 mod poll;
+mod power;
 mod process;
 mod restart;
 mod schedule;
@@ -206,6 +207,7 @@ syscalls! {
     162 => io::sync();
     165 => mount::mount(source: u64, at: UserPath, kind: u64, flags: u64, data: u64);
     166 => mount::umount2(at: UserPath, flags: u32);
+    169 => power::reboot(magic: u32, magic_2: u32, what: u32, argument: u64);
     186 => identity::gettid();
     200 => signal::tkill(tid: i32, signal: i32);
     201 => time::time(out: UserOut<i64>);

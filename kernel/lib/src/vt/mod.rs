@@ -39,6 +39,10 @@ const TAB: usize = 8;
 /// A screen with the state of its terminal.
 pub struct Screen {
     parser: vte::Parser,
+    /// Bytes of a character that the last write has cut: the parser gets characters whole, as it loses what follows one
+    /// that it has to put together.
+    cut: [u8; 4],
+    cut_len: usize,
     state: State,
 }
 
@@ -69,12 +73,29 @@ impl Screen {
             bell: false,
             clears: 0,
         };
-        Ok(Screen { parser: vte::Parser::new(), state })
+        Ok(Screen { parser: vte::Parser::new(), cut: [0; 4], cut_len: 0, state })
     }
 
     /// Takes bytes that a program wrote.
     pub fn write(&mut self, bytes: &[u8]) {
-        self.parser.advance(&mut self.state, bytes);
+        let mut rest = bytes;
+        while self.cut_len > 0
+            && let Some((&byte, behind)) = rest.split_first()
+        {
+            rest = behind;
+            self.cut[self.cut_len] = byte;
+            let len = self.cut_len + 1;
+            let kept = incomplete(&self.cut[..len]);
+            self.parser.advance(&mut self.state, &self.cut[..len - kept]);
+            self.cut.copy_within(len - kept..len, 0);
+            self.cut_len = kept;
+        }
+        let whole = rest.len() - incomplete(rest);
+        self.parser.advance(&mut self.state, &rest[..whole]);
+        if whole < rest.len() {
+            self.cut_len = rest.len() - whole;
+            self.cut[..self.cut_len].copy_from_slice(&rest[whole..]);
+        }
     }
 
     /// Columns and rows.
@@ -137,6 +158,15 @@ impl Screen {
     pub fn view(&self) -> usize {
         self.state.view
     }
+}
+
+/// Bytes at the end that begin a character in UTF-8 and are not all of it: at most three.
+fn incomplete(bytes: &[u8]) -> usize {
+    let begins = |len: &usize| {
+        let end = &bytes[bytes.len() - len..];
+        core::str::from_utf8(end).is_err_and(|error| error.valid_up_to() == 0 && error.error_len().is_none())
+    };
+    (1..=bytes.len().min(3)).find(begins).unwrap_or(0)
 }
 
 /// All of the terminal but the parser.

@@ -33,6 +33,21 @@ fn reply(text: &str) -> String {
 }
 
 #[test]
+fn a_character_cut_in_two_loses_nothing_of_what_follows() {
+    let mut screen = screen(10, 1);
+    let text = "é0─x".as_bytes();
+    for at in 0..=text.len() {
+        screen.write(b"\r\x1b[K");
+        screen.write(&text[..at]);
+        screen.write(&text[at..]);
+        assert_eq!(rows(&screen)[0], "é0─x", "cut at {at}");
+    }
+    screen.write(b"\r\x1b[K\xe2");
+    screen.write(b"A");
+    assert_eq!(rows(&screen)[0], "\u{fffd}A", "what is no character is told, and what follows is there");
+}
+
+#[test]
 fn text_wraps_when_the_next_character_comes() {
     let screen = after("0123456789");
     assert_eq!((row(&screen, 0).as_str(), screen.cursor()), ("0123456789", Some((0, 9))));

@@ -59,6 +59,19 @@ impl FrameKind {
         FrameKind::Dma,
         FrameKind::PerCpu,
     ];
+
+    /// Whether programs bring it about that such frames are taken, as many as they like. They leave some for the kernel's
+    /// heap, which has to go on when they have taken the rest.
+    fn leaves_reserve(self) -> bool {
+        matches!(
+            self,
+            FrameKind::PageTable
+                | FrameKind::KernelStack
+                | FrameKind::Anonymous
+                | FrameKind::PageCache
+                | FrameKind::Pipe
+        )
+    }
 }
 
 /// What the kernel knows of one frame.
@@ -83,6 +96,12 @@ static COUNTS: [AtomicUsize; FrameKind::ALL.len()] = [const { AtomicUsize::new(0
 static ZERO_PAGE: Once<Frame> = Once::new();
 /// References to it at most: far from where the count would overflow.
 const MOST_ZERO_PAGES: u32 = 1 << 30;
+
+/// Free frames that are for the heap and for devices: a part of the memory, and what CPUs may keep to themselves.
+static RESERVE: AtomicUsize = AtomicUsize::new(0);
+/// Of all frames, one in so many is reserved, but at least [`RESERVE_LEAST`].
+const RESERVE_PART: usize = 256;
+const RESERVE_LEAST: usize = 128;
 
 /// A CPU's own few frames: numbers in `slots[..len]`. Touched by the owning CPU with interrupts off only.
 struct Cache {
@@ -128,7 +147,18 @@ pub(crate) fn init() -> Result<(), OutOfMemory> {
     COUNTS[FrameKind::Reserved as usize].store(count - free, Ordering::Relaxed);
     let zeros = Frame::zeroed(FrameKind::Reserved)?;
     ZERO_PAGE.call_once(|| zeros);
+    RESERVE.store((free / RESERVE_PART).max(RESERVE_LEAST), Ordering::Relaxed);
     Ok(())
+}
+
+/// Notes that one more CPU keeps frames to itself, which nobody else gets.
+pub(crate) fn add_cpu() {
+    RESERVE.fetch_add(CACHE_LEN, Ordering::Relaxed);
+}
+
+/// Free frames that programs do not get.
+pub fn reserve() -> usize {
+    RESERVE.load(Ordering::Relaxed)
 }
 
 /// Whether the frame at `address` is the one page of zeros.
@@ -155,6 +185,9 @@ pub struct Frame {
 impl Frame {
     /// A frame with undefined contents.
     pub fn allocate(kind: FrameKind) -> Result<Frame, OutOfMemory> {
+        if kind.leaves_reserve() && count(FrameKind::Free) <= RESERVE.load(Ordering::Relaxed) {
+            return Err(OutOfMemory);
+        }
         let number = take_cached().or_else(refill).ok_or(OutOfMemory)?;
         let descriptor = &descriptors()[number as usize];
         recount(descriptor, kind);
