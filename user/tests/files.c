@@ -16,6 +16,7 @@
 #include <sys/time.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 #include <utime.h>
 
@@ -424,6 +425,38 @@ static void locking(void)
     CHECK(close(ends[0]) == 0 && close(ends[1]) == 0 && close(fd) == 0 && close(other) == 0 && unlink("locks") == 0);
 }
 
+// Attributes of a kind that no file system has; which of the real kinds there are differs.
+static void extended_attributes(void)
+{
+    static const char odd[] = "oddity.name";
+    char long_name[300];
+    memset(long_name, 'x', sizeof long_name);
+    long_name[sizeof long_name - 1] = 0;
+    put("plain", "x");
+    CHECK(symlink("nowhere", "dangling") == 0);
+    int fd = open("plain", O_RDONLY);
+    CHECK_ERRNO(getxattr("plain", odd, NULL, 0), EOPNOTSUPP);
+    CHECK_ERRNO(fgetxattr(fd, odd, NULL, 0), EOPNOTSUPP);
+    CHECK_ERRNO(lgetxattr("dangling", odd, NULL, 0), EOPNOTSUPP);
+    CHECK_ERRNO(getxattr("dangling", odd, NULL, 0), ENOENT);
+    CHECK_ERRNO(fgetxattr(1000, odd, NULL, 0), EBADF);
+    CHECK_ERRNO(getxattr("plain", "", NULL, 0), ERANGE);
+    CHECK_ERRNO(getxattr("plain", long_name, NULL, 0), ERANGE);
+    CHECK_ERRNO(syscall(SYS_getxattr, "plain", 8, NULL, 0), EFAULT);
+    CHECK_ERRNO(setxattr("plain", odd, "v", 1, 0), EOPNOTSUPP);
+    CHECK_ERRNO(fsetxattr(fd, odd, "v", 1, 0), EOPNOTSUPP);
+    CHECK_ERRNO(lsetxattr("dangling", odd, "v", 1, 0), EOPNOTSUPP);
+    CHECK_ERRNO(setxattr("plain", odd, "v", 1, 64), EINVAL);
+    CHECK_ERRNO(setxattr("plain", odd, "v", 1 << 20, 0), E2BIG);
+    CHECK_ERRNO(removexattr("plain", odd), EOPNOTSUPP);
+    CHECK_ERRNO(lremovexattr("dangling", odd), EOPNOTSUPP);
+    CHECK_ERRNO(fremovexattr(fd, odd), EOPNOTSUPP);
+    CHECK(listxattr("plain", NULL, 0) >= 0 && flistxattr(fd, NULL, 0) >= 0 && llistxattr("dangling", NULL, 0) >= 0);
+    CHECK_ERRNO(listxattr("dangling", NULL, 0), ENOENT);
+    CHECK_ERRNO(flistxattr(1000, NULL, 0), EBADF);
+    CHECK(close(fd) == 0 && unlink("plain") == 0 && unlink("dangling") == 0);
+}
+
 int main(int argc, char **argv)
 {
     disk_is_shared = argc == 3 && strcmp(argv[2], "shared") == 0;
@@ -442,6 +475,7 @@ int main(int argc, char **argv)
     links();
     renaming();
     attributes();
+    extended_attributes();
     unlinked();
     mappings();
     closing();
