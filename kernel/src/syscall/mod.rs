@@ -16,6 +16,7 @@ mod memory;
 mod misc;
 mod pipe;
 mod poll;
+mod power;
 mod process;
 mod restart;
 mod schedule;
@@ -178,6 +179,7 @@ syscalls! {
     158 => misc::arch_prctl(code: u32, address: u64);
     160 => identity::setrlimit(resource: u32, new: UserIn<abi::system::Rlimit64>);
     162 => io::sync();
+    169 => power::reboot(magic: u32, magic_2: u32, what: u32, argument: u64);
     186 => identity::gettid();
     200 => signal::tkill(tid: i32, signal: i32);
     201 => time::time(out: UserOut<i64>);
