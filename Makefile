@@ -20,6 +20,7 @@ override QEMU_EXTRA := $(value QEMU_EXTRA)
 override DISK       := $(value DISK)
 override COM2       := $(value COM2)
 override ONLY       := $(value ONLY)
+export BOCHS_DEBUG
 
 # Nor does user/Makefile get them as make variables, which it would expand.
 MAKEOVERRIDES =
@@ -62,11 +63,13 @@ run-debug: kernel disk
 gdb:
 	@tools/gdb
 
-bochs:
-	@echo "make bochs: not there yet; in Bochs 2.7, GRUB stops before it enters the kernel." >&2; exit 1
+bochs: kernel disk
+	@tools/bochs
 
-bench:
-	@echo "make bench: not there yet; it will run the same program on Linux and on Russet." >&2; exit 1
+# Linux and Russet in the same machine; the release kernel, whatever RUST_BUILD_MODE says.
+bench: export RUST_BUILD_MODE = release
+bench: kernel disk
+	@tools/bench
 
 ## Checking
 

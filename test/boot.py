@@ -82,7 +82,7 @@ def refuses(pattern: str, **settings: str):
     def run(context: Context) -> None:
         with Terminal(context, CMDLINE="exit", **settings) as terminal:
             terminal.expect(pattern, within_s=90)
-            if re.search(r"panicked at", plain(terminal.seen)):
+            if re.search(r"kernel panic|kernel fault", plain(terminal.seen)):
                 raise Failure("the message is a panic")
 
     return run

@@ -25,7 +25,7 @@ class Machine:
     def __init__(self, context: Context, cmdline: str = "", **settings: str) -> None:
         self.context = context
         self.monitor = Monitor(context)
-        extra = f"{self.monitor.arguments()} {settings.pop('QEMU_EXTRA', '')}"
+        extra = f"{self.monitor.qemu_extra()} {settings.pop('QEMU_EXTRA', '')}"
         self.serial = Terminal(context, CMDLINE=cmdline, QEMU_EXTRA=extra, **settings)
 
     def __enter__(self) -> "Machine":
@@ -208,7 +208,7 @@ def panic(context: Context) -> None:
         machine.see_prompt()
         command = f"mce -b 0 1 {MCE_BANK_STATUS:#x} 0x5 0x0 0x0"
         machine.monitor.execute("human-monitor-command", **{"command-line": command})
-        machine.see_text(r"^kernel fault on CPU 0: MachineCheck")
+        machine.see_text(r"^kernel fault on CPU 0 in task \d+ \(.*\): MachineCheck")
         machine.see_text(r"^ *[0-9a-f]{16} russet::")
         machine.monitor.execute("quit")
 

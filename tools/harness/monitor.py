@@ -1,4 +1,5 @@
-"""QEMU's monitor: keys typed on the emulated keyboard, pictures of the emulated screen, by QMP over a socket."""
+"""QEMU's monitor, by QMP over a socket: keys typed on the emulated keyboard, pictures of the emulated screen, and what
+only the machine's owner can do, such as non-maskable interrupts and machine checks."""
 
 import json
 import pathlib
@@ -27,7 +28,7 @@ def key_names(character: str) -> list[str]:
 
 
 class Monitor:
-    """A connection to the monitor of a machine that was started with `arguments()` in QEMU_EXTRA. Use with `with`."""
+    """A connection to the monitor of a machine that was started with `qemu_extra()` in QEMU_EXTRA. Use with `with`."""
 
     def __init__(self, context: Context) -> None:
         self.context = context
@@ -45,7 +46,7 @@ class Monitor:
             self.socket.close()
         self.directory.cleanup()
 
-    def arguments(self) -> str:
+    def qemu_extra(self) -> str:
         """What QEMU_EXTRA must hold."""
         return f"-qmp unix:{self.path},server=on,wait=off"
 
@@ -62,6 +63,11 @@ class Monitor:
                 raise Failure(f"QEMU's monitor: {command}: {answer['error']}")
             if "return" in answer:
                 return answer["return"]
+
+    def command(self, text: str) -> str:
+        """Gives a command of the monitor for people; what it shows."""
+        self.context.say(f"(qemu) {text}")
+        return str(self.execute("human-monitor-command", **{"command-line": text}))
 
     def connect(self) -> socket.socket:
         """Waits until QEMU listens."""

@@ -184,7 +184,7 @@ fn mirror(bytes: &[u8], line_feed: LineFeed) {
     if let Some(line) = LINE.get()
         && !RAISED.swap(true, Ordering::AcqRel)
     {
-        line.raise();
+        line.raise_here();
     }
 }
 

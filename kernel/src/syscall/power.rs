@@ -6,8 +6,11 @@ use abi::Errno;
 use abi::system::reboot as command;
 use machine::power;
 
-/// Nothing is written out first, as on Linux: programs call sync(2) before. Everybody is root, so nobody is refused.
-pub fn reboot(_: &mut Caller<'_>, magic: u32, magic_2: u32, what: u32, argument: u64) -> SyscallResult {
+/// Nothing is written out first, as on Linux: programs call sync(2) before. For root alone.
+pub fn reboot(caller: &mut Caller<'_>, magic: u32, magic_2: u32, what: u32, argument: u64) -> SyscallResult {
+    if !caller.thread.process().credentials().is_privileged() {
+        return Err(Errno::EPERM);
+    }
     if magic != command::MAGIC1 || !command::MAGIC2.contains(&magic_2) {
         return Err(Errno::EINVAL);
     }
