@@ -7,6 +7,7 @@ from harness.plan import TOP, Context, Failure, Test
 
 PURE_CRATES = ("abi", "klib", "fs", "macros")
 PROGRAMS = TOP / "build/user/root"
+IPC_PROGRAMS = ("pipes", "polling", "events")
 
 
 def fault_table() -> dict[str, str]:
@@ -57,5 +58,7 @@ def tests() -> list[Test]:
         *(Test(f"host/{name}", crate(name), 1200, holds="cargo") for name in PURE_CRATES),
         Test("host/linux-faults", faults_on_linux, 60, needs=oracle),
         Test("host/linux-syscalls", on_linux("tests/syscalls", tree), 60, needs=oracle),
+        Test("host/linux-memory", on_linux("tests/memory", tree + "/hello.txt"), 60, needs=oracle),
+        *(Test(f"host/linux-{name}", on_linux(f"tests/{name}"), 60, needs=oracle) for name in IPC_PROGRAMS),
         Test("host/linux-bad-pointers", on_linux("tests/bad-pointers", tree + "/hello.txt"), 60, needs=oracle),
     ]

@@ -11,6 +11,8 @@ extern crate alloc;
 pub mod block;
 pub mod clock;
 pub mod device;
+pub mod futex;
+pub mod ipc;
 pub mod process;
 pub mod random;
 pub mod sched;
@@ -43,7 +45,11 @@ fn init() {
     if let Err(error) = vfs::init(random::fill, clock::time_of_day) {
         panic!("the first file system cannot be made: {error}");
     }
-    process::init(user_loop::enter);
+    process::init(process::Hooks { user_loop: user_loop::enter, session_ended: tty::session_ended });
+    if sched::spawn("timers", process::alarm::serve).is_err() {
+        panic!("no memory for the task that serves timers");
+    }
+    ipc::init();
     tty::init();
     timeline::mark("file systems and terminal");
     if shell::start().is_err() {

@@ -1,41 +1,60 @@
 //! The life of a user thread: run the program, do what it needs, run it again.
 
-use crate::process::signal::{self, number::*};
-use crate::process::{ExitStatus, Thread};
+use crate::process::deliver::{self, Interrupted, LastFault};
+use crate::process::{self, ExitStatus, Start, Thread};
 use crate::sched;
 use crate::syscall;
-use crate::vm::AddressSpace;
 use crate::vm::fault::{self, FaultError};
-use alloc::boxed::Box;
+use abi::Signal;
+use abi::sigframe::{
+    BUS_ADRALN, BUS_ADRERR, FPE_FLTINV, FPE_INTDIV, ILL_ILLOPN, SEGV_ACCERR, SEGV_MAPERR, SI_KERNEL, Siginfo,
+    TRAP_TRACE,
+};
 use alloc::sync::Arc;
 use machine::hooks::Access;
 use machine::sync::guard;
 use machine::task::{self, FpuState};
 use machine::trap::Exception;
-use machine::user::{self, Exit, UserContext};
+use machine::user::{self, Exit, UserContext, copy};
+
+/// Error code of a page fault: a store, an instruction fetch (SDM volume 3, figure 4-12).
+const FAULT_WRITE: u64 = 1 << 1;
+const FAULT_FETCH: u64 = 1 << 4;
 
 /// The first code of a user thread's task.
-pub fn enter(thread: Arc<Thread>, space: Arc<AddressSpace>, mut context: Box<UserContext>) {
-    match FpuState::new() {
+pub fn enter(thread: Arc<Thread>, start: Start) {
+    let Start { space, mut context, fpu, segment_bases, store_tid } = start;
+    match fpu.map_or_else(FpuState::new, Ok) {
         Ok(fpu) => task::current().set_fpu(fpu),
-        Err(_) => thread.process().exit(ExitStatus::Killed { signal: SIGKILL }),
+        Err(_) => thread.process().exit(ExitStatus::Killed(Signal::SIGKILL)),
     }
     task::current().set_space(Some(space.tables().clone()));
+    drop(space); // execve(2) may give the process another one
+    task::current().set_segment_bases(segment_bases.0, segment_bases.1);
+    if store_tid != 0 {
+        // As on Linux, a bad address is the program's loss.
+        let _ = copy::write(store_tid, &thread.tid().to_le_bytes());
+    }
     run(&thread, &mut context);
-    task::current().set_space(None);
-    drop(space);
+    thread.leave_memory();
+    let tables = task::current().set_space(None);
+    drop(tables);
     thread.finish();
 }
 
 fn run(thread: &Arc<Thread>, context: &mut UserContext) {
+    let mut last_fault = LastFault::default();
+    let mut call: Option<Interrupted> = None;
     loop {
-        take_signals(thread);
-        if thread.process().is_ending() {
+        if (call.is_some() || thread.needs_attention()) && !deliver::attend(thread, context, call.take(), &last_fault) {
             return;
         }
         match user::run(context) {
-            Exit::Syscall => syscall::handle(thread, context),
-            Exit::Fault { exception, error, address } => handle_fault(thread, context, exception, error, address),
+            Exit::Syscall => call = syscall::handle(thread, context),
+            Exit::Fault { exception, error, address } => {
+                let fault = Fault { exception, error, address };
+                fault.handle(thread, context, &mut last_fault);
+            }
             Exit::Interrupt => {}
         }
         if guard::need_reschedule() {
@@ -44,52 +63,80 @@ fn run(thread: &Arc<Thread>, context: &mut UserContext) {
     }
 }
 
-/// Lets pending signals have their effect.
-fn take_signals(thread: &Arc<Thread>) {
-    loop {
-        let Some(signal) = thread.take_signal() else { return };
-        let process = thread.process();
-        if !process.signals.is_ignored(signal) {
-            process.exit(ExitStatus::Killed { signal });
-            return;
+/// An exception in user mode.
+struct Fault {
+    exception: Exception,
+    error: u64,
+    /// Of a page fault the address, else that of the instruction.
+    address: u64,
+}
+
+impl Fault {
+    /// Serves it, or sends the thread the signal that it stands for.
+    fn handle(&self, thread: &Arc<Thread>, context: &UserContext, last: &mut LastFault) {
+        let info = match self.exception {
+            Exception::PageFault => match self.page_fault(thread) {
+                Ok(()) => return,
+                Err(error) => self.page_fault_info(error),
+            },
+            _ => self.exception_info(context),
+        };
+        *last = LastFault {
+            trapno: context.registers().vector,
+            err: self.error,
+            cr2: if self.exception == Exception::PageFault { self.address } else { last.cr2 },
+        };
+        let Some(signal) = Signal::new(info.si_signo) else { return };
+        log::info!(
+            "process {} ({}): {signal} at rip {:#x}: {:?}, address {:#x}, error {:#x}",
+            thread.process().pid(),
+            thread.process().executable().escape_ascii(),
+            context.registers().rip,
+            self.exception,
+            self.address,
+            self.error,
+        );
+        thread.force(signal, info);
+    }
+
+    /// When memory is short, some process has to go first, maybe this one.
+    fn page_fault(&self, thread: &Arc<Thread>) -> Result<(), FaultError> {
+        let access = match (self.error & FAULT_FETCH != 0, self.error & FAULT_WRITE != 0) {
+            (true, _) => Access::Execute,
+            (_, true) => Access::Write,
+            _ => Access::Read,
+        };
+        loop {
+            match fault::resolve(&thread.process().space(), self.address, access) {
+                Err(FaultError::OutOfMemory) if thread.is_ending() => return Ok(()),
+                Err(FaultError::OutOfMemory) if process::free_memory() => {}
+                result => return result,
+            }
         }
     }
-}
 
-fn handle_fault(thread: &Arc<Thread>, context: &UserContext, exception: Exception, error: u64, address: u64) {
-    let signal = match exception {
-        Exception::PageFault => match page_fault(thread, error, address) {
-            Ok(()) => return,
-            Err(FaultError::NotMapped | FaultError::Forbidden) => SIGSEGV,
-            Err(FaultError::BeyondFile | FaultError::Io) => SIGBUS,
-            Err(FaultError::OutOfMemory) => {
-                log::error!("process {}: out of memory at {address:#x}", thread.process().pid());
-                SIGKILL
-            }
-        },
-        Exception::DivideError | Exception::FloatingPoint | Exception::SimdFloatingPoint => SIGFPE,
-        Exception::InvalidOpcode => SIGILL,
-        Exception::Debug | Exception::Breakpoint => SIGTRAP,
-        Exception::AlignmentCheck | Exception::StackFault => SIGBUS,
-        _ => SIGSEGV,
-    };
-    let process = thread.process();
-    log::info!(
-        "process {} ({}): {} at rip {:#x}: {exception:?}, address {address:#x}, error {error:#x}",
-        process.pid(),
-        process.executable().escape_ascii(),
-        signal::name(signal),
-        context.registers().rip,
-    );
-    process.exit(ExitStatus::Killed { signal });
-}
+    fn page_fault_info(&self, error: FaultError) -> Siginfo {
+        match error {
+            FaultError::NotMapped => Siginfo::fault(Signal::SIGSEGV, SEGV_MAPERR, self.address),
+            FaultError::Forbidden => Siginfo::fault(Signal::SIGSEGV, SEGV_ACCERR, self.address),
+            FaultError::BeyondFile | FaultError::Io => Siginfo::fault(Signal::SIGBUS, BUS_ADRERR, self.address),
+            FaultError::OutOfMemory => Siginfo::kernel(Signal::SIGKILL),
+        }
+    }
 
-/// Error code bits: SDM volume 3, figure 4-12.
-fn page_fault(thread: &Arc<Thread>, error: u64, address: u64) -> Result<(), FaultError> {
-    let access = match (error & 1 << 4 != 0, error & 1 << 1 != 0) {
-        (true, _) => Access::Execute,
-        (_, true) => Access::Write,
-        _ => Access::Read,
-    };
-    fault::resolve(&thread.process().space(), address, access)
+    /// Signal and code of the other exceptions, as Linux has them (arch/x86's table in signal(7) terms).
+    fn exception_info(&self, context: &UserContext) -> Siginfo {
+        let rip = context.registers().rip;
+        match self.exception {
+            Exception::DivideError => Siginfo::fault(Signal::SIGFPE, FPE_INTDIV, rip),
+            Exception::FloatingPoint | Exception::SimdFloatingPoint => Siginfo::fault(Signal::SIGFPE, FPE_FLTINV, rip),
+            Exception::InvalidOpcode => Siginfo::fault(Signal::SIGILL, ILL_ILLOPN, rip),
+            Exception::Debug => Siginfo::fault(Signal::SIGTRAP, TRAP_TRACE, rip),
+            Exception::Breakpoint => Siginfo::fault(Signal::SIGTRAP, SI_KERNEL, 0),
+            Exception::AlignmentCheck => Siginfo::fault(Signal::SIGBUS, BUS_ADRALN, 0),
+            Exception::StackFault => Siginfo::kernel(Signal::SIGBUS),
+            // Among them #GP, for which Linux gives no address either.
+            _ => Siginfo::kernel(Signal::SIGSEGV),
+        }
+    }
 }

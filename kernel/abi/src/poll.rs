@@ -3,7 +3,12 @@
 use bitflags::bitflags;
 use linux_raw_sys::general as raw;
 
-use crate::pod::pod_struct;
+pub use raw::{
+    EFD_SEMAPHORE, EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD, EPOLLERR, EPOLLET, EPOLLEXCLUSIVE, EPOLLHUP, EPOLLIN,
+    EPOLLONESHOT, EPOLLOUT, EPOLLWAKEUP, TFD_TIMER_ABSTIME, TFD_TIMER_CANCEL_ON_SET,
+};
+
+use crate::pod::{Pod, pod_struct};
 
 bitflags! {
     /// Events of `poll(2)`; those of `epoll(7)` have the same values. Unknown bits are kept.
@@ -52,10 +57,43 @@ pod_struct! {
     }
 }
 
+/// An event of `epoll(7)`. On x86-64 the C structure is packed: 12 bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct EpollEvent {
+    /// What is asked for, or is the case.
+    pub events: u32,
+    /// The program's own.
+    pub data: u64,
+}
+
+const _: () = assert!(EpollEvent::SIZE == size_of::<raw::epoll_event>());
+
+impl Pod for EpollEvent {
+    const SIZE: usize = 12;
+    const ZERO: Self = EpollEvent { events: 0, data: 0 };
+
+    fn write_bytes(&self, out: &mut [u8]) {
+        self.events.write_bytes(&mut out[..4]);
+        self.data.write_bytes(&mut out[4..Self::SIZE]);
+    }
+
+    fn read_bytes(bytes: &[u8]) -> Self {
+        EpollEvent { events: u32::read_bytes(&bytes[..4]), data: u64::read_bytes(&bytes[4..Self::SIZE]) }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pod::Pod;
+
+    #[test]
+    fn epoll_event_is_packed() {
+        let mut image = [0; 12];
+        let event = EpollEvent { events: 1, data: 0x0807_0605_0403_0201 };
+        event.write_bytes(&mut image);
+        assert_eq!(image, [1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8]);
+        assert_eq!(EpollEvent::read_bytes(&image), event);
+    }
 
     #[test]
     fn image() {

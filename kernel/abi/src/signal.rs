@@ -295,6 +295,33 @@ pod_struct! {
     }
 }
 
+pod_struct! {
+    /// How a timer tells of itself (`sigevent(7)`), as the kernel takes it.
+    pub struct Sigevent: 64 {
+        /// Passed on as `si_value`.
+        pub sigev_value: u64,
+        /// Number of the signal.
+        pub sigev_signo: i32,
+        /// [`SIGEV_SIGNAL`] and its kin.
+        pub sigev_notify: u32,
+        /// Thread of [`SIGEV_THREAD_ID`].
+        pub sigev_tid: i32,
+        #[doc(hidden)]
+        pub __pad0: i32,
+        #[doc(hidden)]
+        pub reserved: [u64; 5],
+    }
+}
+
+const _: () = assert!(Sigevent::SIZE == size_of::<raw::sigevent_t>());
+
+/// `sigev_notify`: by a signal to the process.
+pub const SIGEV_SIGNAL: u32 = 0;
+/// `sigev_notify`: not at all.
+pub const SIGEV_NONE: u32 = 1;
+/// `sigev_notify`: to one thread, together with [`SIGEV_SIGNAL`].
+pub const SIGEV_THREAD_ID: u32 = 4;
+
 /// `ss_flags`: the task runs on the alternate stack.
 pub const SS_ONSTACK: i32 = 1;
 /// `ss_flags`: there is no alternate stack.

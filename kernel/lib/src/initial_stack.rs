@@ -66,8 +66,25 @@ pub struct InitialStack<'a> {
     pub path: &'a [u8],
     /// For AT_RANDOM.
     pub random: [u8; 16],
-    /// Entries besides those that point into the stack itself and the user and group numbers, which are 0.
+    /// Who the program runs as.
+    pub identity: Identity,
+    /// Entries besides those that point into the stack itself and the identity.
     pub auxiliary: &'a [Auxiliary],
+}
+
+/// Who a program runs as (AT_UID and its kin).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Identity {
+    /// Real user.
+    pub user: u32,
+    /// Effective user.
+    pub effective_user: u32,
+    /// Real group.
+    pub group: u32,
+    /// Effective group.
+    pub effective_group: u32,
+    /// The program has more rights than who started it (AT_SECURE).
+    pub secure: bool,
 }
 
 /// The bytes of a finished stack.
@@ -110,11 +127,11 @@ impl InitialStack<'_> {
         words.extend(env.into_iter().map(at));
         words.push(0);
         let own = [
-            (AT_UID, 0),
-            (AT_EUID, 0),
-            (AT_GID, 0),
-            (AT_EGID, 0),
-            (AT_SECURE, 0),
+            (AT_UID, self.identity.user.into()),
+            (AT_EUID, self.identity.effective_user.into()),
+            (AT_GID, self.identity.group.into()),
+            (AT_EGID, self.identity.effective_group.into()),
+            (AT_SECURE, self.identity.secure.into()),
             (AT_PLATFORM, at(platform)),
             (AT_RANDOM, at(random)),
             (AT_EXECFN, at(path)),
@@ -158,7 +175,14 @@ mod tests {
     const TOP: u64 = 0x7fff_0000;
 
     fn image(args: &[&[u8]], env: &[&[u8]]) -> StackImage {
-        let stack = InitialStack { args, env, path: b"/bin/x", random: [7; 16], auxiliary: &[Auxiliary::PAGESZ(4096)] };
+        let stack = InitialStack {
+            args,
+            env,
+            path: b"/bin/x",
+            random: [7; 16],
+            identity: Identity::default(),
+            auxiliary: &[Auxiliary::PAGESZ(4096)],
+        };
         stack.build(TOP, 1 << 16).unwrap()
     }
 
@@ -205,7 +229,14 @@ mod tests {
     #[test]
     fn too_much_is_refused() {
         let long = vec![b'x'; 1000];
-        let stack = InitialStack { args: &[&long], env: &[], path: b"", random: [0; 16], auxiliary: &[] };
+        let stack = InitialStack {
+            args: &[&long],
+            env: &[],
+            path: b"",
+            random: [0; 16],
+            identity: Identity::default(),
+            auxiliary: &[],
+        };
         assert!(stack.build(TOP, 1025).is_ok());
         assert_eq!(stack.build(TOP, 1024), Err(TooLong));
     }

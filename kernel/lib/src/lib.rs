@@ -15,6 +15,7 @@ pub mod bytes;
 pub mod calendar;
 pub mod elf_load;
 pub mod initial_stack;
+pub mod interval_map;
 pub mod ldisc;
 pub mod line_edit;
 pub mod words;

@@ -2,16 +2,17 @@
 //!
 //! `klib::elf_load` checks every number of the file first; then segments are mapped from the file and read on demand.
 
+use super::credentials::Credentials;
 use crate::random;
-use crate::vfs::{self, File, FsContext, Sink, VecSink};
+use crate::vfs::{self, File, FsContext, Metadata, Sink, VecSink};
 use crate::vm::fault;
-use crate::vm::{AddressSpace, Backing, MapRequest, Placement, random_pages};
+use crate::vm::{self, AddressSpace, Backing, MapRequest, Placement};
 use abi::Errno;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use klib::elf_load::{ElfError, ElfErrorKind, ElfKind, Header, LoadPlan, Segment};
-use klib::initial_stack::{Auxiliary, InitialStack};
+use klib::elf_load::{ElfError, ElfErrorKind, ElfKind, Header, LoadPlan, Segment, interpreter_path};
+use klib::initial_stack::{Auxiliary, Identity, InitialStack};
 use machine::addr::{PAGE_SIZE, USER_END};
 use machine::cpu;
 use machine::hooks::Access;
@@ -20,13 +21,23 @@ use machine::user::UserContext;
 
 /// Where position-independent programs go, plus some randomness (Linux's ELF_ET_DYN_BASE on x86-64).
 const PIE_BASE: u64 = 0x5555_5555_4000;
-/// Random pages added to it, and to the start of the heap.
+/// Where the dynamic loader goes, plus some randomness: far above programs and their heaps, below mappings and stack.
+const INTERPRETER_BASE: u64 = 0x7e00_0000_0000;
+/// Random pages added to them, and to the start of the heap.
 const PIE_RANDOM_PAGES: u64 = 1 << 20;
 const BRK_RANDOM_PAGES: u64 = 1 << 13;
 /// Most bytes of arguments and environment: a quarter of the stack limit, as in Linux.
-const MAX_ARGUMENT_BYTES: usize = (crate::vm::STACK_LIMIT / 4) as usize;
+pub const MAX_ARGUMENT_BYTES: usize = (crate::vm::STACK_LIMIT / 4) as usize;
 /// Ticks a second that times(2) counts (AT_CLKTCK).
 const CLOCK_TICKS: u64 = 100;
+
+/// Most interpreters one after the other (`#!` of a script whose interpreter is a script).
+const MAX_SCRIPTS: u32 = 4;
+/// First bytes of a script that are looked at (Linux's BINPRM_BUF_SIZE).
+const SCRIPT_LINE_BYTES: usize = 256;
+/// S_ISUID and S_ISGID; the latter means something else on files without S_IXGRP.
+const SET_USER: u32 = 0o4000;
+const SET_GROUP: u32 = 0o2010;
 
 /// A program that is ready to run.
 pub struct Program {
@@ -36,62 +47,205 @@ pub struct Program {
     pub context: Box<UserContext>,
     /// Absolute path of the file.
     pub path: Vec<u8>,
+    /// Arguments, each with its zero.
+    pub command_line: Vec<u8>,
+    /// Who it runs as: the caller, or whom the file's set-user-ID and set-group-ID bits name.
+    pub credentials: Credentials,
+}
+
+/// For whom a program is loaded.
+pub struct Setting<'a> {
+    /// Where its path begins.
+    pub directories: &'a FsContext,
+    /// Who asks for it.
+    pub credentials: &'a Credentials,
+    /// What its address space may grow to.
+    pub limits: vm::Limits,
+    /// Whether things lie at random places in it; not under personality(ADDR_NO_RANDOMIZE).
+    pub randomized: bool,
+}
+
+/// Arguments and environment, each text without its zero.
+struct Texts {
+    args: Vec<Vec<u8>>,
+    env: Vec<Vec<u8>>,
 }
 
 /// Loads the program at `path`.
-pub fn load(directories: &FsContext, path: &[u8], args: &[&[u8]], env: &[&[u8]]) -> Result<Program, Errno> {
-    let file = open_executable(directories, path)?;
-    let (header, plan) = plan(&file, path)?;
-    if plan.interpreter.is_some() {
-        log::info!("{}: dynamically linked, and there is no loader yet", path.escape_ascii());
-        return Err(Errno::ENOEXEC);
+pub fn load(setting: &Setting<'_>, path: &[u8], args: Vec<Vec<u8>>, env: Vec<Vec<u8>>) -> Result<Program, Errno> {
+    let file = open_executable(setting, path)?;
+    load_file(setting, file, path, args, env)
+}
+
+/// Loads the program that `file` is open on; `path` is how it was named.
+pub fn load_file(
+    setting: &Setting<'_>,
+    mut file: Arc<File>,
+    path: &[u8],
+    args: Vec<Vec<u8>>,
+    env: Vec<Vec<u8>>,
+) -> Result<Program, Errno> {
+    let mut texts = Texts { args, env };
+    let mut name = path.to_vec();
+    let mut scripts = 0;
+    while let Some(line) = script_line(&file)? {
+        scripts += 1;
+        if scripts > MAX_SCRIPTS {
+            return Err(Errno::ELOOP);
+        }
+        let interpreter = interpret(&line, &name, &mut texts.args)?;
+        file = open_executable(setting, &interpreter)?;
+        name = interpreter;
     }
-    let space = AddressSpace::new().map_err(|_| Errno::ENOMEM)?;
-    let bias = map_segments(&space, &file, &plan)?;
-    space.set_brk_start(bias + plan.break_start() + random_pages(BRK_RANDOM_PAGES) * PAGE_SIZE as u64);
-    let absolute = file.location().map_or_else(|| path.to_vec(), |location| location.path());
-    let stack = build_stack(&space, &plan, bias, args, env, path)?;
-    log::debug!("{}: entry {:#x}, bias {bias:#x}, stack {stack:#x}", path.escape_ascii(), header.entry);
-    Ok(Program { space, context: Box::new(UserContext::new(bias + plan.entry, stack)), path: absolute })
+    let credentials = credentials_of(&file, setting.credentials)?;
+    let image = map_image(setting, &file, &name)?;
+    let stack = build_stack(&image, &texts, path, credentials_identity(&credentials))?;
+    let path = file.location().map_or(name, |location| location.path());
+    log::debug!("{}: entry {:#x}, stack {stack:#x}", path.escape_ascii(), image.entry);
+    let command_line = texts.args.iter().flat_map(|arg| arg.iter().copied().chain([0])).collect();
+    let context = Box::new(UserContext::new(image.entry, stack));
+    Ok(Program { space: image.space, context, path, command_line, credentials })
 }
 
 /// The file, if it may be executed: EISDIR or EACCES as Linux gives them.
-fn open_executable(directories: &FsContext, path: &[u8]) -> Result<Arc<File>, Errno> {
+fn open_executable(setting: &Setting<'_>, path: &[u8]) -> Result<Arc<File>, Errno> {
+    let location = vfs::lookup(setting.directories, None, path, true)?;
+    check_executable(&location.metadata()?, setting.credentials)?;
+    vfs::open(setting.directories, None, path, 0, 0)
+}
+
+/// Whether a file may be executed by `credentials`.
+pub fn check_executable(metadata: &Metadata, credentials: &Credentials) -> Result<(), Errno> {
     const TYPE_MASK: u32 = 0o170000;
     const DIRECTORY: u32 = 0o040000;
     const REGULAR: u32 = 0o100000;
-    let metadata = vfs::lookup(directories, None, path, true)?.metadata()?;
+    let in_group = credentials.group.file == metadata.gid || credentials.groups.contains(&metadata.gid);
+    let executable = match credentials.user.file {
+        0 => metadata.mode & 0o111,
+        user if user == metadata.uid => metadata.mode & 0o100,
+        _ if in_group => metadata.mode & 0o010,
+        _ => metadata.mode & 0o001,
+    };
     match metadata.mode & TYPE_MASK {
-        DIRECTORY => return Err(Errno::EISDIR),
-        REGULAR if metadata.mode & 0o111 != 0 => {}
-        _ => return Err(Errno::EACCES),
+        DIRECTORY => Err(Errno::EISDIR),
+        REGULAR if executable != 0 => Ok(()),
+        _ => Err(Errno::EACCES),
     }
-    vfs::open(directories, None, path, 0, 0)
 }
 
-fn plan(file: &File, path: &[u8]) -> Result<(Header, LoadPlan), Errno> {
-    let refuse = |error: ElfError| {
-        log::info!("{}: {error}", path.escape_ascii());
-        match error.kind() {
-            ElfErrorKind::NotExecutable => Errno::ENOEXEC,
-            ElfErrorKind::Invalid => Errno::EINVAL,
-            ElfErrorKind::OutOfMemory => Errno::ENOMEM,
-        }
-    };
+/// The first line of a script, behind `#!`; None for other files.
+fn script_line(file: &File) -> Result<Option<Vec<u8>>, Errno> {
+    let start = read(file, 0, SCRIPT_LINE_BYTES)?;
+    let Some(line) = start.strip_prefix(b"#!") else { return Ok(None) };
+    match line.iter().position(|&byte| byte == b'\n') {
+        Some(end) => Ok(Some(line[..end].to_vec())),
+        None if start.len() < SCRIPT_LINE_BYTES => Ok(Some(line.to_vec())),
+        None => Err(Errno::ENOEXEC),
+    }
+}
+
+/// The interpreter of a script called `script`; the arguments become its own: one from the line, the script, and those
+/// that were given but for the first (execve(2), "Interpreter scripts").
+fn interpret(line: &[u8], script: &[u8], args: &mut Vec<Vec<u8>>) -> Result<Vec<u8>, Errno> {
+    let line = line.trim_ascii();
+    let end = line.iter().position(|byte| matches!(byte, b' ' | b'\t')).unwrap_or(line.len());
+    let (interpreter, argument) = (line[..end].to_vec(), line[end..].trim_ascii());
+    if interpreter.is_empty() {
+        return Err(Errno::ENOEXEC);
+    }
+    let given = core::mem::take(args);
+    args.push(interpreter.clone());
+    if !argument.is_empty() {
+        args.push(argument.to_vec());
+    }
+    args.push(script.to_vec());
+    args.extend(given.into_iter().skip(1));
+    Ok(interpreter)
+}
+
+/// Who the program in `file` runs as when `credentials` start it.
+fn credentials_of(file: &File, credentials: &Credentials) -> Result<Credentials, Errno> {
+    let metadata = file.metadata()?;
+    let mut new = credentials.clone();
+    if metadata.mode & SET_USER != 0 {
+        new.user.effective = metadata.uid;
+    }
+    if metadata.mode & SET_GROUP == SET_GROUP {
+        new.group.effective = metadata.gid;
+    }
+    for identity in [&mut new.user, &mut new.group] {
+        identity.saved = identity.effective;
+        identity.file = identity.effective;
+    }
+    Ok(new)
+}
+
+fn credentials_identity(credentials: &Credentials) -> Identity {
+    let (user, group) = (credentials.user, credentials.group);
+    Identity {
+        user: user.real,
+        effective_user: user.effective,
+        group: group.real,
+        effective_group: group.effective,
+        secure: user.real != user.effective || group.real != group.effective,
+    }
+}
+
+/// A program in an address space, without stack.
+struct LoadedImage {
+    space: Arc<AddressSpace>,
+    plan: LoadPlan,
+    bias: u64,
+    /// Where it begins to run: in its interpreter, if it has one.
+    entry: u64,
+    /// Where the interpreter is; 0 without one.
+    interpreter_base: u64,
+}
+
+/// Maps the program, and the dynamic loader that it names.
+fn map_image(setting: &Setting<'_>, file: &Arc<File>, path: &[u8]) -> Result<LoadedImage, Errno> {
+    let plan = plan(file, path)?;
+    let space = AddressSpace::with(setting.limits, setting.randomized).map_err(|_| Errno::ENOMEM)?;
+    let bias = map_segments(&space, file, &plan, PIE_BASE)?;
+    let (mut entry, mut interpreter_base) = (bias + plan.entry, 0);
+    if let Some(range) = &plan.interpreter {
+        let bytes = read(file, range.start, (range.end - range.start) as usize)?;
+        let interpreter = interpreter_path(&bytes).map_err(|error| refuse(error, path))?;
+        let file = open_executable(setting, interpreter)?;
+        let plan = self::plan(&file, interpreter)?;
+        let bias = map_segments(&space, &file, &plan, INTERPRETER_BASE)?;
+        entry = bias + plan.entry;
+        interpreter_base = bias + plan.span.start;
+    }
+    let heap_gap = space.random_pages(BRK_RANDOM_PAGES) * PAGE_SIZE as u64;
+    space.set_brk_start(bias + plan.break_start() + heap_gap);
+    Ok(LoadedImage { space, plan, bias, entry, interpreter_base })
+}
+
+fn refuse(error: ElfError, path: &[u8]) -> Errno {
+    log::info!("{}: {error}", path.escape_ascii());
+    match error.kind() {
+        ElfErrorKind::NotExecutable => Errno::ENOEXEC,
+        ElfErrorKind::Invalid => Errno::EINVAL,
+        ElfErrorKind::OutOfMemory => Errno::ENOMEM,
+    }
+}
+
+fn plan(file: &File, path: &[u8]) -> Result<LoadPlan, Errno> {
+    let refuse = |error| refuse(error, path);
     let len = file.metadata()?.size;
     let header = Header::parse(&read(file, 0, Header::SIZE)?).map_err(refuse)?;
     let range = header.phdr_range();
     let phdrs = read(file, range.start, (range.end - range.start) as usize)?;
-    let plan = LoadPlan::new(&header, &phdrs, len, USER_END).map_err(refuse)?;
-    Ok((header, plan))
+    LoadPlan::new(&header, &phdrs, len, USER_END).map_err(refuse)
 }
 
-/// Maps the segments; what has to be added to the file's addresses.
-fn map_segments(space: &AddressSpace, file: &Arc<File>, plan: &LoadPlan) -> Result<u64, Errno> {
+/// Maps the segments, of a position-independent file somewhere above `base`; what has to be added to the file's addresses.
+fn map_segments(space: &AddressSpace, file: &Arc<File>, plan: &LoadPlan, base: u64) -> Result<u64, Errno> {
     let bias = match plan.kind {
         ElfKind::Fixed => 0,
         ElfKind::PositionIndependent => {
-            let base = PIE_BASE + random_pages(PIE_RANDOM_PAGES) * PAGE_SIZE as u64;
+            let base = base + space.random_pages(PIE_RANDOM_PAGES) * PAGE_SIZE as u64;
             base / plan.align * plan.align - plan.span.start / plan.align * plan.align
         }
     };
@@ -142,22 +296,19 @@ fn with_page(space: &AddressSpace, address: u64, f: impl FnOnce(&Frame)) -> Resu
 }
 
 /// Maps the stack and puts arguments, environment and auxiliary vector on it; the stack pointer.
-fn build_stack(
-    space: &AddressSpace,
-    plan: &LoadPlan,
-    bias: u64,
-    args: &[&[u8]],
-    env: &[&[u8]],
-    path: &[u8],
-) -> Result<u64, Errno> {
+fn build_stack(image: &LoadedImage, texts: &Texts, path: &[u8], identity: Identity) -> Result<u64, Errno> {
+    let (space, plan, bias) = (&image.space, &image.plan, image.bias);
     let top = space.map_stack(plan.stack_executable)?;
     let mut seed = [0; 16];
     random::fill(&mut seed);
+    let args: Vec<&[u8]> = texts.args.iter().map(Vec::as_slice).collect();
+    let env: Vec<&[u8]> = texts.env.iter().map(Vec::as_slice).collect();
     let stack = InitialStack {
-        args,
-        env,
+        args: &args,
+        env: &env,
         path,
         random: seed,
+        identity,
         auxiliary: &[
             Auxiliary::HWCAP(cpu::features::get().hwcap.into()),
             Auxiliary::PAGESZ(PAGE_SIZE as u64),
@@ -165,7 +316,7 @@ fn build_stack(
             Auxiliary::PHDR(plan.phdr_vaddr.map_or(0, |address| bias + address)),
             Auxiliary::PHENT(plan.phentsize.into()),
             Auxiliary::PHNUM(plan.phnum.into()),
-            Auxiliary::BASE(0),
+            Auxiliary::BASE(image.interpreter_base),
             Auxiliary::FLAGS(0),
             Auxiliary::ENTRY(bias + plan.entry),
         ],

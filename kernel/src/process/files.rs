@@ -27,9 +27,36 @@ impl FileTable {
         FileTable { entries: alloc::vec![entry.clone(), entry.clone(), entry] }
     }
 
+    /// A copy, for a new process.
+    pub fn try_clone(&self) -> Result<Self, Errno> {
+        let mut entries = Vec::new();
+        entries.try_reserve_exact(self.entries.len()).map_err(|_| Errno::ENOMEM)?;
+        entries.extend(self.entries.iter().cloned());
+        Ok(FileTable { entries })
+    }
+
+    /// Takes the files out that execve(2) closes.
+    pub fn take_close_on_exec(&mut self) -> Vec<Arc<File>> {
+        let closing = |entry: &mut Option<Entry>| entry.take_if(|entry| entry.close_on_exec).map(|entry| entry.file);
+        self.entries.iter_mut().filter_map(closing).collect()
+    }
+
     /// The file of descriptor `fd`.
     pub fn get(&self, fd: i32) -> Result<Arc<File>, Errno> {
         self.entry(fd).map(|entry| entry.file.clone())
+    }
+
+    /// The file of descriptor `fd`, to be looked at while the table is locked.
+    pub fn peek(&self, fd: i32) -> Option<&Arc<File>> {
+        self.entries.get(usize::try_from(fd).ok()?)?.as_ref().map(|entry| &entry.file)
+    }
+
+    /// How many descriptors select(2) looks at, at most: as many as Linux's table would have room for.
+    pub fn room(&self) -> usize {
+        match self.entries.len() {
+            ..=64 => 64,
+            len => len.next_power_of_two().max(256),
+        }
     }
 
     /// Puts `file` at the lowest free descriptor from `least` on.

@@ -1,190 +1,153 @@
 //! Processes and their threads.
 //!
 //! A [`Process`] owns what its threads share: address space, open files, working directory, signal actions. A [`Thread`]
-//! is one task of it. A process lives in the table until its exit status has been taken.
+//! is one task of it, and keeps its process alive. A process is in the table (`table`) until its parent has taken its
+//! exit status; `clone` makes processes and threads, `execve` gives them programs, `end` takes them down, `wait` tells
+//! parents. Signals: `signal` has actions and pending sets, `send` puts signals into them, `deliver` takes them out on the
+//! way to user mode.
 //!
-//! Locks: `TABLE` (rank `Table`), then a process's own (rank `Process`); files, directory context and address space are
-//! behind sleeping locks of their own, so that a thread may sleep in one without stopping the rest.
+//! Locks: the table's (rank `Table`), then one of a process's or thread's own (rank `Process`), never two of those at once.
+//! Who is whose parent, group and session changes only with the table locked; the numbers can be read without. Files,
+//! directory context and address space are behind sleeping locks of their own.
 
+pub mod alarm;
+pub mod clone;
+pub mod credentials;
+pub mod deliver;
+mod end;
 pub mod exec;
+pub mod execve;
 pub mod files;
+pub mod limits;
+mod memory_hog;
+pub mod send;
 pub mod signal;
+mod start;
+mod status;
+pub mod table;
+pub mod wait;
 
-use crate::sched::{self, Owner};
-use crate::vfs::{File, FsContext};
+pub use memory_hog::free_some as free_memory;
+pub use start::{Hooks, ProgramHandle, Start, init, spawn_init, spawn_program};
+pub use status::ExitStatus;
+pub use table::{find, pids};
+
+use crate::sched;
+use crate::vfs::FsContext;
 use crate::vm::AddressSpace;
 use crate::vm::fault;
-use abi::Errno;
-use abi::signal::{SS_DISABLE, SigaltStack};
-use alloc::boxed::Box;
+use abi::Signal;
+use abi::signal::{SigSet, SigaltStack};
+use alarm::Timer;
 use alloc::collections::BTreeMap;
-use alloc::string::String;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
-use core::any::Any;
-use core::fmt;
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use credentials::Credentials;
 use files::FileTable;
+use limits::Limits;
 use machine::hooks::Access;
 use machine::sync::{Mutex, Once, Rank, SpinLock, WaitQueue};
 use machine::task;
-use machine::time::{self, Instant};
-use machine::user::UserContext;
-use signal::{SignalSet, Signals};
-
-/// How a process ended.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum ExitStatus {
-    /// By exit(2), with the low byte of its argument.
-    Exited(u8),
-    /// By a signal.
-    Killed {
-        /// Its number.
-        signal: u8,
-    },
-}
-
-impl fmt::Display for ExitStatus {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            ExitStatus::Exited(status) => write!(f, "exit status {status}"),
-            ExitStatus::Killed { signal } => write!(f, "killed by {} ({signal})", signal::name(*signal)),
-        }
-    }
-}
+use machine::time::Instant;
+use signal::{Actions, Pending};
 
 /// A process.
 pub struct Process {
     pid: u32,
-    parent: u32,
-    space: SpinLock<Arc<AddressSpace>>,
+    /// Numbers of the parent (0: the kernel), the process group and the session; changed with the table locked.
+    parent: AtomicU32,
+    group: AtomicU32,
+    session: AtomicU32,
+    /// What the parent gets when the process ends; 0 for nothing.
+    exit_signal: AtomicU8,
+    /// What the process gets when its parent ends (PR_SET_PDEATHSIG); 0 for nothing.
+    parent_death_signal: AtomicU8,
+    /// None once the last thread has left it.
+    space: SpinLock<Option<Arc<AddressSpace>>>,
     /// Open files.
-    pub files: Mutex<FileTable>,
+    pub files: Arc<Mutex<FileTable>>,
     /// Root and working directory.
-    pub directories: Mutex<FsContext>,
+    pub directories: Arc<Mutex<FsContext>>,
+    umask: Arc<AtomicU32>,
     /// Signal actions.
-    pub signals: Signals,
-    /// Program path, as `/proc/self/exe` shows it.
-    executable: SpinLock<Vec<u8>>,
-    umask: AtomicU32,
+    pub actions: Arc<Actions>,
+    /// Signals sent to the process, for any thread.
+    pub pending: Pending,
+    /// Woken whenever a signal has been sent to the process or one of its threads.
+    pub signal_sent: WaitQueue,
+    credentials: SpinLock<Arc<Credentials>>,
+    limits: SpinLock<Limits>,
+    /// What personality(2) says; of its bits, ADDR_NO_RANDOMIZE has an effect.
+    pub personality: AtomicU32,
+    image: SpinLock<Image>,
     threads: SpinLock<Vec<Arc<Thread>>>,
+    children: SpinLock<Vec<Arc<Process>>>,
+    /// Woken when a child has changed state.
+    child_changed: WaitQueue,
+    /// The signal that stopped it; 0 while it runs.
+    stopped: AtomicU8,
+    /// A stop or continuation that the parent has not waited for yet (`wait::Report`).
+    report: AtomicU32,
+    resumed: WaitQueue,
     status: Once<ExitStatus>,
-    /// Woken when the process has ended and given everything back.
-    ended: WaitQueue,
-    gone: core::sync::atomic::AtomicBool,
+    /// Every thread has ended and everything is given back.
+    gone: AtomicBool,
+    /// Woken when a thread has ended, and when the process is gone.
+    thread_ended: WaitQueue,
+    /// A maker by vfork(2) waits until this is true: it has a program of its own, or has ended.
+    released_maker: AtomicBool,
+    maker: WaitQueue,
+    /// It has called execve(2) since its parent made it.
+    has_executed: AtomicBool,
+    /// Kernel code waits for it by a [`ProgramHandle`].
+    kernel_waits: AtomicBool,
     started: Instant,
-    /// CPU time of threads that have ended, in ns.
+    /// What the first thread gave to exit(2), in case others live on.
+    leader_code: AtomicU8,
+    /// The timer of setitimer(ITIMER_REAL) and alarm(2).
+    pub real_timer: Once<Arc<Timer>>,
+    /// Timers of timer_create(2), by number.
+    pub timers: SpinLock<BTreeMap<i32, Arc<Timer>>>,
+    /// CPU time in ns of threads that have ended, and of children that were waited for.
     past_run_time_ns: AtomicU64,
+    children_run_time_ns: AtomicU64,
+}
+
+/// What execve(2) sets.
+#[derive(Clone, Default)]
+struct Image {
+    /// Path of the program, as `/proc/self/exe` shows it.
+    executable: Arc<[u8]>,
+    /// Arguments, each with its zero.
+    command_line: Arc<[u8]>,
 }
 
 /// One thread of a process.
 pub struct Thread {
-    tid: u32,
-    process: Weak<Process>,
+    /// Changes only when the thread takes over the process in execve(2).
+    tid: AtomicU32,
+    process: Arc<Process>,
     task: Once<Weak<task::Task>>,
     /// Signals sent to this thread and not yet taken.
-    pub pending: SignalSet,
-    /// Signals kept back.
-    pub blocked: SignalSet,
+    pub pending: Pending,
+    /// Signals kept back; changed by the thread itself alone.
+    blocked: AtomicU64,
+    /// The mask to come back to after a call that waits with another one (sigsuspend(2), ppoll(2)).
+    saved_mask: SpinLock<Option<SigSet>>,
+    /// Something may have to be done before user mode: a signal, a stop, the end. Set by others, cleared by the thread.
+    attention: AtomicBool,
+    /// The thread alone is to end: exit(2), or another thread's execve(2).
+    must_end: AtomicBool,
     /// Up to fifteen bytes, as prctl(PR_SET_NAME) takes them.
     name: SpinLock<[u8; 15]>,
-    /// Alternate signal stack.
     alternate_stack: SpinLock<SigaltStack>,
     /// User word that is cleared, with a futex wake, when the thread ends; 0 for none.
     pub clear_on_exit: AtomicU64,
-}
-
-static TABLE: SpinLock<BTreeMap<u32, Arc<Process>>> = SpinLock::new("process table", Rank::Table, BTreeMap::new());
-/// 1 is for init.
-static NEXT_PID: AtomicU32 = AtomicU32::new(2);
-
-const NO_ALTERNATE_STACK: SigaltStack = SigaltStack { ss_sp: 0, ss_flags: SS_DISABLE, ss_size: 0 };
-
-/// A program that the kernel itself has started.
-pub struct ProgramHandle {
-    process: Arc<Process>,
-}
-
-/// What a user thread's task runs: given once by the layer above, which decodes system calls.
-pub type UserLoop = fn(Arc<Thread>, Arc<AddressSpace>, Box<UserContext>);
-
-static USER_LOOP: Once<UserLoop> = Once::new();
-
-/// Installs the user loop. Needed before the first program starts.
-pub fn init(user_loop: UserLoop) {
-    USER_LOOP.call_once(|| user_loop);
-}
-
-/// Starts the program at `path` with arguments and environment; `terminal` becomes its descriptors 0, 1 and 2.
-/// `before_start` is called with its number when it is in the table and does not run yet.
-pub fn spawn_program(
-    path: &str,
-    args: &[&str],
-    env: &[&str],
-    terminal: Arc<File>,
-    before_start: impl FnOnce(u32),
-) -> Result<ProgramHandle, Errno> {
-    let user_loop = *USER_LOOP.get().ok_or(Errno::ENOSYS)?;
-    let directories = crate::vfs::root_context();
-    let args: Vec<&[u8]> = args.iter().map(|arg| arg.as_bytes()).collect();
-    let env: Vec<&[u8]> = env.iter().map(|entry| entry.as_bytes()).collect();
-    let program = exec::load(&directories, path.as_bytes(), &args, &env)?;
-    let pid = NEXT_PID.fetch_add(1, Ordering::Relaxed);
-    let process = Arc::new(Process {
-        pid,
-        parent: 0,
-        space: SpinLock::new("process address space", Rank::Process, program.space.clone()),
-        files: Mutex::new("open files", FileTable::with_console(terminal)),
-        directories: Mutex::new("working directory", directories),
-        signals: Signals::new(),
-        executable: SpinLock::new("process executable", Rank::Process, program.path),
-        umask: AtomicU32::new(0o022),
-        threads: SpinLock::new("threads", Rank::Process, Vec::new()),
-        status: Once::new(),
-        ended: WaitQueue::new("process end"),
-        gone: core::sync::atomic::AtomicBool::new(false),
-        started: time::now(),
-        past_run_time_ns: AtomicU64::new(0),
-    });
-    let thread = Arc::new(Thread {
-        tid: pid,
-        process: Arc::downgrade(&process),
-        task: Once::new(),
-        pending: SignalSet::new(),
-        blocked: SignalSet::new(),
-        name: SpinLock::new("thread name", Rank::Process, short_name(path)),
-        alternate_stack: SpinLock::new("alternate stack", Rank::Process, NO_ALTERNATE_STACK),
-        clear_on_exit: AtomicU64::new(0),
-    });
-    process.threads.lock().push(thread.clone());
-    let name = String::from(path.rsplit('/').next().unwrap_or(path));
-    let context = program.context;
-    let space = program.space;
-    let user_thread = thread.clone();
-    let owner = Owner { pid, thread: Arc::downgrade(&thread) as Weak<dyn Any + Send + Sync> };
-    let task =
-        sched::create(&name, Some(owner), move || user_loop(user_thread, space, context)).map_err(|_| Errno::ENOMEM)?;
-    thread.task.call_once(|| Arc::downgrade(&task));
-    TABLE.lock().insert(pid, process.clone());
-    before_start(pid);
-    sched::start_task(&task);
-    Ok(ProgramHandle { process })
-}
-
-impl ProgramHandle {
-    /// Number of the process.
-    pub fn pid(&self) -> u32 {
-        self.process.pid
-    }
-
-    /// Waits for its end and takes its status.
-    pub fn wait(self) -> ExitStatus {
-        let status =
-            self.process.ended.wait(|| self.process.gone().then(|| self.process.status.get().copied()).flatten());
-        let entry = TABLE.lock().remove(&self.process.pid);
-        drop(entry);
-        status
-    }
+    /// User address of the list of robust futexes it holds; 0 for none.
+    pub robust_list: AtomicU64,
+    /// Deadline of a call that is being begun again after a stop.
+    restart_deadline: SpinLock<Option<Instant>>,
 }
 
 /// The thread that the current task runs; None for kernel tasks.
@@ -194,35 +157,18 @@ pub fn current_thread() -> Option<Arc<Thread>> {
 
 /// A user copy in the kernel faulted: makes the page accessible if the current process may have it.
 pub fn page_fault(address: u64, access: Access) -> bool {
-    let Some(thread) = current_thread() else { return false };
-    fault::resolve(&thread.process().space(), address, access).is_ok()
+    let Some(space) = current_thread().and_then(|thread| thread.process.try_space()) else { return false };
+    fault::resolve(&space, address, access).is_ok()
 }
 
-/// Whether a sleep should end because the current thread has a signal to take. Never for kernel tasks.
+/// Whether a sleep should end because the current thread has something to do. Never for kernel tasks.
 pub fn interrupted() -> bool {
     current_thread().is_some_and(|thread| thread.has_deliverable())
 }
 
-/// Sends `signal` (0: only looks) to process `pid`.
-pub fn kill(pid: u32, signal: u8) -> Result<(), Errno> {
-    if u64::from(signal) > signal::LAST {
-        return Err(Errno::EINVAL);
-    }
-    let process = find(pid).ok_or(Errno::ESRCH)?;
-    if signal != 0 {
-        process.send(signal);
-    }
-    Ok(())
-}
-
-/// The process with number `pid`.
-pub fn find(pid: u32) -> Option<Arc<Process>> {
-    TABLE.lock().get(&pid).cloned()
-}
-
-/// Numbers of all processes.
-pub fn pids() -> Vec<u32> {
-    TABLE.lock().keys().copied().collect()
+/// Whether a sleep that only the end of the process interrupts should end.
+pub fn ending() -> bool {
+    current_thread().is_some_and(|thread| thread.is_ending())
 }
 
 impl Process {
@@ -233,17 +179,65 @@ impl Process {
 
     /// Its parent's number; 0 for the kernel.
     pub fn parent(&self) -> u32 {
-        self.parent
+        self.parent.load(Ordering::Relaxed)
     }
 
-    /// Its address space.
+    /// Its process group.
+    pub fn group(&self) -> u32 {
+        self.group.load(Ordering::Relaxed)
+    }
+
+    /// Its session.
+    pub fn session(&self) -> u32 {
+        self.session.load(Ordering::Relaxed)
+    }
+
+    /// Its address space. Called by its own threads, which keep it there.
     pub fn space(&self) -> Arc<AddressSpace> {
+        match self.try_space() {
+            Some(space) => space,
+            None => panic!("process {} uses its address space after its end", self.pid),
+        }
+    }
+
+    /// Its address space; None once it has ended.
+    pub fn try_space(&self) -> Option<Arc<AddressSpace>> {
         self.space.lock().clone()
     }
 
     /// Path of its program.
-    pub fn executable(&self) -> Vec<u8> {
-        self.executable.lock().clone()
+    pub fn executable(&self) -> Arc<[u8]> {
+        self.image.lock().executable.clone()
+    }
+
+    /// Its arguments, each with a zero behind it.
+    pub fn command_line(&self) -> Arc<[u8]> {
+        self.image.lock().command_line.clone()
+    }
+
+    /// Who it runs as.
+    pub fn credentials(&self) -> Arc<Credentials> {
+        self.credentials.lock().clone()
+    }
+
+    /// Changes who it runs as; nothing changes on an error.
+    pub fn change_credentials<E>(&self, change: impl FnOnce(&mut Credentials) -> Result<(), E>) -> Result<(), E> {
+        let mut new = Credentials::clone(&self.credentials());
+        change(&mut new)?;
+        let new = Arc::new(new);
+        let old = core::mem::replace(&mut *self.credentials.lock(), new);
+        drop(old);
+        Ok(())
+    }
+
+    /// Its resource limits.
+    pub fn limits(&self) -> Limits {
+        *self.limits.lock()
+    }
+
+    /// Calls `change` with the limits, which stay locked meanwhile.
+    pub fn with_limits<R>(&self, change: impl FnOnce(&mut Limits) -> R) -> R {
+        change(&mut self.limits.lock())
     }
 
     /// Sets the file-mode creation mask; the one before.
@@ -256,6 +250,16 @@ impl Process {
         self.umask.load(Ordering::Relaxed)
     }
 
+    /// Sets what it gets when its parent ends; the one before.
+    pub fn set_parent_death_signal(&self, signal: u8) -> u8 {
+        self.parent_death_signal.swap(signal, Ordering::Relaxed)
+    }
+
+    /// What it gets when its parent ends; 0 for nothing.
+    pub fn parent_death_signal(&self) -> u8 {
+        self.parent_death_signal.load(Ordering::Relaxed)
+    }
+
     /// When it was started.
     pub fn started(&self) -> Instant {
         self.started
@@ -263,31 +267,28 @@ impl Process {
 
     /// CPU time of all its threads, in ns.
     pub fn run_time_ns(&self) -> u64 {
-        let threads: Vec<Arc<Thread>> = self.threads.lock().clone();
-        let live: u64 = threads
-            .iter()
-            .filter_map(|thread| thread.task.get().and_then(Weak::upgrade))
-            .map(|task| sched::data(&task).run_time_ns())
-            .sum();
+        let live: u64 = self.threads().iter().map(|thread| thread.run_time_ns()).sum();
         live + self.past_run_time_ns.load(Ordering::Relaxed)
     }
 
-    /// Makes the process end with `status`: the first call counts, and every thread sees it on its way to user mode.
-    pub fn exit(&self, status: ExitStatus) {
-        self.status.call_once(|| status);
-        let threads: Vec<Arc<Thread>> = self.threads.lock().clone();
-        threads.iter().for_each(|thread| thread.wake());
+    /// CPU time of the children it has waited for, in ns.
+    pub fn children_run_time_ns(&self) -> u64 {
+        self.children_run_time_ns.load(Ordering::Relaxed)
     }
 
-    /// Sends a signal to the process: some thread takes it.
-    pub fn send(&self, signal: u8) {
-        if self.signals.is_ignored(signal) {
-            return;
-        }
-        let thread = self.threads.lock().first().cloned();
-        if let Some(thread) = thread {
-            thread.send(signal);
-        }
+    /// Its threads that have not ended.
+    pub fn threads(&self) -> Vec<Arc<Thread>> {
+        self.threads.lock().clone()
+    }
+
+    /// How many threads have not ended.
+    pub fn thread_count(&self) -> usize {
+        self.threads.lock().len()
+    }
+
+    /// Its thread `tid`.
+    pub fn thread(&self, tid: u32) -> Option<Arc<Thread>> {
+        self.threads.lock().iter().find(|thread| thread.tid() == tid).cloned()
     }
 
     /// Whether it is to end.
@@ -295,41 +296,50 @@ impl Process {
         self.status.get().is_some()
     }
 
-    fn gone(&self) -> bool {
+    /// Whether every thread has ended: only its exit status is left.
+    pub fn is_gone(&self) -> bool {
         self.gone.load(Ordering::Acquire)
     }
 
-    /// The last thread has left user mode for good: everything is given back, in that thread's context.
-    fn finish(&self, thread: &Arc<Thread>) {
-        let last = {
-            let mut threads = self.threads.lock();
-            threads.retain(|other| !Arc::ptr_eq(other, thread));
-            threads.is_empty()
-        };
-        let run_time = sched::data(&task::current()).run_time_ns();
-        self.past_run_time_ns.fetch_add(run_time, Ordering::Relaxed);
-        if !last {
-            return;
-        }
-        let files = core::mem::take(&mut *self.files.lock());
-        drop(files);
-        self.gone.store(true, Ordering::Release);
-        self.ended.wake_all();
+    /// Whether a signal has stopped it.
+    pub fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Acquire) != 0
+    }
+
+    /// How it ended or is about to.
+    pub fn status(&self) -> Option<ExitStatus> {
+        self.status.get().copied()
     }
 }
 
 impl Thread {
-    /// Its number.
-    pub fn tid(&self) -> u32 {
-        self.tid
+    /// A thread of `process` that has no task yet and is not in its list.
+    fn new(process: Arc<Process>, tid: u32, name: [u8; 15], blocked: SigSet) -> Arc<Thread> {
+        Arc::new(Thread {
+            tid: AtomicU32::new(tid),
+            process,
+            task: Once::new(),
+            pending: Pending::new(),
+            blocked: AtomicU64::new(blocked.0),
+            saved_mask: SpinLock::new("saved signal mask", Rank::Process, None),
+            attention: AtomicBool::new(true),
+            must_end: AtomicBool::new(false),
+            name: SpinLock::new("thread name", Rank::Process, name),
+            alternate_stack: SpinLock::new("alternate stack", Rank::Process, deliver::NO_ALTERNATE_STACK),
+            clear_on_exit: AtomicU64::new(0),
+            robust_list: AtomicU64::new(0),
+            restart_deadline: SpinLock::new("restart deadline", Rank::Process, None),
+        })
     }
 
-    /// Its process. A thread that runs keeps its process in the table.
-    pub fn process(&self) -> Arc<Process> {
-        match self.process.upgrade() {
-            Some(process) => process,
-            None => panic!("thread {} outlived its process", self.tid),
-        }
+    /// Its number.
+    pub fn tid(&self) -> u32 {
+        self.tid.load(Ordering::Relaxed)
+    }
+
+    /// Its process.
+    pub fn process(&self) -> &Arc<Process> {
+        &self.process
     }
 
     /// Its name, padded with zeros.
@@ -351,44 +361,98 @@ impl Thread {
         }
     }
 
-    /// Takes the pending signal with the lowest number that is not kept back.
-    pub fn take_signal(&self) -> Option<u8> {
-        let signal = match self.pending.minus(&self.blocked) {
-            0 => return None,
-            deliverable => deliverable.trailing_zeros() as u8 + 1,
-        };
-        self.pending.remove(signal);
-        Some(signal)
+    /// Its task, while it has one.
+    pub fn task(&self) -> Option<Arc<task::Task>> {
+        self.task.get().and_then(Weak::upgrade)
     }
 
-    /// The thread has left user mode for good. Called in its context, with its address space given back.
-    pub fn finish(self: &Arc<Self>) {
-        self.process().finish(self);
+    /// CPU time, in ns.
+    pub fn run_time_ns(&self) -> u64 {
+        self.task().map_or(0, |task| sched::data(&task).run_time_ns())
     }
 
-    /// Sends a signal to the thread.
-    pub fn send(&self, signal: u8) {
-        self.pending.add(signal);
-        self.wake();
+    /// Signals kept back.
+    pub fn blocked(&self) -> SigSet {
+        SigSet(self.blocked.load(Ordering::SeqCst))
     }
 
-    /// Whether there is a signal to take, or the process ends.
+    /// Keeps these signals back and no others, but for the two that cannot be kept back. By the thread itself.
+    pub fn set_blocked(&self, set: SigSet) {
+        self.blocked.store(set.difference(SigSet::UNBLOCKABLE).0, Ordering::SeqCst);
+        // What was kept back may be due now.
+        self.attention.store(true, Ordering::SeqCst);
+    }
+
+    /// Keeps `set` back instead until the thread goes to user mode, or a handler that it runs first has returned
+    /// (sigsuspend(2), ppoll(2) and their kin).
+    pub fn set_blocked_for_call(&self, set: SigSet) {
+        let before = self.blocked();
+        self.set_blocked(set);
+        self.saved_mask.lock().get_or_insert(before);
+    }
+
+    /// The call that set another mask has ended without a signal.
+    pub fn end_blocked_for_call(&self) {
+        if let Some(mask) = self.take_saved_mask() {
+            self.set_blocked(mask);
+        }
+    }
+
+    /// The mask to come back to, if a call has set another one.
+    fn take_saved_mask(&self) -> Option<SigSet> {
+        self.saved_mask.lock().take()
+    }
+
+    /// Signals that it would take now.
+    fn deliverable(&self) -> SigSet {
+        self.pending.set().union(self.process.pending.set()).difference(self.blocked())
+    }
+
+    /// Whether there is something to do before user mode that ends sleeps.
     pub fn has_deliverable(&self) -> bool {
-        self.pending.minus(&self.blocked) != 0 || self.process.upgrade().is_some_and(|process| process.is_ending())
+        self.attention.load(Ordering::SeqCst)
+            && (!self.deliverable().is_empty() || self.is_ending() || self.process.is_stopped())
     }
 
-    /// Gets it out of a sleep that can be interrupted, and out of user mode.
-    fn wake(&self) {
-        if let Some(task) = self.task.get().and_then(Weak::upgrade) {
+    /// Whether `deliver::attend` has something to look at before user mode.
+    pub fn needs_attention(&self) -> bool {
+        self.attention.load(Ordering::SeqCst)
+    }
+
+    /// Whether it is to end.
+    pub fn is_ending(&self) -> bool {
+        self.must_end.load(Ordering::SeqCst) || self.process.is_ending()
+    }
+
+    /// The deadline of a call that is begun again, or a new one.
+    pub fn deadline(&self, new: impl FnOnce() -> Instant) -> Instant {
+        let kept = self.restart_deadline.lock().take();
+        kept.unwrap_or_else(new)
+    }
+
+    /// Notes the deadline of an interrupted call, for the case that it is begun again.
+    pub fn keep_deadline(&self, deadline: Instant) {
+        *self.restart_deadline.lock() = Some(deadline);
+    }
+
+    /// Makes it look at what there is to do, wherever it is: gets it out of a sleep and out of user mode.
+    fn notify(&self) {
+        self.attention.store(true, Ordering::SeqCst);
+        if let Some(task) = self.task() {
             sched::unpark(&task);
             sched::kick(&task);
         }
     }
+
+    /// Whether a signal may end its sleeps: what shows as `S` or `D`.
+    pub fn blocks(&self, signal: Signal) -> bool {
+        self.blocked().contains(signal)
+    }
 }
 
 /// The last component of a path, cut to what a thread's name holds.
-fn short_name(path: &str) -> [u8; 15] {
-    let last = path.rsplit('/').next().unwrap_or(path).as_bytes();
+fn short_name(path: &[u8]) -> [u8; 15] {
+    let last = path.rsplit(|&byte| byte == b'/').next().unwrap_or(path);
     let mut name = [0; 15];
     let len = last.len().min(name.len());
     name[..len].copy_from_slice(&last[..len]);

@@ -1,116 +1,177 @@
-//! Signals: sets, actions, defaults (signal(7)).
-//!
-//! So far a signal ends the process, or is ignored, or is kept back while blocked; running a program's own handler comes
-//! with the rest of signal(7). What a program sets by rt_sigaction(2) is kept and given back.
+//! The state of signals: a process's actions, and sets of pending signals with what is known of each (signal(7)).
 
 use abi::Signal;
-use abi::signal::{SIG_IGN, Sigaction};
+use abi::sigframe::Siginfo;
+use abi::signal::{DefaultAction, NSIG, SIG_DFL, SIG_IGN, SaFlags, SigSet, Sigaction};
+use alloc::collections::VecDeque;
 use core::sync::atomic::{AtomicU64, Ordering};
 use machine::sync::{Rank, SpinLock};
 
-/// Highest signal number.
-pub const LAST: u64 = 64;
+/// The stop signals; SIGCONT takes them back, and they it.
+pub const STOPS: SigSet =
+    SigSet::EMPTY.with(Signal::SIGSTOP).with(Signal::SIGTSTP).with(Signal::SIGTTIN).with(Signal::SIGTTOU);
+/// Most real-time signals that wait in one set; standard ones wait once each.
+const MAX_QUEUED: usize = 1024;
 
-/// Numbers of the signals that the kernel itself sends.
-#[allow(missing_docs, reason = "the names are signal(7)'s")]
-pub mod number {
-    pub const SIGINT: u8 = 2;
-    pub const SIGQUIT: u8 = 3;
-    pub const SIGILL: u8 = 4;
-    pub const SIGTRAP: u8 = 5;
-    pub const SIGBUS: u8 = 7;
-    pub const SIGFPE: u8 = 8;
-    pub const SIGKILL: u8 = 9;
-    pub const SIGSEGV: u8 = 11;
-    pub const SIGPIPE: u8 = 13;
-    pub const SIGSTOP: u8 = 19;
+/// What a process does with each signal.
+pub struct Actions {
+    by_signal: SpinLock<[Sigaction; NSIG as usize]>,
 }
 
-/// The actions of a process.
-pub struct Signals {
-    actions: SpinLock<[Sigaction; LAST as usize]>,
+/// What taking a signal leads to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Disposition {
+    /// What is done without a handler.
+    Default(DefaultAction),
+    /// The program's handler runs.
+    Handler(Sigaction),
 }
 
-impl Default for Signals {
-    fn default() -> Self {
-        Signals::new()
-    }
-}
-
-impl Default for SignalSet {
-    fn default() -> Self {
-        SignalSet::new()
-    }
-}
-
-impl Signals {
+impl Actions {
     /// Everything at its default.
     pub fn new() -> Self {
-        Signals { actions: SpinLock::new("signal actions", Rank::Process, [Sigaction::default(); LAST as usize]) }
+        Actions::with([Sigaction::default(); NSIG as usize])
     }
 
-    /// The action of `signal` (1 to 64), and a new one if given.
-    pub fn action(&self, signal: u8, new: Option<Sigaction>) -> Sigaction {
-        let mut actions = self.actions.lock();
-        let slot = &mut actions[usize::from(signal) - 1];
+    fn with(actions: [Sigaction; NSIG as usize]) -> Self {
+        Actions { by_signal: SpinLock::new("signal actions", Rank::Process, actions) }
+    }
+
+    /// A copy, for a new process.
+    pub fn copy(&self) -> Self {
+        Actions::with(*self.by_signal.lock())
+    }
+
+    /// execve(2): handlers are gone with the program, what is ignored stays so.
+    pub fn reset_handlers(&self) {
+        for action in self.by_signal.lock().iter_mut() {
+            let handler = if action.sa_handler == SIG_IGN { SIG_IGN } else { SIG_DFL };
+            *action = Sigaction { sa_handler: handler, ..Sigaction::default() };
+        }
+    }
+
+    /// The action of `signal`, and a new one if given.
+    pub fn action(&self, signal: Signal, new: Option<Sigaction>) -> Sigaction {
+        let mut actions = self.by_signal.lock();
+        let slot = &mut actions[usize::from(signal.number()) - 1];
         match new {
             Some(new) => core::mem::replace(slot, new),
             None => *slot,
         }
     }
 
+    /// What to do with `signal`, which is being taken; a handler that works once is taken out.
+    pub fn take(&self, signal: Signal) -> Disposition {
+        let mut actions = self.by_signal.lock();
+        let slot = &mut actions[usize::from(signal.number()) - 1];
+        match slot.sa_handler {
+            SIG_DFL => Disposition::Default(signal.default_action()),
+            SIG_IGN => Disposition::Default(DefaultAction::Ignore),
+            _ => {
+                let action = *slot;
+                if flags(&action).contains(SaFlags::RESETHAND) {
+                    slot.sa_handler = SIG_DFL;
+                }
+                Disposition::Handler(action)
+            }
+        }
+    }
+
     /// Whether the process takes no notice of `signal`.
-    pub fn is_ignored(&self, signal: u8) -> bool {
+    pub fn is_ignored(&self, signal: Signal) -> bool {
         match self.action(signal, None).sa_handler {
-            SIG_IGN => !matches!(signal, number::SIGKILL | number::SIGSTOP),
-            0 => ignored_by_default(signal),
+            SIG_IGN => !signal.is_unstoppable(),
+            SIG_DFL => signal.default_action() == DefaultAction::Ignore,
             _ => false,
         }
     }
 }
 
-/// SIGCHLD, SIGCONT, SIGURG, SIGWINCH: see the table in signal(7). Stopping is not there yet, so the stop signals are
-/// without effect too.
-fn ignored_by_default(signal: u8) -> bool {
-    matches!(signal, 17 | 18 | 19 | 20 | 21 | 22 | 23 | 28)
+/// The flags of an action.
+pub fn flags(action: &Sigaction) -> SaFlags {
+    SaFlags::from_bits_retain(action.sa_flags)
 }
 
-/// A set of signals; signal n is bit n - 1.
-pub struct SignalSet(AtomicU64);
+/// Signals that were sent and not taken yet.
+pub struct Pending {
+    /// The signals in `queue`; read without its lock.
+    set: AtomicU64,
+    queue: SpinLock<VecDeque<Siginfo>>,
+}
 
-impl SignalSet {
+impl Pending {
     /// None.
     pub const fn new() -> Self {
-        SignalSet(AtomicU64::new(0))
+        Pending { set: AtomicU64::new(0), queue: SpinLock::new("pending signals", Rank::Process, VecDeque::new()) }
     }
 
-    /// Adds one.
-    pub fn add(&self, signal: u8) {
-        self.0.fetch_or(1 << (signal - 1), Ordering::SeqCst);
+    /// Which signals there are.
+    pub fn set(&self) -> SigSet {
+        SigSet(self.set.load(Ordering::SeqCst))
     }
 
-    /// Takes one out.
-    pub fn remove(&self, signal: u8) {
-        self.0.fetch_and(!(1 << (signal - 1)), Ordering::SeqCst);
+    /// Adds a signal; false if there is no room for it. A standard one that is there already stays as it is.
+    pub fn add(&self, signal: Signal, info: Siginfo) -> bool {
+        let mut queue = self.queue.lock();
+        let there = self.set().contains(signal);
+        if there && !signal.is_realtime() {
+            return true;
+        }
+        if queue.len() >= MAX_QUEUED || queue.try_reserve(1).is_err() {
+            // What no memory is needed for is not lost: that the signal came.
+            self.set.fetch_or(SigSet::EMPTY.with(signal).0, Ordering::SeqCst);
+            return there;
+        }
+        queue.push_back(info);
+        self.set.fetch_or(SigSet::EMPTY.with(signal).0, Ordering::SeqCst);
+        true
     }
 
-    /// The bits.
-    pub fn bits(&self) -> u64 {
-        self.0.load(Ordering::SeqCst)
+    /// Takes the first signal of lowest number that is in `wanted`, faults before others.
+    pub fn take(&self, wanted: SigSet) -> Option<(Signal, Siginfo)> {
+        if self.set().intersection(wanted).is_empty() {
+            return None;
+        }
+        let mut queue = self.queue.lock();
+        let there = self.set().intersection(wanted);
+        let signal = there.intersection(SYNCHRONOUS).first().or_else(|| there.first())?;
+        let number = i32::from(signal.number());
+        let at = queue.iter().position(|info| info.si_signo == number);
+        let info = at.and_then(|at| queue.remove(at)).unwrap_or_else(|| Siginfo::kernel(signal));
+        if !queue.iter().any(|info| info.si_signo == number) {
+            self.set.fetch_and(!SigSet::EMPTY.with(signal).0, Ordering::SeqCst);
+        }
+        Some((signal, info))
     }
 
-    /// Sets the bits; SIGKILL and SIGSTOP cannot be in a mask.
-    pub fn set_mask(&self, bits: u64) {
-        self.0.store(bits & !(1 << (number::SIGKILL - 1) | 1 << (number::SIGSTOP - 1)), Ordering::SeqCst);
-    }
-
-    /// What is in this set and not in `other`.
-    pub fn minus(&self, other: &SignalSet) -> u64 {
-        self.bits() & !other.bits()
+    /// Forgets the signals of `set`.
+    pub fn discard(&self, set: SigSet) {
+        if self.set().intersection(set).is_empty() {
+            return;
+        }
+        let mut queue = self.queue.lock();
+        queue.retain(|info| Signal::new(info.si_signo).is_none_or(|signal| !set.contains(signal)));
+        self.set.fetch_and(!set.0, Ordering::SeqCst);
     }
 }
 
-/// Name of a signal.
-pub fn name(signal: u8) -> &'static str {
-    Signal::new(signal.into()).map_or("no signal", Signal::name)
+/// Signals that an instruction caused; taken before others, so that a handler sees the instruction.
+const SYNCHRONOUS: SigSet = SigSet::EMPTY
+    .with(Signal::SIGSEGV)
+    .with(Signal::SIGBUS)
+    .with(Signal::SIGILL)
+    .with(Signal::SIGTRAP)
+    .with(Signal::SIGFPE)
+    .with(Signal::SIGSYS);
+
+impl Default for Actions {
+    fn default() -> Self {
+        Actions::new()
+    }
+}
+
+impl Default for Pending {
+    fn default() -> Self {
+        Pending::new()
+    }
 }

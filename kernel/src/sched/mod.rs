@@ -10,7 +10,7 @@
 
 mod queue;
 mod tests;
-mod timer;
+pub mod timer;
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
@@ -18,14 +18,14 @@ use alloc::string::String;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::any::Any;
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
 use core::time::Duration;
 use machine::cpu::CpuId;
 use machine::hooks::{Access, Hooks};
 use machine::mm::OutOfMemory;
 use machine::percpu::this_cpu;
 use machine::sync::guard::{self, without_interrupts};
-use machine::sync::{IrqLock, Once, Rank, SpinLock};
+use machine::sync::{IrqLock, Once, Rank, SpinLock, Watch};
 use machine::task::{self, Task};
 use machine::time::{self, Instant};
 
@@ -58,9 +58,22 @@ pub struct TaskData {
     started_ns: AtomicU64,
     run_time_ns: AtomicU64,
     switches: AtomicU64,
+    /// Nice value, as setpriority(2) has it.
+    nice: AtomicI32,
+    /// CPUs it may run on, a bit each.
+    affinity: AtomicU64,
+    /// It has left a CPU that it may not run on any more, and is to be queued on another once it is off its stack there.
+    migrating: AtomicBool,
     /// Whom it runs for, for tasks of processes.
     owner: Option<Owner>,
 }
+
+/// Least and greatest nice value.
+pub const NICE_MIN: i32 = -20;
+/// See [`NICE_MIN`].
+pub const NICE_MAX: i32 = 19;
+/// How long a task runs before others of the same claim do.
+pub const SLICE: Duration = queue::SLICE;
 
 /// Whom a task runs for: what the layer above keeps with it.
 pub struct Owner {
@@ -188,7 +201,7 @@ pub fn park(waiting_for: &'static str, deadline: Option<Instant>) {
     guard::might_sleep();
     let current = task::current();
     let data = data(&current);
-    let armed = deadline.map(|deadline| timer::arm(deadline, current.arc()));
+    let armed = deadline.map(|deadline| timer::arm(deadline, Watch::Task(current.arc())));
     without_interrupts(|| {
         {
             let mut status = data.status.lock();
@@ -279,13 +292,16 @@ fn info(task: &Arc<Task>) -> TaskInfo {
 
 /// The CPU's timer fired: wakes who waited for that, and asks for a switch if the slice is over.
 fn timer_interrupt() {
-    if timer::fire(unpark) {
+    if timer::fire() {
         queue::slice_over();
     }
 }
 
 /// The task before has left this CPU; its reference goes, with its stack if it is dead.
 fn switched(previous: Arc<Task>) {
+    if data(&previous).migrating.swap(false, Ordering::Relaxed) {
+        queue::enqueue_migrating(&previous);
+    }
     drop(previous);
 }
 
@@ -302,6 +318,9 @@ impl TaskData {
             started_ns: AtomicU64::new(0),
             run_time_ns: AtomicU64::new(0),
             switches: AtomicU64::new(0),
+            nice: AtomicI32::new(0),
+            affinity: AtomicU64::new(u64::MAX),
+            migrating: AtomicBool::new(false),
             owner,
         }
     }
@@ -316,9 +335,46 @@ impl TaskData {
         self.run_time_ns.load(Ordering::Relaxed)
     }
 
+    /// Its nice value.
+    pub fn nice(&self) -> i32 {
+        self.nice.load(Ordering::Relaxed)
+    }
+
+    /// Sets its nice value, from the next time it is accounted for.
+    pub fn set_nice(&self, nice: i32) {
+        self.nice.store(nice.clamp(NICE_MIN, NICE_MAX), Ordering::Relaxed);
+    }
+
+    /// The CPUs it may run on, a bit each.
+    pub fn affinity(&self) -> u64 {
+        self.affinity.load(Ordering::Relaxed)
+    }
+
+    fn may_run_on(&self, cpu: CpuId) -> bool {
+        self.affinity() & 1 << cpu.number() != 0
+    }
+
     fn cpu(&self) -> CpuId {
         CpuId::new(self.cpu.load(Ordering::Relaxed))
     }
+}
+
+/// Lets a task run on the CPUs of `mask` alone, of which one at least is online. It leaves another one when it is
+/// next queued; if it runs there now, that is at once.
+pub fn set_affinity(task: &Arc<Task>, mask: u64) {
+    data(task).affinity.store(mask, Ordering::SeqCst);
+    let is_current = task.id() == task::current().id();
+    if !is_current {
+        kick(task);
+    } else if !data(task).may_run_on(this_cpu()) {
+        schedule();
+    }
+}
+
+/// What a new task takes over from the one that makes it.
+pub fn inherit(to: &Task, from: &Task) {
+    data(to).set_nice(data(from).nice());
+    data(to).affinity.store(data(from).affinity(), Ordering::Relaxed);
 }
 
 /// Makes a task that is in user mode on another CPU come into the kernel, so that it sees what was sent to it.

@@ -2,7 +2,7 @@
 //!
 //! Fairness is by virtual time, as in EEVDF: a task that has run gets a later deadline, a queue's clock is the least
 //! virtual time of what it has, and a task that comes from elsewhere keeps only its lag (bounded, so that a long sleep is
-//! no credit). All weights are equal for now, so virtual time is real time on the CPU.
+//! no credit). Virtual time is time on the CPU, divided by the weight of the task's nice value.
 //!
 //! `LOAD` counts what is runnable on each CPU and is read without the lock to choose a CPU.
 
@@ -24,8 +24,25 @@ use machine::sync::{IrqLock, Rank};
 use machine::task::Task;
 use machine::time::{self, Instant};
 
-/// How long a task runs before others of the same claim do, in ns.
+/// How long a task runs before others of the same claim do.
+pub(super) const SLICE: Duration = Duration::from_nanos(SLICE_NS);
 const SLICE_NS: u64 = 4_000_000;
+/// Weight of nice value 0; each step up is a fifth less, each step down a quarter more (sched(7)).
+const WEIGHT_0: u64 = 1024;
+const WEIGHTS: [u64; 40] = weights();
+
+const fn weights() -> [u64; 40] {
+    let mut weights = [WEIGHT_0; 40];
+    let mut step = 1;
+    while step <= 20 {
+        weights[20 - step] = weights[21 - step] * 5 / 4;
+        if step < 20 {
+            weights[20 + step] = weights[19 + step] * 4 / 5;
+        }
+        step += 1;
+    }
+    weights
+}
 /// Most virtual time a task may be behind when it comes to a queue, in ns.
 const MAX_LAG_NS: u64 = SLICE_NS;
 
@@ -102,16 +119,32 @@ pub(super) fn has_work(cpu: CpuId) -> bool {
 
 /// Queues a task that has never run on the CPU with the least to do.
 pub(super) fn enqueue_new(task: &Arc<Task>) {
-    let target = cpu::online().min_by_key(|&cpu| load(cpu)).unwrap_or(this_cpu());
-    enqueue(task, data(task), target);
+    enqueue(task, data(task), least_loaded(data(task)));
+}
+
+/// Queues a task that has left a CPU which it may not run on any more.
+pub(super) fn enqueue_migrating(task: &Arc<Task>) {
+    enqueue(task, data(task), least_loaded(data(task)));
+}
+
+/// Of the CPUs that a task may run on, the one with the least to do.
+fn least_loaded(task: &TaskData) -> CpuId {
+    let allowed = cpu::online().filter(|&cpu| task.may_run_on(cpu));
+    allowed.min_by_key(|&cpu| load(cpu)).unwrap_or(this_cpu())
 }
 
 /// Queues a task that was woken: where it ran last if that CPU is idle or it has not left it yet, else on an idle CPU,
 /// else where it ran last.
 pub(super) fn enqueue_woken(task: &Arc<Task>, data: &TaskData) {
     let last = data.cpu();
-    let target =
-        if task.on_cpu() || load(last) == 0 { last } else { cpu::online().find(|&cpu| load(cpu) == 0).unwrap_or(last) };
+    let idle = |&cpu: &CpuId| load(cpu) == 0 && data.may_run_on(cpu);
+    let target = if task.on_cpu() || idle(&last) {
+        last
+    } else if !data.may_run_on(last) {
+        least_loaded(data)
+    } else {
+        cpu::online().find(idle).unwrap_or(last)
+    };
     enqueue(task, data, target);
 }
 
@@ -149,6 +182,15 @@ pub(super) fn pick_next(current: &machine::task::CurrentTask, leaves: bool) -> O
         steal(here);
         queue = QUEUE.get(&guard).lock();
     }
+    while queue.heap.peek().is_some_and(|entry| !data(&entry.task).may_run_on(here))
+        && let Some(entry) = queue.heap.pop()
+    {
+        let clock = queue.clock;
+        drop(queue);
+        LOAD.get(&guard).fetch_sub(1, Ordering::Relaxed);
+        send_away(&entry.task, clock, entry.task.id() == current.id());
+        queue = QUEUE.get(&guard).lock();
+    }
     let next = match queue.heap.pop() {
         Some(entry) => {
             let next_data = data(&entry.task);
@@ -176,6 +218,18 @@ pub(super) fn pick_next(current: &machine::task::CurrentTask, leaves: bool) -> O
     Some(next)
 }
 
+/// A task may not run here any more. One that still does is queued elsewhere when it has left this CPU.
+fn send_away(task: &Arc<Task>, clock: u64, is_current: bool) {
+    let task_data = data(task);
+    let lag = task_data.vruntime.load(Ordering::Relaxed).wrapping_sub(clock);
+    task_data.vruntime.store(lag, Ordering::Relaxed);
+    if is_current {
+        task_data.migrating.store(true, Ordering::Relaxed);
+    } else {
+        enqueue(task, task_data, least_loaded(task_data));
+    }
+}
+
 /// The running task's slice is over: reschedule if somebody waits.
 pub(super) fn slice_over() {
     guard::set_need_reschedule();
@@ -188,7 +242,15 @@ fn load(cpu: CpuId) -> u32 {
 fn account(task: &TaskData, now: Instant) {
     let ran = now.as_ns().saturating_sub(task.started_ns.swap(now.as_ns(), Ordering::Relaxed));
     task.run_time_ns.fetch_add(ran, Ordering::Relaxed);
-    task.vruntime.fetch_add(ran, Ordering::Relaxed);
+    task.vruntime.fetch_add(virtual_time(ran, task), Ordering::Relaxed);
+}
+
+/// What `ns` on the CPU are to a task of its weight.
+fn virtual_time(ns: u64, task: &TaskData) -> u64 {
+    match task.nice() {
+        0 => ns,
+        nice => ns * WEIGHT_0 / WEIGHTS[(nice + 20).clamp(0, 39) as usize],
+    }
 }
 
 fn enqueue(task: &Arc<Task>, task_data: &TaskData, target: CpuId) {
@@ -224,8 +286,8 @@ fn steal(here: CpuId) {
     let stolen = {
         let Some(mut queue) = queue.try_lock() else { return };
         match queue.heap.pop() {
-            // One that has not left its CPU yet stays there.
-            Some(entry) if entry.task.on_cpu() => {
+            // One that has not left its CPU yet stays there, as does one that may not come here.
+            Some(entry) if entry.task.on_cpu() || !data(&entry.task).may_run_on(here) => {
                 queue.heap.push(entry);
                 None
             }
@@ -249,7 +311,8 @@ fn steal(here: CpuId) {
 impl RunQueue {
     /// Queues the task by its virtual time; its deadline.
     fn push(&mut self, task: Arc<Task>, task_data: &TaskData) -> u64 {
-        let deadline = task_data.vruntime.load(Ordering::Relaxed).saturating_add(SLICE_NS);
+        let slice = virtual_time(SLICE_NS, task_data);
+        let deadline = task_data.vruntime.load(Ordering::Relaxed).saturating_add(slice);
         self.sequence += 1;
         debug_assert!(self.heap.len() < self.heap.capacity(), "run queue without room");
         self.heap.push(Entry { deadline, sequence: self.sequence, task });

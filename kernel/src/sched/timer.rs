@@ -1,17 +1,15 @@
-//! Timers: what wakes a parked task at a time, and the end of a slice; one hardware timer a CPU serves both.
+//! Timers: who is woken or told at a time, and the end of a slice; one hardware timer a CPU serves both.
 
 use alloc::collections::BTreeMap;
-use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU64, Ordering};
 use machine::cpu::CpuId;
 use machine::percpu;
 use machine::percpu::this_cpu;
-use machine::sync::{IrqGuard, IrqLock, Rank};
-use machine::task::Task;
+use machine::sync::{IrqGuard, IrqLock, Rank, Watch};
 use machine::time::{self, Instant};
 
 struct Timers {
-    by_deadline: BTreeMap<(Instant, u64), Arc<Task>>,
+    by_deadline: BTreeMap<(Instant, u64), Watch>,
     slice_end: Option<Instant>,
     /// What the hardware timer is set to.
     programmed: Option<Instant>,
@@ -26,26 +24,26 @@ percpu! {
 static NEXT_KEY: AtomicU64 = AtomicU64::new(0);
 
 /// A timer that was armed.
-pub(super) struct Armed {
+pub struct Armed {
     cpu: CpuId,
     key: (Instant, u64),
 }
 
-/// Unparks `task` at `deadline`, by this CPU's timer.
-pub(super) fn arm(deadline: Instant, task: Arc<Task>) -> Armed {
+/// Tells `whom` at `deadline`, in an interrupt of this CPU. Not for interrupt handlers, as it needs memory.
+pub fn arm(deadline: Instant, whom: Watch) -> Armed {
     let key = (deadline, NEXT_KEY.fetch_add(1, Ordering::Relaxed));
     let guard = IrqGuard::new();
     let mut timers = TIMERS.get(&guard).lock();
-    timers.by_deadline.insert(key, task);
+    timers.by_deadline.insert(key, whom);
     timers.program();
     Armed { cpu: this_cpu(), key }
 }
 
 /// Takes the timer back, if it has not fired.
-pub(super) fn disarm(armed: Armed) {
+pub fn disarm(armed: Armed) {
     if let Some(timers) = TIMERS.on(armed.cpu) {
-        let task = timers.lock().by_deadline.remove(&armed.key);
-        drop(task);
+        let whom = timers.lock().by_deadline.remove(&armed.key);
+        drop(whom);
     }
 }
 
@@ -57,22 +55,22 @@ pub(super) fn set_slice_end(end: Option<Instant>) {
     timers.program();
 }
 
-/// The hardware timer fired: calls `expired` for each task whose time has come; whether the slice is over.
-pub(super) fn fire(mut expired: impl FnMut(&Arc<Task>)) -> bool {
+/// The hardware timer fired: tells those whose time has come; whether the slice is over.
+pub(super) fn fire() -> bool {
     let guard = IrqGuard::new();
     let timers = TIMERS.get(&guard);
     timers.lock().programmed = None;
     loop {
         let now = time::now();
-        let task = {
+        let whom = {
             let mut timers = timers.lock();
             match timers.by_deadline.first_key_value() {
                 Some((&(deadline, _), _)) if deadline <= now => timers.by_deadline.pop_first(),
                 _ => None,
             }
         };
-        let Some((_, task)) = task else { break };
-        expired(&task);
+        let Some((_, whom)) = whom else { break };
+        whom.tell();
     }
     let mut timers = timers.lock();
     let slice_over = timers.slice_end.take_if(|end| *end <= time::now()).is_some();

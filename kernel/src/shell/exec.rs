@@ -3,16 +3,18 @@
 use super::command::{ANY, Command, CommandError, CommandResult, number};
 use super::interrupt::Victims;
 use super::{Shell, interrupt};
-use crate::process::signal::number::SIGINT;
-use crate::process::{self, ExitStatus, ProgramHandle};
+use crate::process::{self, ExitStatus, ProgramHandle, send};
 use crate::tty;
+use abi::Signal;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use machine::time;
 
 /// This file's commands.
-pub const COMMANDS: &[Command] = &[Command {
+pub const COMMANDS: &[Command] = &[EXEC, INIT];
+
+const EXEC: Command = Command {
     name: "exec",
     arguments: "[n] path [argument]…",
     arity: (1, ANY),
@@ -21,7 +23,18 @@ pub const COMMANDS: &[Command] = &[Command {
               printed, of several also the time that all took. A status other than 0 counts as a failed command.\n\
               Example: exec 20 /bin/primes 15000",
     run: exec,
-}];
+};
+
+const INIT: Command = Command {
+    name: "init",
+    arguments: "path [argument]…",
+    arity: (1, ANY),
+    help: "run a program as process 1, and wait",
+    details: "As Linux's init= would: processes whose parent ends become its children, it owns the terminal, and its\n\
+              end ends the command with its status.\n\
+              Example: init /bin/busybox sh",
+    run: init,
+};
 
 /// Most instances of one command.
 const MAX_INSTANCES: u64 = 10_000;
@@ -54,11 +67,21 @@ fn start(command: &[&str], terminal_owner: bool) -> Result<ProgramHandle, Comman
 }
 
 fn run_one(shell: &mut Shell, command: &[&str]) -> CommandResult {
-    let program = start(command, true)?;
+    finish_one(shell, command, start(command, true)?)
+}
+
+/// Waits for the program that has the terminal, which its end gives back.
+fn finish_one(shell: &mut Shell, command: &[&str], program: ProgramHandle) -> CommandResult {
     let pid = program.pid();
+    let victims = Victims::new();
+    victims.add(pid);
+    if interrupt::raised() {
+        // Ctrl-C was typed while the program was being loaded.
+        let _ = send::kill_from_kernel(pid, Signal::SIGINT);
+    }
     let status = program.wait();
-    tty::release_owner(pid);
-    if matches!(status, ExitStatus::Killed { signal: SIGINT }) {
+    drop(victims);
+    if matches!(status, ExitStatus::Killed(Signal::SIGINT)) {
         // The terminal stands behind `^C`.
         writeln!(shell.out);
     }
@@ -67,6 +90,14 @@ fn run_one(shell: &mut Shell, command: &[&str]) -> CommandResult {
         ExitStatus::Exited(0) => Ok(()),
         _ => Err(CommandError::Reported),
     }
+}
+
+fn init(shell: &mut Shell, command: &[&str]) -> CommandResult {
+    let path = command[0];
+    let own_terminal = |pid| tty::set_owner(Some(pid));
+    let program = process::spawn_init(path, command, &ENVIRONMENT, tty::console_file(), own_terminal)
+        .map_err(|errno| CommandError::about(path, super::error_text(errno)))?;
+    finish_one(shell, command, program)
 }
 
 fn run_many(shell: &mut Shell, command: &[&str], count: usize) -> CommandResult {

@@ -1,19 +1,17 @@
 //! Ctrl-C for the shell's own commands.
 //!
 //! The terminal calls [`raise`] when Ctrl-C is typed while the shell owns it; commands that take long look at
-//! [`check`] between steps or sleep in [`pause`]. Programs that run without the terminal, as the instances of
+//! [`check`] between steps or sleep in [`pause`]. Programs that the shell waits for, with the terminal or as instances of
 //! `exec n`, are in [`Victims`] and get SIGINT. Only [`VICTIMS`]'s lock is taken here, with nothing held.
 
 use super::command::CommandError;
-use crate::process;
+use crate::process::send;
+use abi::Signal;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 use machine::sync::{Mutex, WaitEnd, WaitQueue};
 use machine::time;
-
-/// SIGINT of signal(7).
-const SIGINT: u8 = 2;
 
 static RAISED: AtomicBool = AtomicBool::new(false);
 static SLEEPERS: WaitQueue = WaitQueue::new("Ctrl-C or the end of a pause");
@@ -25,7 +23,7 @@ pub fn raise() {
     SLEEPERS.wake_all();
     for &pid in VICTIMS.lock().iter() {
         // A process that has ended meanwhile needs no signal.
-        let _ = process::kill(pid, SIGINT);
+        let _ = send::kill_from_kernel(pid, Signal::SIGINT);
     }
 }
 

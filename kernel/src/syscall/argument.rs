@@ -238,6 +238,12 @@ impl Source for UserRange {
         Ok(len)
     }
 
+    fn take_into_frame(&mut self, frame: &Frame, offset: usize, len: usize) -> Result<usize, Errno> {
+        let len = len.min(self.left);
+        self.each(len, |at, len, done| fault(copy::read_into_frame(at, frame, offset + done, len)))?;
+        Ok(len)
+    }
+
     fn remaining(&self) -> usize {
         self.left
     }

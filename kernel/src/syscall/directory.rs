@@ -53,7 +53,7 @@ pub fn readlinkat(caller: &mut Caller<'_>, base: Fd, path: UserPath, buffer: Use
     }
     let path = path.read()?;
     let target = if path == b"/proc/self/exe" {
-        caller.thread.process().executable()
+        caller.thread.process().executable().to_vec()
     } else {
         locate(caller, base, &path, false)?.read_link()?
     };

@@ -5,6 +5,7 @@ use super::{Caller, SyscallResult};
 use crate::process::files::MAX_FILES;
 use crate::vfs::{self, Location, Metadata};
 use abi::Errno;
+use abi::fcntl::{F_GETPIPE_SZ, F_SETPIPE_SZ};
 use abi::fs::{Stat, Statx, StatxTimestamp, split_dev};
 
 const O_CLOEXEC: u32 = 0o2000000;
@@ -97,6 +98,10 @@ pub fn fcntl(caller: &mut Caller<'_>, fd: Fd, command: u32, argument: u64) -> Sy
         F_SETFL => {
             file.set_flags(file.flags() & !SETTABLE_FLAGS | argument as u32 & SETTABLE_FLAGS);
             Ok(0)
+        }
+        F_GETPIPE_SZ | F_SETPIPE_SZ => {
+            drop(files);
+            file.fcntl(command, argument)
         }
         _ => Err(Errno::EINVAL),
     }

@@ -1,14 +1,17 @@
-//! About the system: uname(2), sysinfo(2), getrandom(2).
+//! About the system: uname(2), sysinfo(2), getrandom(2); and of a thread what only the CPU or its end cares for:
+//! arch_prctl(2), set_tid_address(2).
 
 use super::argument::UserOut;
 use super::{Caller, SyscallResult};
 use crate::{process, random};
 use abi::Errno;
 use abi::system::{Sysinfo, Utsname};
+use core::sync::atomic::Ordering;
+use machine::addr::USER_END;
 use machine::mm::FrameKind;
 use machine::mm::frame;
-use machine::time;
 use machine::user::copy;
+use machine::{task, time};
 
 /// The Linux release whose system-call interface programs may count on, with our own name behind it.
 const RELEASE: &str = concat!("6.1.0-russet-", env!("CARGO_PKG_VERSION"));
@@ -58,4 +61,37 @@ pub fn getrandom(_: &mut Caller<'_>, buffer: UserOut<u8>, len: usize, flags: u32
         }
     }
     Ok(done as u64)
+}
+
+pub fn arch_prctl(_: &mut Caller<'_>, code: u32, address: u64) -> SyscallResult {
+    const ARCH_SET_GS: u32 = 0x1001;
+    const ARCH_SET_FS: u32 = 0x1002;
+    const ARCH_GET_FS: u32 = 0x1003;
+    const ARCH_GET_GS: u32 = 0x1004;
+    let current = task::current();
+    let (fs, gs) = current.segment_bases();
+    match code {
+        ARCH_SET_FS | ARCH_SET_GS if address >= USER_END => return Err(Errno::EPERM),
+        ARCH_SET_FS => current.set_segment_bases(address, gs),
+        ARCH_SET_GS => current.set_segment_bases(fs, address),
+        ARCH_GET_FS => super::io::write_u64(address, fs)?,
+        ARCH_GET_GS => super::io::write_u64(address, gs)?,
+        _ => return Err(Errno::EINVAL),
+    }
+    Ok(0)
+}
+
+pub fn set_tid_address(caller: &mut Caller<'_>, address: u64) -> SyscallResult {
+    caller.thread.clear_on_exit.store(address, Ordering::Relaxed);
+    Ok(caller.thread.tid().into())
+}
+
+/// `personality(2)`: no random places in address spaces of programs that are executed from now on.
+pub(super) const ADDR_NO_RANDOMIZE: u32 = 0x004_0000;
+
+pub fn personality(caller: &mut Caller<'_>, persona: u32) -> SyscallResult {
+    const ONLY_LOOK: u32 = u32::MAX;
+    let own = &caller.thread.process().personality;
+    let before = if persona == ONLY_LOOK { own.load(Ordering::Relaxed) } else { own.swap(persona, Ordering::Relaxed) };
+    Ok(before.into())
 }

@@ -1,21 +1,32 @@
-//! Processes and threads: exit(2), identity, limits, prctl(2), futex(2), scheduling.
+//! The life of processes and threads: clone(2), execve(2), exit(2), wait(2), prctl(2).
 
-use super::argument::{UserIn, UserOut};
+use super::argument::{Fd, UserIn, UserOut, UserPath, read_string};
 use super::{Caller, SyscallResult};
-use crate::process::{self, ExitStatus, files};
-use crate::sched;
-use abi::Errno;
-use abi::system::{RLIM_INFINITY, Rlimit64, Rusage};
-use abi::time::{Timespec, Timeval};
+use crate::process::clone::{CloneRequest, clone as clone_thread};
+use crate::process::credentials::Credentials;
+use crate::process::exec::{self, MAX_ARGUMENT_BYTES, Program, Setting};
+use crate::process::wait::{self, Target, Waited};
+use crate::process::{ExitStatus, Process, execve as commit};
+use crate::vfs::FsContext;
+use crate::vfs::flags::O_CLOEXEC;
+use abi::process::{CloneArgs, CloneFlags, WaitFlags};
+use abi::sigframe::Siginfo;
+use abi::system::Rusage;
+use abi::{Errno, Signal};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::sync::atomic::Ordering;
-use machine::addr::USER_END;
-use machine::percpu::this_cpu;
-use machine::sync::WaitQueue;
+use machine::addr::{PAGE_SIZE, USER_END};
 use machine::user::copy;
-use machine::{cpu, task, time};
+
+/// Longest argument or environment entry (Linux's MAX_ARG_STRLEN).
+const MAX_TEXT: usize = 32 * PAGE_SIZE;
+const AT_EMPTY_PATH: u32 = 0x1000;
+const AT_SYMLINK_NOFOLLOW: u32 = 0x100;
 
 pub fn exit(caller: &mut Caller<'_>, status: u32) -> SyscallResult {
-    exit_group(caller, status)
+    caller.thread.exit(status as u8);
+    Ok(0)
 }
 
 pub fn exit_group(caller: &mut Caller<'_>, status: u32) -> SyscallResult {
@@ -23,132 +34,263 @@ pub fn exit_group(caller: &mut Caller<'_>, status: u32) -> SyscallResult {
     Ok(0)
 }
 
-/// There are no children yet.
-pub fn wait4(_: &mut Caller<'_>, _pid: i32, _status: UserOut<u32>, options: u32, _usage: u64) -> SyscallResult {
-    const KNOWN: u32 = 0xe000_000b;
-    Err(if options & !KNOWN != 0 { Errno::EINVAL } else { Errno::ECHILD })
+pub fn fork(caller: &mut Caller<'_>) -> SyscallResult {
+    make(caller, CloneFlags::empty(), 0)
 }
 
-pub fn sched_yield(_: &mut Caller<'_>) -> SyscallResult {
-    sched::yield_now();
-    Ok(0)
+pub fn vfork(caller: &mut Caller<'_>) -> SyscallResult {
+    make(caller, CloneFlags::VM | CloneFlags::VFORK, 0)
 }
 
-pub fn getpid(caller: &mut Caller<'_>) -> SyscallResult {
-    Ok(caller.thread.process().pid().into())
+fn make(caller: &mut Caller<'_>, flags: CloneFlags, stack: u64) -> SyscallResult {
+    let exit_signal = Signal::SIGCHLD.number();
+    let request = CloneRequest { flags, exit_signal, stack, parent_tid: 0, child_tid: 0, tls: 0 };
+    clone_thread(caller.thread, caller.context, &request).map(u64::from)
 }
 
-pub fn gettid(caller: &mut Caller<'_>) -> SyscallResult {
-    Ok(caller.thread.tid().into())
-}
-
-pub fn getppid(caller: &mut Caller<'_>) -> SyscallResult {
-    Ok(caller.thread.process().parent().into())
-}
-
-/// Every program that the kernel starts leads a group and a session of its own.
-pub fn getpgrp(caller: &mut Caller<'_>) -> SyscallResult {
-    getpid(caller)
-}
-
-pub fn getpgid(caller: &mut Caller<'_>, pid: u32) -> SyscallResult {
-    if pid == 0 {
-        return getpid(caller);
-    }
-    process::find(pid).map(|process| process.pid().into()).ok_or(Errno::ESRCH)
-}
-
-pub fn getsid(caller: &mut Caller<'_>, pid: u32) -> SyscallResult {
-    getpgid(caller, pid)
-}
-
-/// Every process is root's.
-pub fn getuid(_: &mut Caller<'_>) -> SyscallResult {
-    Ok(0)
-}
-
-pub fn getgid(_: &mut Caller<'_>) -> SyscallResult {
-    Ok(0)
-}
-
-pub fn geteuid(_: &mut Caller<'_>) -> SyscallResult {
-    Ok(0)
-}
-
-pub fn getegid(_: &mut Caller<'_>) -> SyscallResult {
-    Ok(0)
-}
-
-pub fn umask(caller: &mut Caller<'_>, mask: u32) -> SyscallResult {
-    Ok(caller.thread.process().set_umask(mask).into())
-}
-
-pub fn getrlimit(_: &mut Caller<'_>, resource: u32, out: UserOut<Rlimit64>) -> SyscallResult {
-    out.write(&limit(resource)?)?;
-    Ok(0)
-}
-
-/// The limits are fixed: one that is set to what it is is fine, anything else is not permitted.
-pub fn prlimit64(
+pub fn clone(
     caller: &mut Caller<'_>,
-    pid: u32,
-    resource: u32,
-    new: UserIn<Rlimit64>,
-    old: UserOut<Rlimit64>,
+    flags: u64,
+    stack: u64,
+    parent_tid: u64,
+    child_tid: u64,
+    tls: u64,
 ) -> SyscallResult {
-    if pid != 0 && pid != caller.thread.process().pid() {
-        process::find(pid).ok_or(Errno::ESRCH)?;
+    let flags = CloneFlags::from_bits_retain(flags & u64::from(u32::MAX));
+    let request = CloneRequest {
+        exit_signal: flags.exit_signal(),
+        flags: CloneFlags::from_bits_retain(flags.bits() & !0xff),
+        stack,
+        parent_tid,
+        child_tid,
+        tls,
+    };
+    clone_thread(caller.thread, caller.context, &request).map(u64::from)
+}
+
+/// The structure may grow: a longer one is taken if what is unknown of it is zero.
+pub fn clone3(caller: &mut Caller<'_>, args: u64, size: usize) -> SyscallResult {
+    const KNOWN: usize = size_of::<CloneArgs>();
+    if size > PAGE_SIZE {
+        return Err(Errno::E2BIG);
     }
-    let limit = limit(resource)?;
-    if let Some(new) = new.read_if_given()? {
-        if new.rlim_cur > new.rlim_max {
-            return Err(Errno::EINVAL);
+    if size < CloneArgs::SIZE_VER0 {
+        return Err(Errno::EINVAL);
+    }
+    let mut bytes = [0; PAGE_SIZE];
+    copy::read(args, &mut bytes[..size]).map_err(|_| Errno::EFAULT)?;
+    if bytes[KNOWN..].iter().any(|&byte| byte != 0) {
+        return Err(Errno::E2BIG);
+    }
+    let args = <CloneArgs as abi::pod::Pod>::read_bytes(&bytes);
+    if args.flags & 0xff != 0 || args.exit_signal > 64 || args.set_tid != 0 || args.set_tid_size != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let stack_is_sound = match (args.stack, args.stack_size) {
+        (0, size) => size == 0,
+        (start, size) => size != 0 && start.checked_add(size).is_some_and(|end| end <= USER_END),
+    };
+    if !stack_is_sound {
+        return Err(Errno::EINVAL);
+    }
+    let request = CloneRequest {
+        flags: CloneFlags::from_bits_retain(args.flags),
+        exit_signal: args.exit_signal as u8,
+        stack: args.stack.wrapping_add(args.stack_size),
+        parent_tid: args.parent_tid,
+        child_tid: args.child_tid,
+        tls: args.tls,
+    };
+    clone_thread(caller.thread, caller.context, &request).map(u64::from)
+}
+
+pub fn execve(caller: &mut Caller<'_>, path: UserPath, args: u64, env: u64) -> SyscallResult {
+    let path = path.read()?;
+    let (args, env) = read_texts(args, env)?;
+    let own = Own::of(caller.thread.process());
+    let program = exec::load(&own.setting(), &path, args, env)?;
+    replace(caller, program, &path)
+}
+
+pub fn execveat(
+    caller: &mut Caller<'_>,
+    directory: Fd,
+    path: UserPath,
+    args: u64,
+    env: u64,
+    flags: u32,
+) -> SyscallResult {
+    if flags & !(AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW) != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let path = path.read()?;
+    let own = Own::of(caller.thread.process());
+    let file = if path.is_empty() && flags & AT_EMPTY_PATH != 0 {
+        directory.file(caller.thread)?
+    } else {
+        let base = directory.base(caller.thread, &path)?;
+        let follow = flags & AT_SYMLINK_NOFOLLOW == 0;
+        let location = crate::vfs::lookup(&own.directories, base.as_ref(), &path, follow)?;
+        if !follow && location.metadata()?.mode & 0o170000 == 0o120000 {
+            return Err(Errno::ELOOP);
         }
-        if new != limit {
-            return Err(Errno::EPERM);
+        crate::vfs::open_location(&location, O_CLOEXEC)?
+    };
+    exec::check_executable(&file.metadata()?, &own.credentials)?;
+    let (args, env) = read_texts(args, env)?;
+    let program = exec::load_file(&own.setting(), file, &path, args, env)?;
+    replace(caller, program, &path)
+}
+
+/// What of a process matters to the program that it loads.
+struct Own {
+    directories: FsContext,
+    credentials: Arc<Credentials>,
+    limits: crate::vm::Limits,
+    randomized: bool,
+}
+
+impl Own {
+    fn of(process: &Process) -> Self {
+        let credentials = process.credentials();
+        Own {
+            directories: process.directories.lock().clone(),
+            limits: process.limits().of_memory(&credentials),
+            credentials,
+            randomized: process.personality.load(Ordering::Relaxed) & super::misc::ADDR_NO_RANDOMIZE == 0,
         }
     }
-    old.write_if_given(&limit)?;
+
+    fn setting(&self) -> Setting<'_> {
+        Setting {
+            directories: &self.directories,
+            credentials: &self.credentials,
+            limits: self.limits,
+            randomized: self.randomized,
+        }
+    }
+}
+
+fn replace(caller: &mut Caller<'_>, program: Program, path: &[u8]) -> SyscallResult {
+    commit::replace(caller.thread, caller.context, program, path)?;
+    // A new program begins with all registers zero.
     Ok(0)
 }
 
-fn limit(resource: u32) -> Result<Rlimit64, Errno> {
-    const STACK: u32 = 3;
-    const CORE: u32 = 4;
-    const FILES: u32 = 7;
-    let (current, maximum) = match resource {
-        STACK => (crate::vm::STACK_LIMIT, crate::vm::STACK_LIMIT),
-        CORE => (0, 0),
-        FILES => (files::MAX_FILES as u64, files::MAX_FILES as u64),
-        0..=15 => (RLIM_INFINITY, RLIM_INFINITY),
-        _ => return Err(Errno::EINVAL),
-    };
-    Ok(Rlimit64 { rlim_cur: current, rlim_max: maximum })
+type Texts = Vec<Vec<u8>>;
+
+/// Arguments and environment. A null array is an empty one, as on Linux.
+fn read_texts(args: u64, env: u64) -> Result<(Texts, Texts), Errno> {
+    let mut left = MAX_ARGUMENT_BYTES;
+    let mut args = read_array(args, &mut left)?;
+    if args.is_empty() {
+        args.push(Vec::new());
+    }
+    Ok((args, read_array(env, &mut left)?))
 }
 
-pub fn getrusage(caller: &mut Caller<'_>, who: i32, out: UserOut<Rusage>) -> SyscallResult {
-    const SELF: i32 = 0;
-    const CHILDREN: i32 = -1;
-    const THREAD: i32 = 1;
+fn read_array(array: u64, left: &mut usize) -> Result<Texts, Errno> {
+    let mut texts = Vec::new();
+    for at in (array..).step_by(8).take_while(|_| array != 0) {
+        let pointer = UserIn::<u64>::at(at).read()?;
+        if pointer == 0 {
+            break;
+        }
+        let text = read_string(pointer, MAX_TEXT)?.ok_or(Errno::E2BIG)?;
+        *left = left.checked_sub(text.len() + 1 + size_of::<u64>()).ok_or(Errno::E2BIG)?;
+        texts.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+        texts.push(text);
+    }
+    Ok(texts)
+}
+
+pub fn wait4(
+    caller: &mut Caller<'_>,
+    pid: i32,
+    status: UserOut<i32>,
+    options: u32,
+    usage: UserOut<Rusage>,
+) -> SyscallResult {
+    let flags = WaitFlags::from_bits(options).ok_or(Errno::EINVAL)?;
+    if flags.intersects(WaitFlags::EXITED | WaitFlags::NOWAIT) {
+        return Err(Errno::EINVAL);
+    }
     let process = caller.thread.process();
-    let run_time_ns = match who {
-        SELF | THREAD => process.run_time_ns(),
-        CHILDREN => 0,
+    let target = match pid {
+        -1 => Target::Any,
+        0 => Target::Group(process.group()),
+        i32::MIN => return Err(Errno::ESRCH),
+        group if group < 0 => Target::Group(group.unsigned_abs()),
+        pid => Target::Pid(pid.unsigned_abs()),
+    };
+    let Waited { child, status: found } = wait::wait(process, target, flags | WaitFlags::EXITED)?;
+    let Some(child) = child else { return Ok(0) };
+    status.write_if_given(&found.encode())?;
+    usage.write_if_given(&usage_of_child(&child))?;
+    Ok(child.pid().into())
+}
+
+pub fn waitid(
+    caller: &mut Caller<'_>,
+    which: u32,
+    id: i32,
+    info: UserOut<Siginfo>,
+    options: u32,
+    usage: UserOut<Rusage>,
+) -> SyscallResult {
+    const ALL: u32 = 0;
+    const PID: u32 = 1;
+    const GROUP: u32 = 2;
+    let flags = WaitFlags::from_bits(options).ok_or(Errno::EINVAL)?;
+    if !flags.intersects(WaitFlags::EXITED | WaitFlags::STOPPED | WaitFlags::CONTINUED) {
+        return Err(Errno::EINVAL);
+    }
+    let process = caller.thread.process();
+    let target = match (which, u32::try_from(id)) {
+        (ALL, _) => Target::Any,
+        (PID, Ok(pid)) if pid != 0 => Target::Pid(pid),
+        (GROUP, Ok(0)) => Target::Group(process.group()),
+        (GROUP, Ok(group)) => Target::Group(group),
         _ => return Err(Errno::EINVAL),
     };
-    let ru_utime =
-        Timeval { tv_sec: (run_time_ns / 1_000_000_000) as i64, tv_usec: (run_time_ns / 1000 % 1_000_000) as i64 };
-    let ru_maxrss = (process.space().resident_pages() * 4) as i64;
-    out.write(&Rusage { ru_utime, ru_maxrss, ..Rusage::default() })?;
+    let Waited { child, status } = wait::wait(process, target, flags)?;
+    let Some(child) = child else {
+        info.write_if_given(&Siginfo::default())?;
+        return Ok(0);
+    };
+    let (code, number) = wait::code_of_wait(status);
+    info.write_if_given(&wait::child_info(&child, code, number))?;
+    usage.write_if_given(&usage_of_child(&child))?;
     Ok(0)
+}
+
+fn usage_of_child(child: &Process) -> Rusage {
+    super::identity::usage(child.run_time_ns() + child.children_run_time_ns(), 0)
 }
 
 pub fn prctl(caller: &mut Caller<'_>, option: u32, argument: u64) -> SyscallResult {
+    const PR_SET_PDEATHSIG: u32 = 1;
+    const PR_GET_PDEATHSIG: u32 = 2;
     const PR_GET_DUMPABLE: u32 = 3;
+    const PR_SET_DUMPABLE: u32 = 4;
     const PR_SET_NAME: u32 = 15;
     const PR_GET_NAME: u32 = 16;
     match option {
+        PR_SET_PDEATHSIG => {
+            if argument > u64::from(abi::signal::NSIG) {
+                return Err(Errno::EINVAL);
+            }
+            caller.thread.process().set_parent_death_signal(argument as u8);
+            Ok(0)
+        }
+        PR_GET_PDEATHSIG => {
+            let signal = i32::from(caller.thread.process().parent_death_signal());
+            UserOut::at(argument).write(&signal)?;
+            Ok(0)
+        }
+        // There are no core dumps and no debuggers to be kept out.
         PR_GET_DUMPABLE => Ok(1),
+        PR_SET_DUMPABLE if argument <= 1 => Ok(0),
         PR_SET_NAME => {
             let mut name = [0; 15];
             // Up to fifteen bytes; what lies behind the zero need not be readable.
@@ -171,89 +313,5 @@ pub fn prctl(caller: &mut Caller<'_>, option: u32, argument: u64) -> SyscallResu
             Ok(0)
         }
         _ => Err(Errno::EINVAL),
-    }
-}
-
-pub fn arch_prctl(_: &mut Caller<'_>, code: u32, address: u64) -> SyscallResult {
-    const ARCH_SET_GS: u32 = 0x1001;
-    const ARCH_SET_FS: u32 = 0x1002;
-    const ARCH_GET_FS: u32 = 0x1003;
-    const ARCH_GET_GS: u32 = 0x1004;
-    let current = task::current();
-    let (fs, gs) = current.segment_bases();
-    match code {
-        ARCH_SET_FS | ARCH_SET_GS if address >= USER_END => return Err(Errno::EPERM),
-        ARCH_SET_FS => current.set_segment_bases(address, gs),
-        ARCH_SET_GS => current.set_segment_bases(fs, address),
-        ARCH_GET_FS => super::io::write_u64(address, fs)?,
-        ARCH_GET_GS => super::io::write_u64(address, gs)?,
-        _ => return Err(Errno::EINVAL),
-    }
-    Ok(0)
-}
-
-pub fn set_tid_address(caller: &mut Caller<'_>, address: u64) -> SyscallResult {
-    caller.thread.clear_on_exit.store(address, Ordering::Relaxed);
-    Ok(caller.thread.tid().into())
-}
-
-/// The list matters to other threads of futexes that a thread holds when it ends; a process has one thread.
-pub fn set_robust_list(_: &mut Caller<'_>, _head: u64, len: usize) -> SyscallResult {
-    const LIST_HEAD_LEN: usize = 24;
-    if len != LIST_HEAD_LEN { Err(Errno::EINVAL) } else { Ok(0) }
-}
-
-pub fn sched_getaffinity(_: &mut Caller<'_>, pid: u32, len: usize, out: UserOut<u8>) -> SyscallResult {
-    if pid != 0 {
-        process::find(pid).ok_or(Errno::ESRCH)?;
-    }
-    if len < 8 || !len.is_multiple_of(8) {
-        return Err(Errno::EINVAL);
-    }
-    super::io::write_u64(out.0, cpu::online_mask())?;
-    Ok(8)
-}
-
-pub fn getcpu(_: &mut Caller<'_>, cpu: UserOut<u32>, node: UserOut<u32>) -> SyscallResult {
-    cpu.write_if_given(&this_cpu().number())?;
-    node.write_if_given(&0)?;
-    Ok(0)
-}
-
-/// All futex waiters, since there is one thread a process and no shared memory yet: a wake-up makes each look again.
-static FUTEX_WAITERS: WaitQueue = WaitQueue::new("futex");
-
-pub fn futex(_: &mut Caller<'_>, word: u64, operation: u32, value: u32, timeout: UserIn<Timespec>) -> SyscallResult {
-    const FUTEX_WAIT: u32 = 0;
-    const FUTEX_WAKE: u32 = 1;
-    const FLAGS: u32 = 0x80 | 0x100;
-    if !word.is_multiple_of(4) {
-        return Err(Errno::EINVAL);
-    }
-    match operation & !FLAGS {
-        FUTEX_WAIT => {
-            let deadline = match timeout.read_if_given()? {
-                Some(timeout) => Some(time::now() + timeout.to_duration()?),
-                None => None,
-            };
-            if copy::load_u32(word).map_err(|_| Errno::EFAULT)? != value {
-                return Err(Errno::EAGAIN);
-            }
-            let changed = || match copy::load_u32(word) {
-                Ok(now) if now == value => None,
-                Ok(_) => Some(Ok(0)),
-                Err(_) => Some(Err(Errno::EFAULT)),
-            };
-            match FUTEX_WAITERS.wait_until(deadline, process::interrupted, changed) {
-                Ok(result) => result,
-                Err(machine::sync::WaitEnd::TimedOut) => Err(Errno::ETIMEDOUT),
-                Err(machine::sync::WaitEnd::Interrupted) => Err(Errno::EINTR),
-            }
-        }
-        FUTEX_WAKE => {
-            FUTEX_WAITERS.wake_all();
-            Ok(0)
-        }
-        _ => Err(Errno::ENOSYS),
     }
 }

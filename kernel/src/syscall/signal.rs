@@ -1,31 +1,57 @@
-//! Signals: rt_sigaction(2), rt_sigprocmask(2), kill(2), sigaltstack(2).
+//! Signals: rt_sigaction(2), rt_sigprocmask(2), waiting for them, kill(2), sigaltstack(2), sigreturn(2).
 
 use super::argument::{UserIn, UserOut};
 use super::{Caller, SyscallResult};
-use crate::process;
-use crate::process::signal::{LAST, number};
-use abi::Errno;
-use abi::signal::{MINSIGSTKSZ, SIG_BLOCK, SIG_SETMASK, SIG_UNBLOCK, SS_DISABLE, Sigaction, SigaltStack};
+use crate::process::{self, Process, Thread, deliver, find, send, table};
+use abi::sigframe::{SI_TKILL, Siginfo};
+use abi::signal::{
+    MINSIGSTKSZ, SIG_BLOCK, SIG_SETMASK, SIG_UNBLOCK, SS_DISABLE, SS_ONSTACK, SigSet, Sigaction, SigaltStack,
+};
+use abi::time::Timespec;
+use abi::{Errno, Signal};
+use alloc::sync::Arc;
+use machine::sync::WaitEnd;
+use machine::time;
+use machine::user::copy;
 
 /// Bytes of a signal set.
 const SET_LEN: usize = 8;
+/// `ss_flags`: the stack is taken out of use while a handler runs on it.
+const SS_AUTODISARM: i32 = i32::MIN;
+
+fn check_size(size: usize) -> Result<(), Errno> {
+    if size == SET_LEN { Ok(()) } else { Err(Errno::EINVAL) }
+}
+
+/// A signal by number; None for 0, with which a sender only looks.
+fn optional(number: i32) -> Result<Option<Signal>, Errno> {
+    if number == 0 { Ok(None) } else { Signal::new(number).map(Some).ok_or(Errno::EINVAL) }
+}
 
 pub fn rt_sigaction(
     caller: &mut Caller<'_>,
-    signal: u64,
+    signal: i32,
     new: UserIn<Sigaction>,
     old: UserOut<Sigaction>,
     size: usize,
 ) -> SyscallResult {
-    if size != SET_LEN || !(1..=LAST).contains(&signal) {
+    check_size(size)?;
+    let signal = Signal::new(signal).ok_or(Errno::EINVAL)?;
+    let mut action = new.read_if_given()?;
+    if action.is_some() && signal.is_unstoppable() {
         return Err(Errno::EINVAL);
     }
-    let signal = signal as u8;
-    let action = new.read_if_given()?;
-    if action.is_some() && matches!(signal, number::SIGKILL | number::SIGSTOP) {
-        return Err(Errno::EINVAL);
+    if let Some(action) = &mut action {
+        action.sa_mask = action.sa_mask.difference(SigSet::UNBLOCKABLE);
     }
-    let before = caller.thread.process().signals.action(signal, action);
+    let process = caller.thread.process();
+    let before = process.actions.action(signal, action);
+    if action.is_some() && process.actions.is_ignored(signal) {
+        // What is pending of it is forgotten (POSIX 2.4.3).
+        let set = SigSet::EMPTY.with(signal);
+        process.pending.discard(set);
+        process.threads().iter().for_each(|thread| thread.pending.discard(set));
+    }
     old.write_if_given(&before)?;
     Ok(0)
 }
@@ -33,19 +59,16 @@ pub fn rt_sigaction(
 pub fn rt_sigprocmask(
     caller: &mut Caller<'_>,
     how: u32,
-    new: UserIn<u64>,
-    old: UserOut<u64>,
+    new: UserIn<SigSet>,
+    old: UserOut<SigSet>,
     size: usize,
 ) -> SyscallResult {
-    if size != SET_LEN {
-        return Err(Errno::EINVAL);
-    }
-    let blocked = &caller.thread.blocked;
-    let before = blocked.bits();
+    check_size(size)?;
+    let before = caller.thread.blocked();
     if let Some(set) = new.read_if_given()? {
-        blocked.set_mask(match how {
-            SIG_BLOCK => before | set,
-            SIG_UNBLOCK => before & !set,
+        caller.thread.set_blocked(match how {
+            SIG_BLOCK => before.union(set),
+            SIG_UNBLOCK => before.difference(set),
             SIG_SETMASK => set,
             _ => return Err(Errno::EINVAL),
         });
@@ -54,49 +77,147 @@ pub fn rt_sigprocmask(
     Ok(0)
 }
 
-/// A process group is its leader alone.
-pub fn kill(caller: &mut Caller<'_>, pid: i32, signal: u64) -> SyscallResult {
-    let target = match pid {
-        0 => caller.thread.process().pid(),
-        -1 => return Err(Errno::ESRCH),
-        pid => pid.unsigned_abs(),
-    };
-    send(target, signal)
-}
-
-pub fn tkill(_: &mut Caller<'_>, tid: i32, signal: u64) -> SyscallResult {
-    let tid = u32::try_from(tid).ok().filter(|&tid| tid != 0).ok_or(Errno::EINVAL)?;
-    send(tid, signal)
-}
-
-pub fn tgkill(caller: &mut Caller<'_>, pid: i32, tid: i32, signal: u64) -> SyscallResult {
-    if pid <= 0 {
+pub fn rt_sigpending(caller: &mut Caller<'_>, out: UserOut<SigSet>, size: usize) -> SyscallResult {
+    if size > SET_LEN {
         return Err(Errno::EINVAL);
     }
-    if pid != tid {
-        return Err(Errno::ESRCH);
-    }
-    tkill(caller, tid, signal)
-}
-
-fn send(pid: u32, signal: u64) -> SyscallResult {
-    let signal = u8::try_from(signal).map_err(|_| Errno::EINVAL)?;
-    process::kill(pid, signal)?;
+    let thread = caller.thread;
+    let pending = thread.pending.set().union(thread.process().pending.set()).intersection(thread.blocked());
+    copy::write(out.0, &pending.0.to_le_bytes()[..size]).map_err(|_| Errno::EFAULT)?;
     Ok(0)
 }
 
-/// The alternate stack is remembered and given back, as programs set it at their start.
+pub fn rt_sigsuspend(caller: &mut Caller<'_>, set: UserIn<SigSet>, size: usize) -> SyscallResult {
+    check_size(size)?;
+    caller.thread.set_blocked_for_call(set.read()?);
+    pause(caller)
+}
+
+/// Sleeps until a signal.
+pub fn pause(caller: &mut Caller<'_>) -> SyscallResult {
+    let _ = caller.thread.process().signal_sent.wait_until(None, process::interrupted, || None::<()>);
+    Err(Errno::EINTR)
+}
+
+pub fn rt_sigtimedwait(
+    caller: &mut Caller<'_>,
+    set: UserIn<SigSet>,
+    info: UserOut<Siginfo>,
+    timeout: UserIn<Timespec>,
+    size: usize,
+) -> SyscallResult {
+    check_size(size)?;
+    let wanted = set.read()?.difference(SigSet::UNBLOCKABLE);
+    let timeout = timeout.read_if_given()?.map(Timespec::to_duration).transpose()?;
+    let deadline = timeout.map(|timeout| time::now() + timeout);
+    let thread = caller.thread;
+    let taken = || thread.take_signal_of(wanted);
+    match thread.process().signal_sent.wait_until(deadline, process::interrupted, taken) {
+        Ok((signal, found)) => {
+            info.write_if_given(&found)?;
+            Ok(signal.number().into())
+        }
+        Err(WaitEnd::TimedOut) => Err(Errno::EAGAIN),
+        Err(WaitEnd::Interrupted) => Err(Errno::EINTR),
+    }
+}
+
+pub fn kill(caller: &mut Caller<'_>, pid: i32, signal: i32) -> SyscallResult {
+    send::kill(caller.thread.process(), pid, optional(signal)?)?;
+    Ok(0)
+}
+
+pub fn tkill(caller: &mut Caller<'_>, tid: i32, signal: i32) -> SyscallResult {
+    let tid = positive(tid)?;
+    to_thread(caller, &*thread(tid)?, signal, None)
+}
+
+pub fn tgkill(caller: &mut Caller<'_>, pid: i32, tid: i32, signal: i32) -> SyscallResult {
+    let (pid, tid) = (positive(pid)?, positive(tid)?);
+    to_thread(caller, &*thread_of(pid, tid)?, signal, None)
+}
+
+pub fn rt_sigqueueinfo(caller: &mut Caller<'_>, pid: i32, signal: i32, info: UserIn<Siginfo>) -> SyscallResult {
+    let info = info.read()?;
+    let process = find(positive(pid).map_err(|_| Errno::ESRCH)?).ok_or(Errno::ESRCH)?;
+    let signal = optional(signal)?;
+    check_sender(caller.thread.process(), &process, signal, Some(&info))?;
+    if let Some(signal) = signal {
+        process.send(signal, Siginfo { si_signo: signal.number().into(), ..info });
+    }
+    Ok(0)
+}
+
+pub fn rt_tgsigqueueinfo(
+    caller: &mut Caller<'_>,
+    pid: i32,
+    tid: i32,
+    signal: i32,
+    info: UserIn<Siginfo>,
+) -> SyscallResult {
+    let info = info.read()?;
+    let (pid, tid) = (positive(pid)?, positive(tid)?);
+    to_thread(caller, &*thread_of(pid, tid)?, signal, Some(info))
+}
+
+fn positive(number: i32) -> Result<u32, Errno> {
+    u32::try_from(number).ok().filter(|&number| number != 0).ok_or(Errno::EINVAL)
+}
+
+fn thread(tid: u32) -> Result<Arc<Thread>, Errno> {
+    table::find_thread(tid).ok_or(Errno::ESRCH)
+}
+
+fn thread_of(pid: u32, tid: u32) -> Result<Arc<Thread>, Errno> {
+    thread(tid).and_then(|thread| if thread.process().pid() == pid { Ok(thread) } else { Err(Errno::ESRCH) })
+}
+
+fn to_thread(caller: &Caller<'_>, target: &Thread, signal: i32, info: Option<Siginfo>) -> SyscallResult {
+    let signal = optional(signal)?;
+    let own = caller.thread.process();
+    check_sender(own, target.process(), signal, info.as_ref())?;
+    if let Some(signal) = signal {
+        let info = info.unwrap_or_else(|| send::sent_by(own, signal, SI_TKILL));
+        target.send(signal, Siginfo { si_signo: signal.number().into(), ..info });
+    }
+    Ok(0)
+}
+
+/// A program may not pass its signals to others off as the kernel's or as those of kill(2).
+fn check_sender(own: &Process, target: &Process, signal: Option<Signal>, info: Option<&Siginfo>) -> Result<(), Errno> {
+    let pretends = info.is_some_and(|info| info.si_code >= 0 || info.si_code == SI_TKILL);
+    if pretends && own.pid() != target.pid() || !send::permitted(own, target, signal) {
+        return Err(Errno::EPERM);
+    }
+    Ok(())
+}
+
 pub fn sigaltstack(caller: &mut Caller<'_>, new: UserIn<SigaltStack>, old: UserOut<SigaltStack>) -> SyscallResult {
     let new = new.read_if_given()?;
-    if let Some(new) = &new {
-        if new.ss_flags & !SS_DISABLE != 0 {
-            return Err(Errno::EINVAL);
+    let current = caller.thread.alternate_stack(None);
+    let on_stack = deliver::is_on(&current, caller.context.registers().rsp);
+    if let Some(new) = new {
+        if on_stack {
+            return Err(Errno::EPERM);
         }
-        if new.ss_flags & SS_DISABLE == 0 && new.ss_size < MINSIGSTKSZ {
-            return Err(Errno::ENOMEM);
-        }
+        match new.ss_flags & !SS_AUTODISARM {
+            SS_DISABLE => caller.thread.alternate_stack(Some(deliver::NO_ALTERNATE_STACK)),
+            0 | SS_ONSTACK if new.ss_size < MINSIGSTKSZ => return Err(Errno::ENOMEM),
+            0 | SS_ONSTACK => caller.thread.alternate_stack(Some(SigaltStack { ss_flags: 0, ..new })),
+            _ => return Err(Errno::EINVAL),
+        };
     }
-    let before = caller.thread.alternate_stack(new);
-    old.write_if_given(&before)?;
+    let flags = if on_stack { SS_ONSTACK } else { current.ss_flags };
+    old.write_if_given(&SigaltStack { ss_flags: flags, ..current })?;
     Ok(0)
+}
+
+/// A frame that is not one ends the program, as on Linux.
+pub fn rt_sigreturn(caller: &mut Caller<'_>) -> SyscallResult {
+    let result = deliver::sigreturn(caller.thread, caller.context);
+    if result.is_err() {
+        caller.thread.force(Signal::SIGSEGV, Siginfo::kernel(Signal::SIGSEGV));
+        return Ok(0);
+    }
+    result
 }

@@ -35,7 +35,7 @@ fn a_terminal_without_owner_reads_nothing() {
     let terminal = Terminal::new();
     assert_eq!(read(&terminal, 1), Err(Errno::EIO));
     assert_eq!((terminal.group(), terminal.readable_bytes(), terminal.is_readable()), (0, 0, true));
-    assert_eq!(terminal.set_group(NOBODY), Err(Errno::ESRCH));
+    assert_eq!(terminal.set_group(NOBODY), Err(Errno::ENOTTY));
 }
 
 #[kernel_test]
@@ -45,8 +45,9 @@ fn what_was_typed_goes_to_the_next_owner() {
     terminal.set_owner(Some(NOBODY));
     assert_eq!((terminal.readable_bytes(), terminal.group()), (4, NOBODY));
     assert_eq!(read(&terminal, 2), Ok("on".into()));
-    terminal.release_owner(NOBODY - 1);
-    terminal.release_owner(NOBODY);
+    terminal.end_session(NOBODY - 1);
+    assert_eq!(terminal.session(), Some(NOBODY));
+    terminal.end_session(NOBODY);
     let keys: String = (0..4).map(|_| char::from(terminal.read_key())).collect();
     assert_eq!(keys, "e\ntw");
 }

@@ -11,7 +11,7 @@ mod terminal;
 
 use crate::vfs::{File, device_number, flags, register_device};
 use alloc::sync::Arc;
-use device::TerminalFile;
+use device::{ControllingTerminal, TerminalFile};
 pub use input::lost as lost_input;
 pub use terminal::Terminal;
 
@@ -29,7 +29,7 @@ pub fn console() -> &'static Terminal {
 pub fn init() {
     let file = Arc::new(TerminalFile::new(console()));
     // Numbers as in Linux's Documentation/admin-guide/devices.txt.
-    register_device("tty", MODE, device_number(5, 0), file.clone());
+    register_device("tty", MODE, device_number(5, 0), Arc::new(ControllingTerminal));
     register_device("console", MODE, device_number(5, 1), file.clone());
     register_device("ttyS0", MODE, device_number(4, 64), file);
     if let Err(error) = input::start(console()) {
@@ -42,12 +42,12 @@ pub fn console_file() -> Arc<File> {
     File::new_device(Arc::new(TerminalFile::new(console())), flags::O_RDWR)
 }
 
-/// Gives the console terminal to process `owner`, with usual settings; None gives it to the shell.
-pub fn set_owner(owner: Option<u32>) {
-    CONSOLE.set_owner(owner);
+/// Gives the console terminal to the session that process `leader` leads, with usual settings; None gives it to the shell.
+pub fn set_owner(leader: Option<u32>) {
+    CONSOLE.set_owner(leader);
 }
 
-/// Gives the console terminal back to the shell if `pid` owns it: the process has ended.
-pub fn release_owner(pid: u32) {
-    CONSOLE.release_owner(pid);
+/// The leader of a session has ended: its terminal, if it has one, is the shell's again.
+pub fn session_ended(session: u32) {
+    CONSOLE.end_session(session);
 }

@@ -1,16 +1,17 @@
 //! A terminal: input edited and kept for whoever owns it, output translated.
 //!
-//! While a process owns the terminal, a line discipline (`klib::ldisc`) stands between the line and its reads; else the
+//! While a session of processes has the terminal, a line discipline (`klib::ldisc`) stands between the line and its reads; else the
 //! bytes are keys for the kernel's shell. All state is under `state` (rank Terminal); echo, signals and wake-ups happen
 //! after it is released. Input comes from the input task, which is a kernel task and may sleep.
 
-use crate::process;
+use crate::process::{self, Process, send, table};
 use abi::Errno;
+use abi::Signal;
 use abi::termios::{LocalFlags, Termios, VMIN, VTIME, Winsize};
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::time::Duration;
-use klib::ldisc::{LineDiscipline, Signal};
+use klib::ldisc::LineDiscipline;
 use machine::console;
 use machine::sync::{Mutex, Once, Rank, SpinLock, WaitEnd, WaitQueue};
 use machine::time;
@@ -41,7 +42,7 @@ pub struct Terminal {
 }
 
 struct State {
-    /// Of the process that owns the terminal; None while the shell does.
+    /// Of the processes that have the terminal; None while the shell has it.
     session: Option<Session>,
     /// What was typed for the shell.
     keys: VecDeque<u8>,
@@ -50,10 +51,11 @@ struct State {
     window: Winsize,
 }
 
-/// What there is while a process owns the terminal.
+/// What there is while processes have the terminal.
 struct Session {
-    owner: u32,
-    /// Who gets the signals.
+    /// Number of the session whose controlling terminal this is.
+    id: u32,
+    /// The process group in the foreground: it gets the keys' signals, and may read.
     group: u32,
     discipline: LineDiscipline,
 }
@@ -92,9 +94,9 @@ impl Terminal {
         self.interrupt.call_once(|| interrupt);
     }
 
-    /// Gives the terminal to process `owner`, with usual settings; None gives it to the shell. What was typed and not
-    /// read goes to the new owner.
-    pub fn set_owner(&self, owner: Option<u32>) {
+    /// Gives the terminal to the session that process `leader` leads, with usual settings; None gives it to the shell.
+    /// What was typed and not read goes to the new owner.
+    pub fn set_owner(&self, leader: Option<u32>) {
         let mut effects = Effects::default();
         {
             let mut state = self.state.lock();
@@ -102,8 +104,11 @@ impl Terminal {
                 Some(session) => session.discipline.into_typed(),
                 None => Vec::from(core::mem::take(&mut state.keys)),
             };
-            state.session =
-                owner.map(|owner| Session { owner, group: owner, discipline: LineDiscipline::new(Termios::INITIAL) });
+            state.session = leader.map(|leader| Session {
+                id: leader,
+                group: leader,
+                discipline: LineDiscipline::new(Termios::INITIAL),
+            });
             for byte in typed {
                 state.take(byte, &mut effects);
             }
@@ -111,11 +116,60 @@ impl Terminal {
         self.settle(effects);
     }
 
-    /// Gives the terminal back to the shell if `pid` owns it.
-    pub fn release_owner(&self, pid: u32) {
-        let owned = self.state.lock().session.as_ref().is_some_and(|session| session.owner == pid);
-        if owned {
+    /// The session is over: if it has the terminal, those in the foreground are hung up, and the shell has it.
+    pub fn end_session(&self, session: u32) {
+        let foreground = self.state.lock().session.as_ref().filter(|own| own.id == session).map(|own| own.group);
+        if let Some(group) = foreground {
+            send::kill_group(group, Signal::SIGHUP);
+            send::kill_group(group, Signal::SIGCONT);
             self.set_owner(None);
+        }
+    }
+
+    /// The session whose controlling terminal this is.
+    pub fn session(&self) -> Option<u32> {
+        self.state.lock().session.as_ref().map(|session| session.id)
+    }
+
+    /// TIOCSCTTY: the terminal becomes that of the session that `leader` leads; `steal` takes it from another one.
+    pub fn acquire(&self, leader: &Process, steal: bool) -> Result<(), Errno> {
+        let current = self.session();
+        if current == Some(leader.session()) {
+            return Ok(());
+        }
+        if leader.session() != leader.pid() || current.is_some() && !(steal && leader.credentials().is_privileged()) {
+            return Err(Errno::EPERM);
+        }
+        if let Some(session) = &mut self.state.lock().session {
+            session.id = leader.session();
+            session.group = leader.group();
+            return Ok(());
+        }
+        self.set_owner(Some(leader.session()));
+        Ok(())
+    }
+
+    /// Whether a process of this session may read, write or change the terminal now. One in the background gets `signal`,
+    /// with its whole group, and an error; but if that could not stop it, for SIGTTOU it may, and for SIGTTIN not.
+    pub fn check_foreground(&self, signal: Signal) -> Result<(), Errno> {
+        let Some(thread) = process::current_thread() else { return Ok(()) };
+        let process = thread.process();
+        let foreground = match &self.state.lock().session {
+            Some(session) if session.id == process.session() => session.group,
+            _ => return Ok(()),
+        };
+        if foreground == process.group() {
+            return Ok(());
+        }
+        let immune = thread.blocks(signal) || process.actions.is_ignored(signal);
+        match (immune, signal) {
+            (true, Signal::SIGTTOU) => Ok(()),
+            (true, _) => Err(Errno::EIO),
+            _ if table::is_orphaned_group(process.group()) => Err(Errno::EIO),
+            _ => {
+                send::kill_group(process.group(), signal);
+                Err(Errno::EINTR)
+            }
         }
     }
 
@@ -188,6 +242,11 @@ impl Terminal {
         self.state.lock().session.as_ref().is_none_or(|session| session.discipline.is_readable())
     }
 
+    /// What is woken when it may have become readable, and writable.
+    pub fn wait_queues(&self) -> [Option<&WaitQueue>; 2] {
+        [Some(&self.readers), Some(&self.writers)]
+    }
+
     /// Bytes that can be read.
     pub fn readable_bytes(&self) -> usize {
         self.state.lock().session.as_ref().map_or(0, |session| session.discipline.available())
@@ -216,9 +275,16 @@ impl Terminal {
         self.state.lock().window
     }
 
-    /// Sets rows and columns.
+    /// Sets rows and columns, and tells the foreground of a change.
     pub fn set_window(&self, window: Winsize) {
-        self.state.lock().window = window;
+        let group = {
+            let mut state = self.state.lock();
+            let changed = core::mem::replace(&mut state.window, window) != window;
+            state.session.as_ref().filter(|_| changed).map(|session| session.group)
+        };
+        if let Some(group) = group {
+            send::kill_group(group, Signal::SIGWINCH);
+        }
     }
 
     /// The process group in the foreground; 0 while the shell owns the terminal.
@@ -226,12 +292,16 @@ impl Terminal {
         self.state.lock().session.as_ref().map_or(0, |session| session.group)
     }
 
-    /// Puts `group` into the foreground. ESRCH if there is none such, ENOTTY if no process owns the terminal.
+    /// Puts `group` into the foreground. ESRCH if there is none such, EPERM if it is not of the terminal's session, ENOTTY
+    /// if the shell has the terminal.
     pub fn set_group(&self, group: u32) -> Result<(), Errno> {
-        process::kill(group, 0)?;
+        let id = self.session().ok_or(Errno::ENOTTY)?;
+        if !table::group_in_session(group, id) {
+            return Err(if table::group(group).is_empty() { Errno::ESRCH } else { Errno::EPERM });
+        }
         match &mut self.state.lock().session {
-            Some(session) => session.group = group,
-            None => return Err(Errno::ENOTTY),
+            Some(session) if session.id == id => session.group = group,
+            _ => return Err(Errno::ENOTTY),
         }
         Ok(())
     }
@@ -250,8 +320,7 @@ impl Terminal {
     fn settle(&self, effects: Effects) {
         self.send_raw(&effects.echo);
         for (group, signal) in effects.signals {
-            // Whoever it was for may have ended meanwhile.
-            let _ = process::kill(group, signal.number());
+            send::kill_group(group, signal);
         }
         if effects.interrupt_shell {
             self.write(b"^C\n");

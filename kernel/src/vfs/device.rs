@@ -8,10 +8,11 @@ use super::{Result, flags};
 use abi::Errno;
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
-use machine::sync::{Rank, SpinLock};
+use core::any::Any;
+use machine::sync::{Once, Rank, SpinLock, WaitQueue};
 
 /// What reading, writing and so on does to a file that is not kept by a file system.
-pub trait FileOperations: Send + Sync {
+pub trait FileOperations: Any + Send + Sync {
     /// Called when a device node is opened: the object for this opening, None to share this one.
     fn open(&self, _flags: u32) -> Result<Option<Arc<dyn FileOperations>>> {
         Ok(None)
@@ -32,6 +33,12 @@ pub trait FileOperations: Send + Sync {
     fn poll(&self) -> u32 {
         flags::POLLIN | flags::POLLOUT | flags::POLLRDNORM | flags::POLLWRNORM
     }
+    /// What is woken whenever the answer of [`FileOperations::poll`] may have changed: first the queue for what readers
+    /// wait for, then the one for what writers wait for; `POLLHUP` and `POLLERR` are told by both. None for what never
+    /// changes.
+    fn wait_queues(&self) -> [Option<&WaitQueue>; 2] {
+        [None, None]
+    }
     /// Whether the file has positions, and how long it is; None: `lseek(2)` is ESPIPE and transfers are not serialised.
     fn seekable(&self) -> Option<u64> {
         None
@@ -39,6 +46,14 @@ pub trait FileOperations: Send + Sync {
     /// `st_mode` of a file that no directory shows.
     fn mode(&self) -> u32 {
         0o020600
+    }
+    /// `st_ino` of a file that no directory shows.
+    fn inode_number(&self) -> u64 {
+        0
+    }
+    /// `fcntl(2)` requests that only this kind of file knows (`F_SETPIPE_SZ`); the result on success.
+    fn fcntl(&self, _command: u32, _argument: u64) -> Result<u64> {
+        Err(Errno::EBADF)
     }
 }
 
@@ -56,6 +71,21 @@ static DEVICES: SpinLock<BTreeMap<(bool, u64), Arc<dyn FileOperations>>> =
 pub(super) fn register_number(block: bool, number: u64, operations: Arc<dyn FileOperations>) {
     let old = DEVICES.lock().insert((block, number), operations);
     drop(old);
+}
+
+/// Opens the FIFO with this volume and inode number.
+pub type FifoOpener = fn((u64, u64), u32) -> Result<Arc<dyn FileOperations>>;
+
+static FIFO_OPENER: Once<FifoOpener> = Once::new();
+
+/// Has `opener` called when a FIFO is opened. The first call counts.
+pub fn set_fifo_opener(opener: FifoOpener) {
+    FIFO_OPENER.call_once(|| opener);
+}
+
+/// What opening a FIFO gives.
+pub(super) fn open_fifo(key: (u64, u64), flags: u32) -> Result<Arc<dyn FileOperations>> {
+    FIFO_OPENER.get().ok_or(Errno::ENXIO)?(key, flags)
 }
 
 /// What opening a node of this kind and number gives; ENXIO if there is no such device.

@@ -14,12 +14,14 @@ use super::page_cache::PageCache;
 use super::read_ahead::ReadAhead;
 use super::transfer::{Sink, Source, outcome};
 use abi::Errno;
-use alloc::sync::Arc;
+use alloc::sync::{Arc, Weak};
+use alloc::vec::Vec;
+use core::any::Any;
 use core::sync::atomic::{AtomicU32, Ordering};
 use fs::FileType;
 use machine::PAGE_SIZE;
 use machine::mm::Frame;
-use machine::sync::{Mutex, Rank, SpinLock};
+use machine::sync::{Mutex, Rank, SpinLock, WaitQueue};
 
 const PAGE: u64 = PAGE_SIZE as u64;
 /// Directory positions from here on stand for mount points that the file system has no entry for.
@@ -32,6 +34,13 @@ pub struct File {
     flags: AtomicU32,
     offset: Mutex<u64>,
     read_ahead: SpinLock<ReadAhead>,
+    end_watchers: SpinLock<Vec<Weak<dyn EndWatcher>>>,
+}
+
+/// Who wants to know when an open file ends, without keeping it open (epoll(7)).
+pub trait EndWatcher: Send + Sync {
+    /// The last descriptor and the last use of `file` are gone.
+    fn ended(&self, file: &File);
 }
 
 enum Kind {
@@ -69,6 +78,7 @@ impl File {
             flags: AtomicU32::new(kept),
             offset: Mutex::new("file offset", 0),
             read_ahead: SpinLock::new("read-ahead", Rank::File, ReadAhead::default()),
+            end_watchers: SpinLock::new("file end", Rank::File, Vec::new()),
         })
     }
 
@@ -133,7 +143,8 @@ impl File {
         match (&self.location, &self.kind) {
             (Some(location), _) => location.metadata(),
             (None, Kind::Device(device)) => {
-                Ok(Metadata { mode: device.mode(), nlink: 1, blksize: PAGE, ..Metadata::default() })
+                let (mode, ino) = (device.mode(), device.inode_number());
+                Ok(Metadata { mode, ino, nlink: 1, blksize: PAGE, ..Metadata::default() })
             }
             (None, _) => Err(Errno::EBADF),
         }
@@ -219,6 +230,48 @@ impl File {
         match &self.kind {
             Kind::Device(device) => device.poll(),
             _ => POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM,
+        }
+    }
+
+    /// What is woken when the answer of [`File::poll`] may have changed, for reading and for writing.
+    pub fn wait_queues(&self) -> [Option<&WaitQueue>; 2] {
+        match &self.kind {
+            Kind::Device(device) => device.wait_queues(),
+            _ => [None, None],
+        }
+    }
+
+    /// Has `watcher` told of the file's end.
+    pub fn watch_end(&self, watcher: Weak<dyn EndWatcher>) -> Result<()> {
+        let mut watchers = self.end_watchers.lock();
+        watchers.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+        watchers.push(watcher);
+        Ok(())
+    }
+
+    /// Undoes [`File::watch_end`].
+    pub fn unwatch_end(&self, watcher: &Weak<dyn EndWatcher>) {
+        let removed = {
+            let mut watchers = self.end_watchers.lock();
+            let at = watchers.iter().position(|other| core::ptr::addr_eq(other.as_ptr(), watcher.as_ptr()));
+            at.map(|at| watchers.swap_remove(at))
+        };
+        drop(removed);
+    }
+
+    /// The object behind the file, if it is a `T`.
+    pub fn device<T: FileOperations>(&self) -> Option<&T> {
+        match &self.kind {
+            Kind::Device(device) => (&**device as &dyn Any).downcast_ref(),
+            _ => None,
+        }
+    }
+
+    /// `fcntl(2)` requests of files of one kind. EBADF for the rest.
+    pub fn fcntl(&self, command: u32, argument: u64) -> Result<u64> {
+        match &self.kind {
+            Kind::Device(device) => device.fcntl(command, argument),
+            _ => Err(Errno::EBADF),
         }
     }
 
@@ -351,7 +404,7 @@ impl File {
         }
     }
 
-    fn paged(&self) -> Option<(&Arc<dyn Inode>, &Arc<PageCache>)> {
+    pub(super) fn paged(&self) -> Option<(&Arc<dyn Inode>, &Arc<PageCache>)> {
         match (&self.kind, &self.location) {
             (Kind::Node, Some(location)) => location.inode().pages().map(|pages| (location.inode(), pages)),
             _ => None,
@@ -377,6 +430,16 @@ impl File {
         match self.kind {
             Kind::Path => Err(Errno::EBADF),
             _ => Ok(()),
+        }
+    }
+}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        for watcher in core::mem::take(self.end_watchers.get_mut()) {
+            if let Some(watcher) = watcher.upgrade() {
+                watcher.ended(self);
+            }
         }
     }
 }

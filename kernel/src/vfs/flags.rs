@@ -30,16 +30,22 @@ pub const SEEK_DATA: u32 = 3;
 pub const SEEK_HOLE: u32 = 4;
 
 pub const S_IFMT: u32 = 0o170000;
+pub const S_IFIFO: u32 = 0o010000;
 pub const S_ISGID: u32 = 0o2000;
 /// What `chmod` can change.
 pub const PERMISSION_BITS: u32 = 0o7777;
 
 pub const POLLIN: u32 = 0x1;
+pub const POLLPRI: u32 = 0x2;
 pub const POLLOUT: u32 = 0x4;
 pub const POLLERR: u32 = 0x8;
 pub const POLLHUP: u32 = 0x10;
+pub const POLLNVAL: u32 = 0x20;
 pub const POLLRDNORM: u32 = 0x40;
+pub const POLLRDBAND: u32 = 0x80;
 pub const POLLWRNORM: u32 = 0x100;
+pub const POLLWRBAND: u32 = 0x200;
+pub const POLLRDHUP: u32 = 0x2000;
 
 pub const RENAME_NOREPLACE: u32 = 1;
 pub const RENAME_EXCHANGE: u32 = 2;

@@ -2,7 +2,7 @@
 //!
 //! From the bottom up: `flags`, `clock` · [`transfer`] where bytes go · [`page_cache`] and `reclaim` · [`inode`] what a
 //! file system gives · [`dentry`] known names · [`location`] places and the mount table · [`walk`] paths · [`change`]
-//! making and removing · [`device`] and [`file`] open files · `open` · the file systems [`tmpfs`], [`devfs`] and `ext2` ·
+//! making and removing · [`device`] and [`file`] open files, `mapped` their pages · `open` · the file systems [`tmpfs`], [`devfs`] and `ext2` ·
 //! [`mounting`]. System calls, the program loader and the shell call in by the names re-exported here; nothing here knows
 //! them. Everything may sleep.
 
@@ -16,6 +16,7 @@ mod file;
 pub mod flags;
 pub mod inode;
 mod location;
+mod mapped;
 mod mount_error;
 mod mounting;
 mod open;
@@ -29,13 +30,14 @@ mod walk;
 
 pub use change::{link, make, remove_directory, remove_file, rename};
 pub use devfs::{RandomFill, register_device};
-pub use device::{FileOperations, device_number};
-pub use file::File;
+pub use device::{FileOperations, device_number, set_fifo_opener};
+pub use file::{EndWatcher, File};
 pub use inode::{AttributeChange, DirEntry, FileType, Metadata, NewKind, NewNode, Statistics, Time};
 pub use location::Location;
 pub use mount_error::MountError;
 pub use mounting::{MountInfo, MountSource, mount, mounts, unmount};
 pub use open::{open, open_location};
+pub(crate) use page_cache::{PageCache, Quota};
 pub use reclaim::reclaim;
 pub use transfer::{Sink, SliceSink, SliceSource, Source, VecSink};
 pub use walk::lookup;

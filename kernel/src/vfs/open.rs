@@ -65,7 +65,12 @@ pub fn open_location(location: &Location, flags: u32) -> Result<Arc<File>> {
             }
             Ok(File::of_node(location.clone(), flags))
         }
-        FileType::CharDevice | FileType::BlockDevice | FileType::Fifo | FileType::Socket => {
+        FileType::Fifo => {
+            let metadata = location.metadata()?;
+            let operations = device::open_fifo((metadata.dev, metadata.ino), flags)?;
+            Ok(File::of_device(location.clone(), operations, flags))
+        }
+        FileType::CharDevice | FileType::BlockDevice | FileType::Socket => {
             let number = location.metadata()?.rdev;
             let operations = device::open_number(kind, number, flags)?;
             Ok(File::of_device(location.clone(), operations, flags))

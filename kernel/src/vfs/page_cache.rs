@@ -156,6 +156,17 @@ impl PageCache {
         }
     }
 
+    /// Those of the pages from `first` on that are in memory and whole, each into its place of `frames`.
+    pub fn cached(&self, first: u64, frames: &mut [Option<Frame>]) {
+        let mut state = self.state.lock();
+        for (&index, page) in state.pages.range_mut(first..first.saturating_add(frames.len() as u64)) {
+            if let Some(Ok(())) = page.settle(index) {
+                page.referenced = true;
+                frames[(index - first) as usize] = Some(page.frame.clone());
+            }
+        }
+    }
+
     /// The first page from `index` on that is in memory.
     pub fn next_present(&self, index: u64) -> Option<u64> {
         self.state.lock().pages.range(index..).next().map(|(&index, _)| index)
@@ -187,16 +198,10 @@ impl PageCache {
         let mut state = self.state.lock();
         let Some(page) = state.pages.get_mut(&index) else { return Found::Absent };
         page.referenced = true;
-        let Some(batch) = &page.reading else { return Found::Ready(page.frame.clone()) };
-        match batch.completion.result() {
-            None => Found::Reading(batch.clone()),
-            Some(Ok(())) => {
-                let stored = batch.stored.saturating_sub(index.saturating_mul(PAGE_SIZE as u64));
-                page.frame.fill_zero_from(stored.min(PAGE_SIZE as u64) as usize);
-                page.reading = None;
-                Found::Ready(page.frame.clone())
-            }
-            Some(Err(_)) => {
+        match (page.settle(index), &page.reading) {
+            (Some(Ok(())), _) | (_, None) => Found::Ready(page.frame.clone()),
+            (None, Some(batch)) => Found::Reading(batch.clone()),
+            (Some(Err(_)), Some(batch)) => {
                 let alone = batch.len == 1;
                 state.pages.remove(&index);
                 Found::Failed { alone }
@@ -350,6 +355,19 @@ impl Quota {
 }
 
 impl Page {
+    /// How the reading of this page, number `index`, went; None while it is under way. A page that has been read is made
+    /// whole: what is not stored of it is zeros.
+    fn settle(&mut self, index: u64) -> Option<Result<()>> {
+        let Some(batch) = &self.reading else { return Some(Ok(())) };
+        let result = batch.completion.result()?;
+        if result.is_ok() {
+            let stored = batch.stored.saturating_sub(index.saturating_mul(PAGE_SIZE as u64));
+            self.frame.fill_zero_from(stored.min(PAGE_SIZE as u64) as usize);
+            self.reading = None;
+        }
+        Some(result.map_err(|_| Errno::EIO))
+    }
+
     /// Whether no request for it is under way.
     fn idle(&self) -> bool {
         self.reading.as_ref().is_none_or(|batch| batch.completion.result().is_some())

@@ -1,12 +1,22 @@
 //! Page faults: what an access to a user address needs, or why it cannot have it.
 //!
-//! Page faults from user mode and from user copies in the kernel come to the same [`resolve`].
+//! Page faults from user mode and from user copies in the kernel come to the same [`resolve`]. A file is read without the
+//! lock of the areas; then everything is looked at again.
 
-use super::{AddressSpace, Area, Backing, STACK_GAP, STACK_LIMIT};
+use super::{AddressSpace, Area, AreaFlags, Backing, Layout, PAGE, STACK_GAP};
+use crate::vfs::File;
 use abi::Errno;
-use machine::addr::{PAGE_SIZE, USER_END};
+use alloc::sync::Arc;
+use machine::addr::USER_END;
 use machine::hooks::Access;
 use machine::mm::{Frame, FrameKind, MapError, OutOfMemory, Protection};
+
+/// Pages of a file that are mapped together if they are in memory: those around the one that is wanted.
+const AROUND: usize = 16;
+/// Pages that are read together when one of them is not in memory.
+const READ_AROUND: u64 = 32;
+/// Pages that are wanted back from caches when no frame is left.
+const RECLAIM: usize = 64;
 
 /// Why an access fails.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -29,17 +39,48 @@ impl From<OutOfMemory> for FaultError {
     }
 }
 
+impl From<MapError> for FaultError {
+    fn from(error: MapError) -> Self {
+        match error {
+            MapError::OutOfMemory => FaultError::OutOfMemory,
+            MapError::BadAddress | MapError::AlreadyMapped => FaultError::NotMapped,
+        }
+    }
+}
+
+/// What has come of one look.
+enum Step {
+    Done,
+    /// This page of the file has to be read first.
+    Read(Arc<File>, u64),
+}
+
 /// Makes `address` accessible, if the areas allow it.
 pub fn resolve(space: &AddressSpace, address: u64, access: Access) -> Result<(), FaultError> {
     if address >= USER_END {
         return Err(FaultError::NotMapped);
     }
-    let page = address & !(PAGE_SIZE as u64 - 1);
-    let mut layout = space.layout.lock();
-    if layout.areas.find(page).is_none() {
-        grow_stack(&mut layout, page)?;
+    let page = address & !(PAGE - 1);
+    // Keeps what was read from being given up before it is mapped.
+    let mut _kept = None;
+    let mut reclaimed = false;
+    loop {
+        match attempt(space, page, access) {
+            Ok(Step::Done) => return Ok(()),
+            Ok(Step::Read(file, index)) => _kept = Some(file.page_around(index, READ_AROUND).map_err(of_file)?),
+            Err(FaultError::OutOfMemory) if !reclaimed && crate::vfs::reclaim(RECLAIM) > 0 => reclaimed = true,
+            Err(error) => return Err(error),
+        }
     }
-    let area = layout.areas.find(page).ok_or(FaultError::NotMapped)?;
+}
+
+/// One look, under the lock.
+fn attempt(space: &AddressSpace, page: u64, access: Access) -> Result<Step, FaultError> {
+    let mut layout = space.layout.lock();
+    if layout.areas.map().find(page).is_none() {
+        layout.grow_stack(page)?;
+    }
+    let area = layout.areas.map().find(page).ok_or(FaultError::NotMapped)?;
     let allowed = match access {
         Access::Read => area.protection.read,
         Access::Write => area.protection.read && area.protection.write,
@@ -49,54 +90,80 @@ pub fn resolve(space: &AddressSpace, address: u64, access: Access) -> Result<(),
         return Err(FaultError::Forbidden);
     }
     match space.tables.get(page) {
-        Some(mapping) => upgrade(space, area, page, mapping.frame, mapping.protection, access),
+        Some(mapping) => {
+            upgrade(space, area, page, mapping.frame, mapping.protection, access)?;
+            Ok(Step::Done)
+        }
         None => fill(space, area, page, access),
     }
 }
 
-/// Extends the stack area above `page` down to it, if there is one and it may.
-fn grow_stack(layout: &mut super::Layout, page: u64) -> Result<(), FaultError> {
-    let above = layout.areas.next_above(page).filter(|area| area.grows_down).ok_or(FaultError::NotMapped)?;
-    let (start, end) = (above.start, above.end);
-    if end - page > STACK_LIMIT {
-        return Err(FaultError::NotMapped);
+impl Layout {
+    /// Extends the stack area above `page` down to it, if there is one and it may.
+    fn grow_stack(&mut self, page: u64) -> Result<(), FaultError> {
+        let map = self.areas.map();
+        let above = map
+            .first_from(page)
+            .filter(|area| area.flags.contains(AreaFlags::GROWS_DOWN))
+            .ok_or(FaultError::NotMapped)?;
+        let grown = Area { start: page, end: above.start, backing: above.backing_from(0), ..*above };
+        let near = |below: &Area| below.end + STACK_GAP > page;
+        let in_the_way =
+            |below: &&Area| near(below) && below.protection.read && !below.flags.contains(AreaFlags::GROWS_DOWN);
+        let too_long = above.end - page > self.limits.stack;
+        if too_long || map.last_below(page).filter(in_the_way).is_some() {
+            return Err(FaultError::NotMapped);
+        }
+        let len = grown.len_bytes();
+        self.check_may_expand(len, false)
+            .and_then(|()| self.check_may_lock(len, grown.flags))
+            .map_err(|_| FaultError::NotMapped)?;
+        // It joins the area above, of which it is a continuation.
+        self.areas.insert(grown).map_err(|_| FaultError::NotMapped)
     }
-    let gap_start = page.saturating_sub(STACK_GAP);
-    if !layout.areas.is_free(gap_start, start) {
-        return Err(FaultError::NotMapped);
-    }
-    layout.areas.grow_down(start, page);
-    Ok(())
 }
 
 /// No page is there yet.
-fn fill(space: &AddressSpace, area: &Area, page: u64, access: Access) -> Result<(), FaultError> {
+fn fill(space: &AddressSpace, area: &Area, page: u64, access: Access) -> Result<Step, FaultError> {
     let (frame, protection) = match &area.backing {
-        Backing::Anonymous => (Frame::zeroed(FrameKind::Anonymous)?, area.protection),
-        Backing::PrivateFile(..) | Backing::SharedFile(..) => {
-            let (file, index) = area.file_page(page).ok_or(FaultError::NotMapped)?;
-            let cached = file.page(index).map_err(|error| match error {
-                Errno::EIO => FaultError::Io,
-                Errno::ENOMEM => FaultError::OutOfMemory,
-                _ => FaultError::BeyondFile,
-            })?;
-            let shared = matches!(area.backing, Backing::SharedFile(..));
-            if shared {
-                (cached, area.protection)
-            } else if access == Access::Write {
-                (copy_of(&cached)?, area.protection)
-            } else {
-                // Others read the same frame: a store must fault first.
-                (cached, Protection { write: false, ..area.protection })
-            }
+        Backing::Anonymous if access == Access::Write => (Frame::zeroed(FrameKind::Anonymous)?, area.protection),
+        Backing::Anonymous => (Frame::zeros()?, Protection { write: false, ..area.protection }),
+        Backing::SharedMemory(memory, first) => {
+            (memory.page(first + area.page_number(page)).map_err(of_file)?, area.protection)
         }
+        Backing::PrivateFile(..) | Backing::SharedFile(..) => return fill_from_file(space, area, page, access),
     };
     match space.tables.map(page, frame, protection) {
         // Another thread was faster.
-        Ok(()) | Err(MapError::AlreadyMapped) => Ok(()),
-        Err(MapError::OutOfMemory) => Err(FaultError::OutOfMemory),
-        Err(MapError::BadAddress) => Err(FaultError::NotMapped),
+        Ok(()) | Err(MapError::AlreadyMapped) => Ok(Step::Done),
+        Err(error) => Err(error.into()),
     }
+}
+
+/// A page of a file, and with it its neighbours that are in memory.
+fn fill_from_file(space: &AddressSpace, area: &Area, page: u64, access: Access) -> Result<Step, FaultError> {
+    let (file, index) = area.file_page(page).ok_or(FaultError::NotMapped)?;
+    if access == Access::Write && !area.is_shared() {
+        let mut cached = [None];
+        file.cached_pages(index, &mut cached);
+        let [Some(cached)] = cached else { return Ok(Step::Read(file.clone(), index)) };
+        space.tables.map(page, copy_of(&cached)?, area.protection)?;
+        return Ok(Step::Done);
+    }
+    let window = AROUND as u64 * PAGE;
+    let first = (page & !(window - 1)).max(area.start);
+    let count = ((page | (window - 1)).saturating_add(1).min(area.end) - first) / PAGE;
+    let wanted = ((page - first) / PAGE) as usize;
+    let mut frames = [const { None }; AROUND];
+    let frames = &mut frames[..count as usize];
+    file.cached_pages(index - wanted as u64, frames);
+    if frames[wanted].is_none() {
+        return Ok(Step::Read(file.clone(), index));
+    }
+    // Others read the same frames: a store to a private page must fault first.
+    let protection = Protection { write: area.protection.write && area.is_shared(), ..area.protection };
+    space.tables.map_around(first, frames, protection)?;
+    Ok(Step::Done)
 }
 
 /// A page is there, but allows less than the area does.
@@ -116,25 +183,37 @@ fn upgrade(
     if enough {
         return Ok(()); // a stale translation; the fault itself has flushed it
     }
-    let end = page + PAGE_SIZE as u64;
+    let end = page + PAGE;
     if access != Access::Write {
         space.tables.protect(page, end, Protection { write: has.write, ..area.protection });
         return Ok(());
     }
-    let shared = matches!(area.backing, Backing::SharedFile(..));
     // One reference is the page table's, one is ours.
     let alone = frame.kind() == FrameKind::Anonymous && frame.references() == 2;
-    if shared || alone {
+    if area.is_shared() || alone {
         space.tables.protect(page, end, area.protection);
         return Ok(());
     }
     let copy = copy_of(&frame)?;
     drop(frame);
-    space.tables.replace(page, copy, area.protection).map_err(|_| FaultError::OutOfMemory)
+    space.tables.replace(page, copy, area.protection)?;
+    Ok(())
 }
 
 fn copy_of(frame: &Frame) -> Result<Frame, OutOfMemory> {
+    if frame.is_zeros() {
+        return Frame::zeroed(FrameKind::Anonymous);
+    }
     let copy = Frame::allocate(FrameKind::Anonymous)?;
     copy.copy_from(frame);
     Ok(copy)
+}
+
+/// What a file's refusal to give a page means to a program.
+fn of_file(error: Errno) -> FaultError {
+    match error {
+        Errno::EIO => FaultError::Io,
+        Errno::ENOMEM => FaultError::OutOfMemory,
+        _ => FaultError::BeyondFile,
+    }
 }

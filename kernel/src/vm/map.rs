@@ -1,9 +1,11 @@
-//! mmap, munmap, mprotect on an address space.
+//! mmap(2) and munmap(2) on an address space.
 
-use super::{AddressSpace, Area, Backing, USER_START};
+use super::fault::{self, FaultError};
+use super::{AddressSpace, Area, AreaFlags, Backing, Layout, PAGE, USER_START, limits};
 use abi::Errno;
-use machine::addr::{PAGE_SIZE, USER_END};
-use machine::mm::{Mapping, Protection};
+use machine::addr::USER_END;
+use machine::hooks::Access;
+use machine::mm::Protection;
 
 /// Where a mapping goes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -33,105 +35,120 @@ pub struct MapRequest {
 impl AddressSpace {
     /// Maps; the first address. Nothing is read or allocated yet.
     pub fn map(&self, request: MapRequest) -> Result<u64, Errno> {
+        self.map_as(request, AreaFlags::empty())
+    }
+
+    /// Maps an area with these flags; the first address. Only what mlockall(2) asked to lock is filled.
+    pub fn map_as(&self, request: MapRequest, flags: AreaFlags) -> Result<u64, Errno> {
         let len = page_aligned_len(request.len)?;
+        let replaced; // dropped after the lock, since it may close files
         let mut layout = self.layout.lock();
-        let start = match request.placement {
-            Placement::Anywhere(wish) => {
-                let wish = wish & !(PAGE_SIZE as u64 - 1);
-                let wish_fits = wish >= USER_START
-                    && wish.checked_add(len).is_some_and(|end| end <= USER_END && layout.areas.is_free(wish, end));
-                let found = || layout.areas.find_gap(len, USER_START, layout.mmap_top);
-                if wish_fits { wish } else { found().ok_or(Errno::ENOMEM)? }
-            }
-            // A place beyond the user's half is out of reach as if memory had run out (mmap(2) on Linux).
-            Placement::Fixed(start) | Placement::FixedNoReplace(start) if start > USER_END - len => {
-                return Err(if start.is_multiple_of(PAGE_SIZE as u64) { Errno::ENOMEM } else { Errno::EINVAL });
-            }
-            Placement::Fixed(start) | Placement::FixedNoReplace(start) => {
-                check_range(start, len)?;
-                if start < USER_START {
-                    return Err(Errno::EPERM);
-                }
-                start
-            }
-        };
+        let start = layout.place(request.placement, len)?;
         let end = start + len;
-        match request.placement {
-            Placement::Fixed(_) => {
-                layout.areas.remove(start, end);
-                self.tables.unmap(start, end, |_, _, _| {});
-            }
-            Placement::FixedNoReplace(_) if !layout.areas.is_free(start, end) => return Err(Errno::EEXIST),
-            _ => {}
-        }
-        let area = Area {
+        let mut area = Area {
             start,
             end,
             protection: request.protection,
-            grows_down: request.grows_down,
+            flags: flags | layout.lock_future.flags(),
             backing: request.backing,
         };
-        layout.areas.insert(area).map_err(|_| Errno::EEXIST)?;
+        area.flags.set(AreaFlags::GROWS_DOWN, request.grows_down);
+        layout.check_may_lock(len, area.flags)?;
+        let gone: u64 =
+            layout.areas.map().overlapping(start, end).map(|old| old.end.min(end) - old.start.max(start)).sum();
+        layout.check_may_expand(len - gone, area.is_data())?;
+        let counts = area.is_data() || matches!(area.backing, Backing::SharedMemory(..));
+        if counts && !flags.contains(AreaFlags::NO_RESERVE) {
+            limits::check_reserve(len)?;
+        }
+        replaced = self.take_away(&mut layout, start, end)?;
+        layout.areas.insert(area)?;
+        let populate = layout.lock_future == super::LockFuture::Populated;
+        drop(layout);
+        drop(replaced);
+        if populate {
+            self.populate(start, end);
+        }
         Ok(start)
+    }
+
+    /// Whether a place that is given may be had for `len` bytes, with the errors of mmap(2); nothing is mapped.
+    pub fn check_place(&self, placement: Placement, len: u64) -> Result<(), Errno> {
+        match placement {
+            Placement::Anywhere(_) => Ok(()),
+            _ => self.layout.lock().place(placement, len).map(drop),
+        }
+    }
+
+    /// Whether some area has `address`.
+    pub fn is_mapped(&self, address: u64) -> bool {
+        self.layout.lock().areas.map().find(address).is_some()
     }
 
     /// Takes everything in the range away. Unmapped parts are fine.
     pub fn unmap(&self, start: u64, len: u64) -> Result<(), Errno> {
-        let len = page_aligned_len(len)?;
-        check_range(start, len)?;
+        if !start.is_multiple_of(PAGE) || start > USER_END || len > USER_END - start || len == 0 {
+            return Err(Errno::EINVAL);
+        }
+        let end = (start + len).next_multiple_of(PAGE);
         let mut layout = self.layout.lock();
-        let removed = layout.areas.remove(start, start + len);
-        self.tables.unmap(start, start + len, |_, _, _| {});
+        let removed = self.take_away(&mut layout, start, end)?;
         drop(layout);
         drop(removed); // may close files
         Ok(())
     }
 
-    /// Drops the pages of the range; the mapping stays (MADV_DONTNEED). ENOMEM if some of it is not mapped.
-    pub fn discard(&self, start: u64, len: u64) -> Result<(), Errno> {
-        if len == 0 {
-            return Ok(());
+    /// Makes what is mapped in `[start, end)` present, as far as that goes: for MAP_POPULATE and locks. The first error,
+    /// after which nothing more is tried.
+    pub fn populate(&self, start: u64, end: u64) -> Option<FaultError> {
+        let mut page = start;
+        while page < end {
+            let access = {
+                let layout = self.layout.lock();
+                let Some(area) = layout.areas.map().first_from(page).filter(|area| area.start < end) else { break };
+                page = page.max(area.start);
+                // A private page that may be written is made the process's own at once.
+                if area.protection.write && !area.is_shared() { Access::Write } else { Access::Read }
+            };
+            if let Err(error) = fault::resolve(self, page, access) {
+                return Some(error);
+            }
+            page += PAGE;
         }
-        let len = page_aligned_len(len)?;
-        check_range(start, len)?;
-        let layout = self.layout.lock();
-        if !layout.areas.covers(start, start + len) {
+        None
+    }
+}
+
+impl Layout {
+    /// Where `len` bytes go, with the errors of mmap(2).
+    pub(super) fn place(&self, placement: Placement, len: u64) -> Result<u64, Errno> {
+        let (start, replaces) = match placement {
+            Placement::Anywhere(wish) => return self.find_place(wish, len).ok_or(Errno::ENOMEM),
+            Placement::Fixed(start) => (start, true),
+            Placement::FixedNoReplace(start) => (start, false),
+        };
+        // A place beyond the user's half is out of reach as if memory had run out.
+        if start > USER_END - len {
             return Err(Errno::ENOMEM);
         }
-        self.tables.unmap(start, start + len, |_, _, _| {});
-        Ok(())
+        if !start.is_multiple_of(PAGE) {
+            return Err(Errno::EINVAL);
+        }
+        if start < USER_START {
+            return Err(Errno::EPERM);
+        }
+        if !replaces && !self.areas.map().is_free(start, start + len) {
+            return Err(Errno::EEXIST);
+        }
+        Ok(start)
     }
 
-    /// Changes what is allowed in the range. ENOMEM if some of it is not mapped.
-    pub fn protect(&self, start: u64, len: u64, protection: Protection) -> Result<(), Errno> {
-        if len == 0 {
-            return Ok(());
-        }
-        let len = page_aligned_len(len)?;
-        check_range(start, len)
-            .map_err(|_| if start.is_multiple_of(PAGE_SIZE as u64) { Errno::ENOMEM } else { Errno::EINVAL })?;
-        let end = start + len;
-        let mut layout = self.layout.lock();
-        if !layout.areas.covers(start, end) {
-            return Err(Errno::ENOMEM);
-        }
-        for mut area in layout.areas.remove(start, end) {
-            area.protection = protection;
-            let _ = layout.areas.insert(area);
-        }
-        // Pages may be shared with a file or another process: the next store faults and decides.
-        self.tables.protect(start, end, Protection { write: false, ..protection });
-        Ok(())
-    }
-
-    /// What is mapped at `address` right now.
-    pub fn mapping(&self, address: u64) -> Option<Mapping> {
-        self.tables.get(address & !(PAGE_SIZE as u64 - 1))
-    }
-
-    /// Calls `f` for each area, lowest first.
-    pub fn for_each_area(&self, mut f: impl FnMut(&Area)) {
-        self.layout.lock().areas.iter().for_each(&mut f);
+    /// A free range: at the page of `wish` if that will do, else the highest below the stack.
+    fn find_place(&self, wish: u64, len: u64) -> Option<u64> {
+        let map = self.areas.map();
+        let wish = if wish == 0 { 0 } else { (wish & !(PAGE - 1)).max(USER_START) };
+        let fits = wish != 0 && wish.checked_add(len).is_some_and(|end| end <= USER_END && map.is_free(wish, end));
+        if fits { Some(wish) } else { map.find_gap(len, USER_START, self.mmap_top) }
     }
 }
 
@@ -141,12 +158,4 @@ fn page_aligned_len(len: u64) -> Result<u64, Errno> {
         return Err(Errno::EINVAL);
     }
     machine::addr::page_up(len).filter(|&len| len <= USER_END).ok_or(Errno::ENOMEM)
-}
-
-/// EINVAL unless the range is aligned and the user's.
-fn check_range(start: u64, len: u64) -> Result<(), Errno> {
-    if !start.is_multiple_of(PAGE_SIZE as u64) || start.checked_add(len).is_none_or(|end| end > USER_END) {
-        return Err(Errno::EINVAL);
-    }
-    Ok(())
 }

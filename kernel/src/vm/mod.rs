@@ -1,21 +1,36 @@
 //! Address spaces of processes: which addresses mean what (areas), and the pages behind them, made on demand.
 //!
 //! An area says what user code may do and where its pages come from; page tables (`machine::mm::UserSpace`) hold what
-//! has been touched. Lock: `areas`, a sleeping lock, since a fault may read a file. Page tables have their own.
+//! has been touched. Every call here first checks all that may refuse it, in the order of Linux, and then changes things.
+//!
+//! Lock: `layout`, a sleeping lock, held for all changes of areas and for faults, but not while a file is read. Page
+//! tables have their own.
 
+mod advise;
 mod area;
 pub mod fault;
+mod limits;
+mod lock;
 mod map;
+mod protect;
+mod remap;
+mod shared;
 mod tests;
 
-pub use area::{Area, Backing};
+pub use advise::Advice;
+pub use area::{Area, AreaFlags, Backing, Totals};
+pub use limits::Limits;
+pub use lock::LockFuture;
 pub use map::{MapRequest, Placement};
+pub use remap::RemapRequest;
+pub use shared::SharedMemory;
 
 use abi::Errno;
 use alloc::sync::Arc;
 use area::Areas;
+use core::sync::atomic::{AtomicBool, Ordering};
 use machine::addr::{PAGE_SIZE, USER_END};
-use machine::mm::{OutOfMemory, UserSpace};
+use machine::mm::{Mapping, OutOfMemory, UserSpace};
 use machine::sync::Mutex;
 
 /// Lowest address that may be mapped (Linux's default `vm.mmap_min_addr`).
@@ -24,17 +39,25 @@ pub const USER_START: u64 = 0x1_0000;
 pub const STACK_LIMIT: u64 = 8 << 20;
 /// Unmapped distance kept below a stack, in bytes (Linux's `stack_guard_gap`).
 const STACK_GAP: u64 = 1 << 20;
+/// Bytes kept for a stack whose limit is small, and for one whose limit is large: mappings go below.
+const STACK_RESERVED: core::ops::RangeInclusive<u64> = 128 << 20..=USER_END / 6 * 5;
 /// Bits of page-granular randomness in the places of stack and mappings.
 const RANDOM_PAGES: u64 = 1 << 16;
+const PAGE: u64 = PAGE_SIZE as u64;
 
 /// The address space of a process.
 pub struct AddressSpace {
     tables: Arc<UserSpace>,
+    /// Whether places are chosen at random (`personality(2)`, ADDR_NO_RANDOMIZE).
+    randomized: AtomicBool,
     layout: Mutex<Layout>,
 }
 
 struct Layout {
     areas: Areas,
+    limits: Limits,
+    /// What mlockall(2) asked for areas to come.
+    lock_future: LockFuture,
     /// Mappings without a wished address go below this, downwards.
     mmap_top: u64,
     /// The heap: where it begins and where it ends now.
@@ -43,16 +66,40 @@ struct Layout {
 }
 
 impl AddressSpace {
-    /// An empty address space.
+    /// An empty address space with Linux's default limits and its places chosen at random.
     pub fn new() -> Result<Arc<Self>, OutOfMemory> {
-        let gap = STACK_LIMIT + STACK_GAP + random_pages(RANDOM_PAGES) * PAGE_SIZE as u64;
-        Ok(Arc::new(AddressSpace {
-            tables: UserSpace::new()?,
-            layout: Mutex::new(
-                "address space",
-                Layout { areas: Areas::new(), mmap_top: USER_END - gap, brk_start: 0, brk: 0 },
-            ),
-        }))
+        Self::with(Limits::default(), true)
+    }
+
+    /// An empty address space with these limits; `randomized` is false for programs under ADDR_NO_RANDOMIZE.
+    pub fn with(limits: Limits, randomized: bool) -> Result<Arc<Self>, OutOfMemory> {
+        let stack = limits.stack.saturating_add(STACK_GAP).clamp(*STACK_RESERVED.start(), *STACK_RESERVED.end());
+        let random = if randomized { random_pages(RANDOM_PAGES) * PAGE } else { 0 };
+        let mmap_top = USER_END - stack.next_multiple_of(PAGE) - random;
+        let areas = Areas::new();
+        let layout = Layout { areas, limits, lock_future: LockFuture::No, mmap_top, brk_start: 0, brk: 0 };
+        Ok(Self::of(UserSpace::new()?, randomized, layout))
+    }
+
+    fn of(tables: Arc<UserSpace>, randomized: bool, layout: Layout) -> Arc<Self> {
+        let layout = Mutex::new("address space", layout);
+        Arc::new(AddressSpace { tables, randomized: AtomicBool::new(randomized), layout })
+    }
+
+    /// A copy for fork(2): the same areas, break and places for mappings. Private pages are shared until one side writes;
+    /// pages of shared areas come from their origin again. When it returns, no thread of this space can still write to
+    /// a page that the copy has. ENOMEM leaves this space as it was.
+    pub fn fork(&self) -> Result<Arc<AddressSpace>, Errno> {
+        // Held throughout, so that no fault and no mmap of another thread comes in between.
+        let layout = self.layout.lock();
+        let areas = layout.areas.for_fork()?;
+        let copied = |area: &&Area| {
+            !area.is_shared() && !area.flags.intersects(AreaFlags::NOT_IN_FORK | AreaFlags::ZEROS_IN_FORK)
+        };
+        let private = layout.areas.map().iter().filter(copied).map(|area| (area.start, area.end));
+        let tables = self.tables.fork(private).map_err(|_| Errno::ENOMEM)?;
+        let copy = Layout { areas, lock_future: LockFuture::No, ..*layout };
+        Ok(Self::of(tables, self.is_randomized(), copy))
     }
 
     /// Its page tables.
@@ -65,6 +112,41 @@ impl AddressSpace {
         self.tables.resident_pages()
     }
 
+    /// Bytes mapped, of each kind.
+    pub fn totals(&self) -> Totals {
+        self.layout.lock().areas.totals()
+    }
+
+    /// The limits that hold.
+    pub fn limits(&self) -> Limits {
+        self.layout.lock().limits
+    }
+
+    /// Sets the limits for what comes (`setrlimit(2)`); what there is stays.
+    pub fn set_limits(&self, limits: Limits) {
+        self.layout.lock().limits = limits;
+    }
+
+    /// Whether places are chosen at random.
+    pub fn is_randomized(&self) -> bool {
+        self.randomized.load(Ordering::Relaxed)
+    }
+
+    /// A random number of pages below `bound`, or 0 where nothing is to be random.
+    pub fn random_pages(&self, bound: u64) -> u64 {
+        if self.is_randomized() { random_pages(bound) } else { 0 }
+    }
+
+    /// What is mapped at `address` right now.
+    pub fn mapping(&self, address: u64) -> Option<Mapping> {
+        self.tables.get(address & !(PAGE - 1))
+    }
+
+    /// Calls `f` for each area, lowest first.
+    pub fn for_each_area(&self, f: impl FnMut(&Area)) {
+        self.layout.lock().areas.map().iter().for_each(f);
+    }
+
     /// Sets where the heap begins; page-aligned.
     pub fn set_brk_start(&self, start: u64) {
         let mut layout = self.layout.lock();
@@ -75,34 +157,69 @@ impl AddressSpace {
     /// brk(2): moves the end of the heap to `wanted` if that is possible; where it is now.
     pub fn brk(&self, wanted: u64) -> u64 {
         let mut layout = self.layout.lock();
-        let page = PAGE_SIZE as u64;
-        if wanted < layout.brk_start || wanted >= USER_END {
-            return layout.brk;
+        let now = layout.brk;
+        let outside = wanted < layout.brk_start || wanted >= USER_END;
+        if outside || wanted - layout.brk_start > layout.limits.data {
+            return now;
         }
-        let (old_end, new_end) = (layout.brk.next_multiple_of(page), wanted.next_multiple_of(page));
-        if new_end < old_end {
-            layout.areas.remove(new_end, old_end);
-            self.tables.unmap(new_end, old_end, |_, _, _| {});
-        } else if new_end > old_end
-            && (!layout.areas.is_free(old_end, new_end) || layout.areas.extend(old_end, new_end).is_err())
-        {
-            let area = Area::anonymous(old_end, new_end, true, false);
-            if layout.areas.insert(area).is_err() {
-                return layout.brk;
-            }
+        let (old_end, new_end) = (now.next_multiple_of(PAGE), wanted.next_multiple_of(PAGE));
+        let moved = if new_end < old_end {
+            self.take_away(&mut layout, new_end, old_end).map(drop)
+        } else if new_end > old_end {
+            self.extend_heap(&mut layout, old_end, new_end)
+        } else {
+            Ok(())
+        };
+        if moved.is_err() {
+            return now;
         }
         layout.brk = wanted;
+        let populate = new_end > old_end && layout.lock_future == LockFuture::Populated;
+        drop(layout);
+        if populate {
+            self.populate(old_end, new_end);
+        }
         wanted
+    }
+
+    fn extend_heap(&self, layout: &mut Layout, old_end: u64, new_end: u64) -> Result<(), Errno> {
+        // Linux keeps a page free above the heap.
+        if !layout.areas.map().is_free(old_end, new_end + PAGE) {
+            return Err(Errno::ENOMEM);
+        }
+        let mut area = Area::anonymous(old_end, new_end, true, false);
+        area.flags |= layout.lock_future.flags();
+        layout.check_may_expand(area.len_bytes(), area.is_data())?;
+        layout.check_may_lock(area.len_bytes(), area.flags)?;
+        limits::check_reserve(area.len_bytes())?;
+        layout.areas.insert(area)
     }
 
     /// Makes a stack of the usual limit that ends near the top of the address space; its end.
     pub fn map_stack(&self, executable: bool) -> Result<u64, Errno> {
-        let page = PAGE_SIZE as u64;
-        let top = USER_END - random_pages(RANDOM_PAGES / 16) * page;
-        let mut area = Area::anonymous(top - 32 * page, top, true, executable);
-        area.grows_down = true;
+        let top = USER_END - self.random_pages(RANDOM_PAGES / 16) * PAGE;
+        let mut area = Area::anonymous(top - 32 * PAGE, top, true, executable);
+        area.flags = AreaFlags::GROWS_DOWN;
         self.layout.lock().areas.insert(area).map_err(|_| Errno::ENOMEM)?;
         Ok(top)
+    }
+
+    /// Takes areas and pages of `[start, end)` away. What comes back may close files: drop it without the lock.
+    fn take_away(&self, layout: &mut Layout, start: u64, end: u64) -> Result<alloc::vec::Vec<Area>, Errno> {
+        let taken = layout.areas.take(start, end)?;
+        for area in &taken {
+            self.tables.unmap(area.start, area.end, |_, _, _| {});
+        }
+        Ok(taken)
+    }
+}
+
+impl Drop for AddressSpace {
+    fn drop(&mut self) {
+        // By areas, since they say where pages can be at all.
+        for area in self.layout.lock().areas.map().iter() {
+            self.tables.unmap(area.start, area.end, |_, _, _| {});
+        }
     }
 }
 

@@ -39,13 +39,14 @@ pub enum FrameKind {
     KernelStack,
     Anonymous,
     PageCache,
+    Pipe,
     Dma,
     PerCpu,
 }
 
 impl FrameKind {
     /// All kinds, in the order of their numbers.
-    pub const ALL: [FrameKind; 9] = [
+    pub const ALL: [FrameKind; 10] = [
         FrameKind::Free,
         FrameKind::Reserved,
         FrameKind::PageTable,
@@ -53,6 +54,7 @@ impl FrameKind {
         FrameKind::KernelStack,
         FrameKind::Anonymous,
         FrameKind::PageCache,
+        FrameKind::Pipe,
         FrameKind::Dma,
         FrameKind::PerCpu,
     ];
@@ -75,6 +77,11 @@ const _: () = assert!(size_of::<Descriptor>() == 24);
 static DESCRIPTORS: Once<&'static [Descriptor]> = Once::new();
 static BUDDY: IrqLock<Buddy> = IrqLock::new("frames", Rank::Frames, Buddy::new());
 static COUNTS: [AtomicUsize; FrameKind::ALL.len()] = [const { AtomicUsize::new(0) }; FrameKind::ALL.len()];
+
+/// The page of zeros that all who only read from untouched memory share. Never written to, never freed.
+static ZERO_PAGE: Once<Frame> = Once::new();
+/// References to it at most: far from where the count would overflow.
+const MOST_ZERO_PAGES: u32 = 1 << 30;
 
 /// A CPU's own few frames: numbers in `slots[..len]`. Touched by the owning CPU with interrupts off only.
 struct Cache {
@@ -118,7 +125,15 @@ pub(crate) fn init() -> Result<(), OutOfMemory> {
     });
     COUNTS[FrameKind::Free as usize].store(free, Ordering::Relaxed);
     COUNTS[FrameKind::Reserved as usize].store(count - free, Ordering::Relaxed);
+    let zeros = Frame::zeroed(FrameKind::Reserved)?;
+    ZERO_PAGE.call_once(|| zeros);
     Ok(())
+}
+
+/// Whether the frame at `address` is the one page of zeros.
+#[inline]
+pub(super) fn is_zero_page(address: PhysAddr) -> bool {
+    ZERO_PAGE.get().is_some_and(|zeros| zeros.address() == address)
 }
 
 /// Number of frames of `kind`.
@@ -154,9 +169,22 @@ impl Frame {
         Ok(frame)
     }
 
+    /// A page of zeros that is not to be written to. All callers share one, until there are very many.
+    pub fn zeros() -> Result<Frame, OutOfMemory> {
+        match ZERO_PAGE.get() {
+            Some(zeros) if zeros.references() < MOST_ZERO_PAGES => Ok(zeros.clone()),
+            _ => Frame::zeroed(FrameKind::Anonymous),
+        }
+    }
+
     /// Where it is.
     pub fn address(&self) -> PhysAddr {
         PhysAddr::from_frame_number(self.number as usize)
+    }
+
+    /// Whether it is the page of zeros that all share.
+    pub fn is_zeros(&self) -> bool {
+        is_zero_page(self.address())
     }
 
     /// What it is used for.

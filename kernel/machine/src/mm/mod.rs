@@ -2,18 +2,22 @@
 //!
 //! From below: `early` hands out memory once at boot; `frame` describes every frame and gives them out by the buddy
 //! system; `table` edits page tables; `space` is the kernel's half of the address space; `heap` serves `alloc`;
-//! `user_space` is one process's half; `tlb` keeps other CPUs' translations true.
+//! `user_space` is one process's half, `unmap`, `fork` and `move_pages` edit it at large; `tlb` keeps other CPUs' translations true.
 
 mod buddy;
 pub(crate) mod early;
+mod fork;
 pub mod frame;
 mod heap;
+mod move_pages;
 pub mod phys;
 pub mod space;
 mod table;
 pub(crate) mod tlb;
+mod unmap;
 mod user_space;
 
 pub use frame::{Frame, FrameBlock, FrameKind, OutOfMemory};
 pub use heap::{HeapStatistics, statistics as heap_statistics};
+pub use tlb::synchronize as synchronize_cpus;
 pub use user_space::{MapError, Mapping, Protection, UserSpace, switch_to_kernel};

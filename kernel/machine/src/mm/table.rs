@@ -44,6 +44,11 @@ pub(super) fn span(level: u32) -> u64 {
     1 << (12 + 9 * (level - 1))
 }
 
+/// First address behind the span of the entry of `level` that `address` lies in.
+pub(super) fn end_of_span(address: u64, level: u32) -> u64 {
+    (address | (span(level) - 1)).saturating_add(1)
+}
+
 /// The table in the frame at `address`.
 ///
 /// # Safety

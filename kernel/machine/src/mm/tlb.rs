@@ -57,6 +57,11 @@ pub(super) fn shoot_down(cpus: u64, start: u64, end: u64) {
     }
 }
 
+/// Makes every CPU in `cpus` execute a full memory barrier before this returns: each serves a request to forget nothing.
+pub fn synchronize(cpus: u64) {
+    shoot_down(cpus, 0, 0);
+}
+
 /// Serves this CPU's mailbox: the IPI's handler.
 pub(crate) fn serve() {
     let guard = PreemptGuard::new();

@@ -1,5 +1,7 @@
 //! One process's half of the address space: its page tables.
 //!
+//! `unmap`, `fork` and `move_pages` hold the larger edits.
+//!
 //! A present leaf keeps one reference to its frame. Tables count their used entries in their frame's descriptor and
 //! go when they are empty. Frames and tables that leave are kept until every CPU that runs on this space has forgotten
 //! them. What *may* be mapped is the business of the areas above; here only addresses are checked.
@@ -7,7 +9,7 @@
 //! Lock: `entries`, rank `PageTable`, held for edits; walks by the hardware need none. `cpus` has a bit for each CPU
 //! whose CR3 is this root: set before the load, so that an editor either sees the bit or the CPU sees the edit.
 
-use super::frame::{self, Frame, FrameKind, FrameList, OutOfMemory};
+use super::frame::{self, Frame, FrameKind, OutOfMemory};
 use super::table::{self, PRESENT, Table};
 use super::{space, tlb};
 use crate::addr::{PAGE_SIZE, PhysAddr, USER_END};
@@ -17,9 +19,6 @@ use crate::sync::guard::Pinned;
 use crate::sync::{Rank, SpinLock};
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-
-/// Frames collected before they are flushed and freed together.
-const BATCH: usize = 64;
 
 /// What user code may do with a page. Without `read` the page is kept, but out of reach altogether; with it the other
 /// two are what they say.
@@ -63,24 +62,10 @@ impl From<OutOfMemory> for MapError {
 
 /// The page tables of a process.
 pub struct UserSpace {
-    root: PhysAddr,
-    entries: SpinLock<()>,
+    pub(super) root: PhysAddr,
+    pub(super) entries: SpinLock<()>,
     cpus: AtomicU64,
-    resident: AtomicUsize,
-}
-
-/// A page that left the tables and waits for the flush.
-struct Gone {
-    address: u64,
-    dirty: bool,
-    frame: Frame,
-}
-
-/// What left the tables under one hold of the lock. It allocates nothing, since memory may be what is being sought.
-struct Batch {
-    pages: [Option<Gone>; BATCH],
-    count: usize,
-    tables: FrameList,
+    pub(super) resident: AtomicUsize,
 }
 
 impl UserSpace {
@@ -97,7 +82,7 @@ impl UserSpace {
         }))
     }
 
-    /// Pages mapped.
+    /// Pages of memory mapped. The page of zeros that all share does not count.
     pub fn resident_pages(&self) -> usize {
         self.resident.load(Ordering::Relaxed)
     }
@@ -112,9 +97,40 @@ impl UserSpace {
         if occupied(slot.load(Ordering::Relaxed)) {
             return Err(MapError::AlreadyMapped);
         }
-        slot.store(leaf(frame.into_raw(), protection), Ordering::Release);
-        count_entry(leaf_table, 1);
-        self.resident.fetch_add(1, Ordering::Relaxed);
+        let entry = leaf(frame.into_raw(), protection);
+        slot.store(entry, Ordering::Release);
+        count_entries(leaf_table, 1);
+        self.resident.fetch_add(resident(entry), Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Maps those of `frames` that are there at consecutive pages from `first` on, where nothing is mapped yet. All of
+    /// them have to be within what one lowest table spans: BadAddress otherwise. Takes the frames that it maps.
+    pub fn map_around(&self, first: u64, frames: &mut [Option<Frame>], protection: Protection) -> Result<(), MapError> {
+        check(first)?;
+        let last = first + (frames.len().max(1) as u64 - 1) * PAGE_SIZE as u64;
+        if last >= table::end_of_span(first, 2) {
+            return Err(MapError::BadAddress);
+        }
+        let _entries = self.entries.lock();
+        let leaf_table = self.make_tables(first)?;
+        // SAFETY: (1) the lock keeps the table.
+        let slots = unsafe { table::at(leaf_table) }[table::index(first, 1)..].iter();
+        let mut mapped = 0;
+        for (slot, frame) in slots.zip(frames) {
+            if !occupied(slot.load(Ordering::Relaxed))
+                && let Some(frame) = frame.take()
+            {
+                slot.store(leaf(frame.into_raw(), protection), Ordering::Release);
+                mapped += 1;
+            }
+        }
+        if mapped == 0 {
+            self.drop_unused_tables(first);
+            return Ok(());
+        }
+        count_entries(leaf_table, mapped as i64);
+        self.resident.fetch_add(mapped, Ordering::Relaxed);
         Ok(())
     }
 
@@ -126,12 +142,14 @@ impl UserSpace {
             let leaf_table = self.make_tables(address)?;
             // SAFETY: (1) the lock keeps the table.
             let slot = unsafe { table::slot(leaf_table, address, 1) };
-            let old = slot.swap(leaf(frame.into_raw(), protection), Ordering::AcqRel);
+            let entry = leaf(frame.into_raw(), protection);
+            let old = slot.swap(entry, Ordering::AcqRel);
+            self.resident.fetch_add(resident(entry), Ordering::Relaxed);
             if !occupied(old) {
-                count_entry(leaf_table, 1);
-                self.resident.fetch_add(1, Ordering::Relaxed);
+                count_entries(leaf_table, 1);
                 return Ok(());
             }
+            self.resident.fetch_sub(resident(old), Ordering::Relaxed);
             // SAFETY: (1) the reference of the entry that just left.
             unsafe { Frame::from_raw(table::address(old)) }
         };
@@ -157,12 +175,35 @@ impl UserSpace {
         })
     }
 
+    /// Calls `f` with the address of each mapped page of `[start, end)`, lowest first.
+    pub fn for_each_mapped(&self, start: u64, end: u64, mut f: impl FnMut(u64)) {
+        let mut at = start;
+        while at < end {
+            let _entries = self.entries.lock();
+            let next = match self.leaf_table(at) {
+                Ok(leaf_table) => {
+                    // SAFETY: (1) the lock keeps the table.
+                    let lowest = unsafe { table::at(leaf_table) };
+                    let table_end = table::end_of_span(at, 2).min(end);
+                    for address in (at..table_end).step_by(PAGE_SIZE) {
+                        if occupied(lowest[table::index(address, 1)].load(Ordering::Relaxed)) {
+                            f(address);
+                        }
+                    }
+                    table_end
+                }
+                Err(next) => next,
+            };
+            at = next;
+        }
+    }
+
     /// Changes what user code may do with the mapped pages of `[start, end)`.
     pub fn protect(&self, start: u64, end: u64, protection: Protection) {
         let mut changed = false;
         {
             let _entries = self.entries.lock();
-            self.for_each_leaf(start, end, |slot, _| {
+            self.for_each_leaf(start, end, |slot| {
                 let old = slot.load(Ordering::Relaxed);
                 if occupied(old) {
                     // The CPU may set the dirty bit meanwhile.
@@ -171,7 +212,6 @@ impl UserSpace {
                     });
                     changed = true;
                 }
-                true
             });
         }
         if changed {
@@ -179,38 +219,9 @@ impl UserSpace {
         }
     }
 
-    /// Takes the pages of `[start, end)` out, and the tables that get empty. Calls `gone` for each page with its
-    /// address, whether it was written to, and its frame, after no CPU uses it any more.
-    pub fn unmap(&self, start: u64, end: u64, mut gone: impl FnMut(u64, bool, &Frame)) {
-        let mut at = start;
-        while at < end {
-            let mut batch = Batch { pages: [const { None }; BATCH], count: 0, tables: FrameList::new() };
-            {
-                let _entries = self.entries.lock();
-                at = self.for_each_leaf(at, end, |slot, address| {
-                    let old = slot.swap(0, Ordering::AcqRel);
-                    if occupied(old) {
-                        // SAFETY: (1) the reference of the entry that just left.
-                        let frame = unsafe { Frame::from_raw(table::address(old)) };
-                        batch.pages[batch.count] = Some(Gone { address, dirty: old & table::DIRTY != 0, frame });
-                        batch.count += 1;
-                    }
-                    batch.count < BATCH
-                });
-                self.resident.fetch_sub(batch.count, Ordering::Relaxed);
-                for page in batch.pages.iter().flatten() {
-                    self.count_out(page.address, &mut batch.tables);
-                }
-            }
-            let first = batch.pages.iter().flatten().next().map(|page| page.address);
-            let last = batch.pages.iter().flatten().last().map(|page| page.address);
-            if let (Some(first), Some(last)) = (first, last) {
-                self.flush(first, last + PAGE_SIZE as u64);
-            }
-            for page in batch.pages.iter().flatten() {
-                gone(page.address, page.dirty, &page.frame);
-            }
-        }
+    /// Every CPU that runs on this space has executed a full memory barrier when this returns (membarrier(2)).
+    pub fn synchronize_cpus(&self) {
+        tlb::synchronize(self.cpus.load(Ordering::SeqCst));
     }
 
     /// Runs this CPU on the space.
@@ -225,12 +236,16 @@ impl UserSpace {
         self.cpus.fetch_and(!(1 << percpu::this_cpu().number()), Ordering::SeqCst);
     }
 
-    fn flush(&self, start: u64, end: u64) {
-        tlb::shoot_down(self.cpus.load(Ordering::SeqCst), start, end);
+    /// Makes all CPUs that run on this space forget `[start, end)`.
+    pub(super) fn flush(&self, start: u64, end: u64) {
+        let cpus = self.cpus.load(Ordering::SeqCst);
+        if cpus != 0 {
+            tlb::shoot_down(cpus, start, end);
+        }
     }
 
     /// The lowest table for `address`, made if it is not there. A table is counted in its parent.
-    fn make_tables(&self, address: u64) -> Result<PhysAddr, OutOfMemory> {
+    pub(super) fn make_tables(&self, address: u64) -> Result<PhysAddr, OutOfMemory> {
         let mut at = self.root;
         for level in (2..=table::TOP).rev() {
             // SAFETY: (1) the lock keeps the table.
@@ -244,7 +259,7 @@ impl UserSpace {
                 let made = made.into_raw();
                 entry = made.get() | PRESENT | table::WRITABLE | table::USER;
                 slot.store(entry, Ordering::Release);
-                count_entry(at, 1);
+                count_entries(at, 1);
             }
             at = table::address(entry);
         }
@@ -266,64 +281,40 @@ impl UserSpace {
         Some(unsafe { table::slot(at, address, 1) })
     }
 
-    /// Calls `f` for each leaf slot of `[start, end)` whose table exists, until it says false; where to go on.
-    fn for_each_leaf(&self, start: u64, end: u64, mut f: impl FnMut(&AtomicU64, u64) -> bool) -> u64 {
-        let mut address = start;
-        while address < end {
-            let mut at = self.root;
-            let mut missing = None;
-            for level in (2..=table::TOP).rev() {
-                // SAFETY: (1) the lock keeps the table.
-                let entry = unsafe { table::slot(at, address, level) }.load(Ordering::Relaxed);
-                if entry & PRESENT == 0 {
-                    missing = Some(level);
-                    break;
-                }
-                at = table::address(entry);
+    /// The lowest table for `address`, or the first address behind it that may have one.
+    pub(super) fn leaf_table(&self, address: u64) -> Result<PhysAddr, u64> {
+        let mut at = self.root;
+        for level in (2..=table::TOP).rev() {
+            // SAFETY: (1) the lock keeps the table.
+            let entry = unsafe { table::slot(at, address, level) }.load(Ordering::Relaxed);
+            if entry & PRESENT == 0 {
+                return Err(table::end_of_span(address, level));
             }
-            if let Some(level) = missing {
-                address = (address | (table::span(level) - 1)).saturating_add(1);
-                continue;
-            }
-            // SAFETY: (1) as above.
-            let lowest = unsafe { table::at(at) };
-            loop {
-                let go_on = f(&lowest[table::index(address, 1)], address);
-                address += PAGE_SIZE as u64;
-                if !go_on {
-                    return address;
-                }
-                if address >= end || table::index(address, 1) == 0 {
-                    break;
-                }
-            }
+            at = table::address(entry);
         }
-        address.min(end)
+        Ok(at)
     }
 
-    /// Notes in the tables above `address` that its page left; those that get empty are unlinked into `gone`, lowest first.
-    fn count_out(&self, address: u64, gone: &mut FrameList) {
-        let mut path = [self.root; table::TOP as usize];
-        for level in (2..=table::TOP).rev() {
-            // SAFETY: (1) the lock keeps the table, and it exists, since a leaf of it just left.
-            let slot = unsafe { table::slot(path[level as usize - 1], address, level) };
-            path[level as usize - 2] = table::address(slot.load(Ordering::Relaxed));
-        }
-        count_entry(path[0], -1);
-        for level in 1..table::TOP as usize {
-            if entries_of(path[level - 1]) != 0 {
-                return;
-            }
-            // SAFETY: (1) the lock keeps the parent.
-            unsafe { table::slot(path[level], address, level as u32 + 1) }.store(0, Ordering::Release);
-            count_entry(path[level], -1);
-            // SAFETY: (1) the table's only reference was the entry that just left.
-            gone.push(unsafe { Frame::from_raw(path[level - 1]) });
+    /// Calls `f` for each leaf slot of `[start, end)` whose table exists.
+    fn for_each_leaf(&self, start: u64, end: u64, mut f: impl FnMut(&AtomicU64)) {
+        let mut address = start;
+        while address < end {
+            let table_end = match self.leaf_table(address) {
+                Ok(leaf_table) => {
+                    let table_end = table::end_of_span(address, 2).min(end);
+                    // SAFETY: (1) the lock keeps the table.
+                    let lowest = unsafe { table::at(leaf_table) };
+                    lowest[table::index(address, 1)..].iter().take(pages(address, table_end)).for_each(&mut f);
+                    table_end
+                }
+                Err(next) => next,
+            };
+            address = table_end;
         }
     }
 
     /// Frees tables on the way to `address` that were made for a page that then could not be mapped.
-    fn drop_unused_tables(&self, address: u64) {
+    pub(super) fn drop_unused_tables(&self, address: u64) {
         for level in 2..=table::TOP {
             let Some((parent, slot)) = self.table_slot(address, level) else { continue };
             let entry = slot.load(Ordering::Relaxed);
@@ -334,7 +325,7 @@ impl UserSpace {
                 return;
             }
             slot.store(0, Ordering::Release);
-            count_entry(parent, -1);
+            count_entries(parent, -1);
             // A CPU may have cached the way to the table on its own account.
             self.flush(address, address + PAGE_SIZE as u64);
             // SAFETY: (1) the table's only reference was the entry that just left.
@@ -374,7 +365,7 @@ pub fn switch_to_kernel(_pin: &impl Pinned) {
     unsafe { control::set_cr3(space::root()) };
 }
 
-fn leaf(frame: PhysAddr, protection: Protection) -> u64 {
+pub(super) fn leaf(frame: PhysAddr, protection: Protection) -> u64 {
     let mut entry = frame.get() | table::USER | if protection.read { PRESENT } else { table::KEPT };
     if protection.write {
         entry |= table::WRITABLE;
@@ -385,8 +376,13 @@ fn leaf(frame: PhysAddr, protection: Protection) -> u64 {
     entry
 }
 
+/// What an entry that keeps a frame adds to the count of resident pages.
+pub(super) fn resident(entry: u64) -> usize {
+    usize::from(!frame::is_zero_page(table::address(entry)))
+}
+
 /// Whether a lowest-level entry keeps a frame.
-fn occupied(entry: u64) -> bool {
+pub(super) fn occupied(entry: u64) -> bool {
     entry & (PRESENT | table::KEPT) != 0
 }
 
@@ -398,12 +394,17 @@ fn check(address: u64) -> Result<(), MapError> {
 }
 
 /// Entries in use in the user part of a table.
-fn entries_of(address: PhysAddr) -> u64 {
+pub(super) fn entries_of(address: PhysAddr) -> u64 {
     frame::descriptor_of(address).owner.load(Ordering::Relaxed)
 }
 
-fn count_entry(address: PhysAddr, change: i64) {
+pub(super) fn count_entries(address: PhysAddr, change: i64) {
     frame::descriptor_of(address).owner.fetch_add(change as u64, Ordering::Relaxed);
+}
+
+/// Pages in `[start, end)`.
+pub(super) fn pages(start: u64, end: u64) -> usize {
+    ((end - start) / PAGE_SIZE as u64) as usize
 }
 
 /// Only the type's name is needed here: a table is a frame's worth of entries.

@@ -10,6 +10,7 @@ mod order;
 mod rank;
 mod spin;
 mod wait;
+mod watch;
 
 pub use ::spin::Once;
 pub use guard::{IrqGuard, Pinned, PreemptGuard, might_sleep};
@@ -17,3 +18,4 @@ pub use mutex::{Mutex, MutexGuard};
 pub use rank::Rank;
 pub use spin::{IrqLock, SpinGuard, SpinLock};
 pub use wait::{WaitEnd, WaitQueue};
+pub use watch::{Watch, Watcher};

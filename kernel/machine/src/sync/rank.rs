@@ -29,6 +29,10 @@ pub enum Rank {
     Queue,
     /// Tables of interrupt handlers.
     Interrupt,
+    /// List of a wait queue's watchers.
+    Watchers,
+    /// What an epoll instance has been told of.
+    Ready,
     /// List of a wait queue's sleepers.
     WaitQueue,
     /// A task's own state.

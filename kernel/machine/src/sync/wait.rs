@@ -2,15 +2,17 @@
 //!
 //! A task enters itself in the queue, looks at the condition, and parks. A wake-up takes the sleepers out and unparks
 //! them; since an unpark before the park makes the park return at once, nothing is lost between look and park, and a
-//! spurious return only makes the loop look again. Any code may wake, interrupt handlers included.
+//! spurious return only makes the loop look again. Any code may wake, interrupt handlers included. Whoever waits for
+//! several queues at once watches them instead of sleeping in one ([`super::watch`]).
 
 use super::guard::might_sleep;
 use super::rank::Rank;
 use super::spin::IrqLock;
+use super::watch::{Watch, Watchers};
 use crate::hooks;
 use crate::task::{self, Task};
 use crate::time::{self, Instant};
-use alloc::collections::VecDeque;
+use alloc::collections::{TryReserveError, VecDeque};
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
@@ -23,6 +25,7 @@ pub struct WaitQueue {
     /// Length of the list, so that a wake-up of nobody takes no lock.
     waiting: AtomicUsize,
     sleepers: IrqLock<VecDeque<Arc<Task>>>,
+    watchers: Watchers,
 }
 
 /// Why a wait with a deadline or an interruption ended.
@@ -54,7 +57,18 @@ impl WaitQueue {
             bounded,
             waiting: AtomicUsize::new(0),
             sleepers: IrqLock::new("wait queue", Rank::WaitQueue, VecDeque::new()),
+            watchers: Watchers::new(),
         }
+    }
+
+    /// Has `watch` told of every wake-up, until [`WaitQueue::unwatch`]. What it waits for is looked at after this.
+    pub fn watch(&self, watch: Watch) -> Result<(), TryReserveError> {
+        self.watchers.add(watch)
+    }
+
+    /// Ends what [`WaitQueue::watch`] began; once for each time.
+    pub fn unwatch(&self, watch: &Watch) {
+        self.watchers.remove(watch);
     }
 
     /// Sleeps until `condition` gives a value.
@@ -96,12 +110,13 @@ impl WaitQueue {
         let still_there = self.leave(&current);
         if !still_there && end.is_err() {
             // A `wake_one` chose this task, which does not take what it was woken for: the next may.
-            self.wake_one();
+            self.wake_next();
         }
         end
     }
 
-    /// Wakes every sleeper.
+    /// Wakes every sleeper and tells the watchers.
+    #[inline]
     pub fn wake_all(&self) {
         // Ordering: the waker's change to the condition comes before this load, the sleeper's entry before its look
         // at the condition; with both sequentially consistent one of the two sees the other.
@@ -110,13 +125,23 @@ impl WaitQueue {
         let count = self.waiting.load(Ordering::SeqCst);
         for _ in 0..count {
             if !self.wake_first() {
-                return;
+                break;
             }
         }
+        self.watchers.tell();
     }
 
-    /// Wakes the sleeper that has waited longest; false if nobody waits.
+    /// Wakes the sleeper that has waited longest and tells all watchers; false if nobody sleeps.
+    #[inline]
     pub fn wake_one(&self) -> bool {
+        core::sync::atomic::fence(Ordering::SeqCst);
+        let woken = self.waiting.load(Ordering::SeqCst) != 0 && self.wake_first();
+        self.watchers.tell();
+        woken
+    }
+
+    /// Wakes the sleeper that has waited longest and tells no watcher: for one that hands on what it was woken for.
+    pub fn wake_next(&self) -> bool {
         core::sync::atomic::fence(Ordering::SeqCst);
         self.waiting.load(Ordering::SeqCst) != 0 && self.wake_first()
     }

@@ -1,0 +1,28 @@
+//! What processes talk and wait through that no directory need show: pipes, counters, timers, and waiting for many files
+//! at once.
+//!
+//! From the bottom up: `ring` bytes in pages · [`pipe`] · [`eventfd`] · [`timerfd`] · [`poll`] waiting for files · [`epoll`].
+//! Each kind of file is a
+//! [`FileOperations`](crate::vfs::FileOperations); readers and writers sleep in its wait queues, and whoever waits for
+//! several files watches these ([`machine::sync::Watcher`]).
+
+pub mod epoll;
+pub mod eventfd;
+pub mod pipe;
+pub mod poll;
+mod ring;
+mod tests;
+pub mod timerfd;
+
+use core::sync::atomic::{AtomicU64, Ordering};
+
+/// Starts what needs the file tree.
+pub fn init() {
+    crate::vfs::set_fifo_opener(pipe::open_fifo);
+}
+
+/// An inode number for a file that no directory shows.
+fn next_inode_number() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}

@@ -1,0 +1,328 @@
+//! Pipes and FIFOs (`pipe(7)`, `fifo(7)`).
+//!
+//! The bytes are in a ring under a sleeping lock, which is held while they are copied from and to user memory (a copy may
+//! fault and sleep). What conditions and `poll(2)` look at is kept in atomics beside it, changed with the lock held, so
+//! that they take no lock. A writer of at most [`PIPE_BUF`] bytes waits until all of them fit, so that they stay together;
+//! a longer one writes as room comes.
+
+use super::next_inode_number;
+use super::ring::Ring;
+use crate::process::{self, send::sent_by};
+use crate::vfs::{File, FileOperations, Result, Sink, Source, flags};
+use abi::fcntl::{F_GETPIPE_SZ, F_SETPIPE_SZ};
+use abi::sigframe::SI_USER;
+use abi::termios::FIONREAD;
+use abi::{Errno, Signal};
+use alloc::collections::BTreeMap;
+use alloc::sync::{Arc, Weak};
+use core::sync::atomic::{AtomicUsize, Ordering};
+use machine::PAGE_SIZE;
+use machine::sync::{Mutex, Rank, SpinLock, WaitQueue};
+use machine::user::copy;
+
+/// Bytes that a write keeps together (`limits.h`).
+pub const PIPE_BUF: usize = 4096;
+/// Pages of a new pipe: 64 KiB.
+const PAGES: usize = 16;
+/// Largest size that F_SETPIPE_SZ takes, in bytes.
+const MAX_SIZE: usize = 1 << 31;
+
+/// A pipe.
+pub struct Pipe {
+    ring: Mutex<Ring>,
+    /// Bytes in the ring.
+    filled: AtomicUsize,
+    /// Bytes that fit in.
+    room: AtomicUsize,
+    readers: AtomicUsize,
+    writers: AtomicUsize,
+    /// How many readers and writers there ever were: those who open a FIFO wait for one that comes, even if it is gone.
+    readers_ever: AtomicUsize,
+    writers_ever: AtomicUsize,
+    /// Woken when there is something to read, or the last writer has gone.
+    readable: WaitQueue,
+    /// Woken when there is room, or the last reader has gone.
+    writable: WaitQueue,
+    inode_number: u64,
+}
+
+/// One open end of a pipe, or both of a FIFO that was opened for reading and writing.
+pub struct PipeEnd {
+    pipe: Arc<Pipe>,
+    reads: bool,
+    writes: bool,
+    /// Writers that there were before it was opened: a FIFO that none has come to has not been hung up.
+    writers_before: usize,
+}
+
+/// Volume and inode number of a FIFO.
+type FifoKey = (u64, u64);
+
+/// The pipes of FIFOs that are open; what has been closed goes at the next opening.
+static FIFOS: SpinLock<BTreeMap<FifoKey, Weak<Pipe>>> = SpinLock::new("FIFOs", Rank::Table, BTreeMap::new());
+
+/// A new pipe: the end to read from and the one to write to. `file_flags` may hold `O_NONBLOCK`.
+pub fn new(file_flags: u32) -> Result<(Arc<File>, Arc<File>)> {
+    let pipe = Pipe::new()?;
+    let reader = Arc::new(PipeEnd::new(&pipe, true, false));
+    let writer = Arc::new(PipeEnd::new(&pipe, false, true));
+    let file_flags = file_flags & flags::O_NONBLOCK;
+    Ok((File::new_device(reader, file_flags | flags::O_RDONLY), File::new_device(writer, file_flags | flags::O_WRONLY)))
+}
+
+/// Opens the FIFO with this key: waits for the other side, as `fifo(7)` says. ENXIO for a writer that does not wait and
+/// has no reader, EINTR.
+pub fn open_fifo(key: FifoKey, file_flags: u32) -> Result<Arc<dyn FileOperations>> {
+    let pipe = {
+        let new = Pipe::new()?;
+        let mut fifos = FIFOS.lock();
+        fifos.retain(|_, pipe| pipe.strong_count() > 0);
+        match fifos.get(&key).and_then(Weak::upgrade) {
+            Some(pipe) => pipe,
+            None => {
+                fifos.insert(key, Arc::downgrade(&new));
+                new
+            }
+        }
+    };
+    let waits = file_flags & flags::O_NONBLOCK == 0;
+    let came = |ever: &AtomicUsize, now: &AtomicUsize, before: usize| {
+        (now.load(Ordering::SeqCst) != 0 || ever.load(Ordering::SeqCst) != before).then_some(())
+    };
+    match file_flags & flags::O_ACCMODE {
+        flags::O_RDONLY => {
+            let end = PipeEnd::new(&pipe, true, false);
+            if waits {
+                let arrived = || came(&pipe.writers_ever, &pipe.writers, end.writers_before);
+                pipe.readable.wait_until(None, process::interrupted, arrived).map_err(|_| Errno::EINTR)?;
+            }
+            Ok(Arc::new(end))
+        }
+        flags::O_WRONLY => {
+            if !waits && !pipe.has_reader() {
+                return Err(Errno::ENXIO);
+            }
+            let before = pipe.readers_ever.load(Ordering::SeqCst);
+            let end = PipeEnd::new(&pipe, false, true);
+            if waits {
+                let arrived = || came(&pipe.readers_ever, &pipe.readers, before);
+                pipe.writable.wait_until(None, process::interrupted, arrived).map_err(|_| Errno::EINTR)?;
+            }
+            Ok(Arc::new(end))
+        }
+        flags::O_RDWR => Ok(Arc::new(PipeEnd::new(&pipe, true, true))),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+impl Pipe {
+    fn new() -> Result<Arc<Pipe>> {
+        Ok(Arc::new(Pipe {
+            ring: Mutex::new("pipe", Ring::new(PAGES)?),
+            filled: AtomicUsize::new(0),
+            room: AtomicUsize::new(PAGES * PAGE_SIZE),
+            readers: AtomicUsize::new(0),
+            writers: AtomicUsize::new(0),
+            readers_ever: AtomicUsize::new(0),
+            writers_ever: AtomicUsize::new(0),
+            readable: WaitQueue::new("pipe to read"),
+            writable: WaitQueue::new("pipe to write"),
+            inode_number: next_inode_number(),
+        }))
+    }
+
+    fn filled(&self) -> usize {
+        self.filled.load(Ordering::SeqCst)
+    }
+
+    fn has_reader(&self) -> bool {
+        self.readers.load(Ordering::SeqCst) != 0
+    }
+
+    fn has_writer(&self) -> bool {
+        self.writers.load(Ordering::SeqCst) != 0
+    }
+
+    /// Keeps the atomics as the ring is, whose lock is held.
+    fn note(&self, ring: &Ring) {
+        self.filled.store(ring.len(), Ordering::SeqCst);
+        self.room.store(ring.room(), Ordering::SeqCst);
+    }
+
+    fn read(&self, waits: bool, sink: &mut dyn Sink) -> Result<usize> {
+        let wanted = sink.remaining();
+        if wanted == 0 {
+            return Ok(0);
+        }
+        loop {
+            {
+                let mut ring = self.ring.lock();
+                if ring.len() > 0 {
+                    let result = ring.drain(sink);
+                    self.note(&ring);
+                    let left = ring.len();
+                    drop(ring);
+                    self.writable.wake_all();
+                    if left > 0 {
+                        // A write wakes one reader; what that one leaves is for the next.
+                        self.readable.wake_next();
+                    }
+                    let moved = wanted - sink.remaining();
+                    return if moved == 0 { result.map(|()| 0) } else { Ok(moved) };
+                }
+                // With the lock held: whatever a writer that has gone wrote is in the ring.
+                if !self.has_writer() {
+                    return Ok(0);
+                }
+            }
+            if !waits {
+                return Err(Errno::EAGAIN);
+            }
+            let due = || (self.filled() > 0 || !self.has_writer()).then_some(());
+            self.readable.wait_until(None, process::interrupted, due).map_err(|_| Errno::EINTR)?;
+        }
+    }
+
+    fn write(&self, waits: bool, source: &mut dyn Source) -> Result<usize> {
+        let total = source.remaining();
+        let mut result = Ok(());
+        while source.remaining() > 0 && result.is_ok() {
+            let least = if total <= PIPE_BUF { source.remaining() } else { 1 };
+            {
+                let mut ring = self.ring.lock();
+                if !self.has_reader() {
+                    drop(ring);
+                    if let Some(thread) = process::current_thread() {
+                        thread.send(Signal::SIGPIPE, sent_by(thread.process(), Signal::SIGPIPE, SI_USER));
+                    }
+                    result = Err(Errno::EPIPE);
+                    break;
+                }
+                if ring.room() >= least {
+                    result = ring.fill(source);
+                    self.note(&ring);
+                    drop(ring);
+                    self.readable.wake_one();
+                    continue;
+                }
+            }
+            if !waits {
+                result = Err(Errno::EAGAIN);
+                break;
+            }
+            let due = || (self.room.load(Ordering::SeqCst) >= least || !self.has_reader()).then_some(());
+            result = self.writable.wait_until(None, process::interrupted, due).map_err(|_| Errno::EINTR);
+        }
+        let moved = total - source.remaining();
+        if moved == 0 { result.map(|()| 0) } else { Ok(moved) }
+    }
+
+    /// F_SETPIPE_SZ: at least `size` bytes; the new size.
+    fn resize(&self, size: u64) -> Result<u64> {
+        let size = usize::try_from(size as u32).ok().filter(|&size| size <= MAX_SIZE).ok_or(Errno::EINVAL)?;
+        let pages = size.div_ceil(PAGE_SIZE).max(1).next_power_of_two();
+        let mut ring = self.ring.lock();
+        ring.resize(pages)?;
+        self.note(&ring);
+        let capacity = ring.capacity() as u64;
+        drop(ring);
+        self.writable.wake_all();
+        Ok(capacity)
+    }
+}
+
+impl PipeEnd {
+    fn new(pipe: &Arc<Pipe>, reads: bool, writes: bool) -> PipeEnd {
+        let writers_before = pipe.writers_ever.load(Ordering::SeqCst);
+        if reads {
+            pipe.readers_ever.fetch_add(1, Ordering::SeqCst);
+            pipe.readers.fetch_add(1, Ordering::SeqCst);
+            pipe.writable.wake_all();
+        }
+        if writes {
+            pipe.writers_ever.fetch_add(1, Ordering::SeqCst);
+            pipe.writers.fetch_add(1, Ordering::SeqCst);
+            pipe.readable.wake_all();
+        }
+        PipeEnd { pipe: pipe.clone(), reads, writes, writers_before }
+    }
+
+    fn hung_up(&self) -> bool {
+        !self.pipe.has_writer() && self.pipe.writers_ever.load(Ordering::SeqCst) != self.writers_before
+    }
+}
+
+impl Drop for PipeEnd {
+    fn drop(&mut self) {
+        let pipe = &self.pipe;
+        if self.reads && pipe.readers.fetch_sub(1, Ordering::SeqCst) == 1 {
+            pipe.writable.wake_all();
+        }
+        if self.writes && pipe.writers.fetch_sub(1, Ordering::SeqCst) == 1 {
+            pipe.readable.wake_all();
+        }
+    }
+}
+
+impl FileOperations for PipeEnd {
+    fn read(&self, _: u64, file_flags: u32, sink: &mut dyn Sink) -> Result<usize> {
+        self.pipe.read(file_flags & flags::O_NONBLOCK == 0, sink)
+    }
+
+    fn write(&self, _: u64, file_flags: u32, source: &mut dyn Source) -> Result<usize> {
+        self.pipe.write(file_flags & flags::O_NONBLOCK == 0, source)
+    }
+
+    fn ioctl(&self, command: u32, argument: u64) -> Result<u64> {
+        match command {
+            FIONREAD => {
+                let readable = self.pipe.filled() as i32;
+                copy::write(argument, &readable.to_le_bytes()).map_err(|_| Errno::EFAULT)?;
+                Ok(0)
+            }
+            _ => Err(Errno::ENOTTY),
+        }
+    }
+
+    fn fcntl(&self, command: u32, argument: u64) -> Result<u64> {
+        match command {
+            F_GETPIPE_SZ => Ok(self.pipe.ring.lock().capacity() as u64),
+            F_SETPIPE_SZ => self.pipe.resize(argument),
+            _ => Err(Errno::EINVAL),
+        }
+    }
+
+    fn poll(&self) -> u32 {
+        let pipe = &*self.pipe;
+        let mut events = 0;
+        if self.reads {
+            if pipe.filled() > 0 {
+                events |= flags::POLLIN | flags::POLLRDNORM;
+            }
+            if self.hung_up() {
+                events |= flags::POLLHUP;
+            }
+        }
+        if self.writes {
+            if pipe.room.load(Ordering::SeqCst) >= PIPE_BUF {
+                events |= flags::POLLOUT | flags::POLLWRNORM;
+            }
+            if !pipe.has_reader() {
+                events |= flags::POLLERR;
+            }
+        }
+        events
+    }
+
+    fn wait_queues(&self) -> [Option<&WaitQueue>; 2] {
+        [self.reads.then_some(&self.pipe.readable), self.writes.then_some(&self.pipe.writable)]
+    }
+
+    fn mode(&self) -> u32 {
+        0o010600
+    }
+
+    fn inode_number(&self) -> u64 {
+        self.pipe.inode_number
+    }
+}

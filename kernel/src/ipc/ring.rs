@@ -1,0 +1,115 @@
+//! A ring of bytes in page frames, which are there only while they hold something.
+//!
+//! The first frame is kept when the ring is empty, and an empty ring begins at its start again, so that small messages
+//! there and back need no memory. The ring itself is not synchronised.
+
+use crate::vfs::{Result, Sink, Source};
+use abi::Errno;
+use alloc::vec::Vec;
+use machine::PAGE_SIZE;
+use machine::mm::{Frame, FrameKind};
+
+/// The ring. Its capacity is a power of two of whole pages.
+pub struct Ring {
+    frames: Vec<Option<Frame>>,
+    /// Where the first byte is.
+    head: usize,
+    len: usize,
+}
+
+impl Ring {
+    /// An empty one for `pages` pages, a power of two.
+    pub fn new(pages: usize) -> Result<Ring> {
+        debug_assert!(pages.is_power_of_two());
+        let mut frames = Vec::new();
+        frames.try_reserve_exact(pages).map_err(|_| Errno::ENOMEM)?;
+        frames.resize_with(pages, || None);
+        Ok(Ring { frames, head: 0, len: 0 })
+    }
+
+    /// Bytes in it.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Bytes it can hold.
+    pub fn capacity(&self) -> usize {
+        self.frames.len() * PAGE_SIZE
+    }
+
+    /// Bytes that fit in.
+    pub fn room(&self) -> usize {
+        self.capacity() - self.len
+    }
+
+    /// Moves bytes in until the ring is full or the source has no more. After an error what came before is in.
+    pub fn fill(&mut self, source: &mut dyn Source) -> Result<()> {
+        while source.remaining() > 0 && self.len < self.capacity() {
+            let at = (self.head + self.len) & (self.capacity() - 1);
+            let (page, offset) = (at / PAGE_SIZE, at % PAGE_SIZE);
+            let wanted = source.remaining().min(PAGE_SIZE - offset).min(self.room());
+            let frame = match &mut self.frames[page] {
+                Some(frame) => frame,
+                empty => empty.insert(Frame::allocate(FrameKind::Pipe).map_err(|_| Errno::ENOMEM)?),
+            };
+            let before = source.remaining();
+            let result = source.take_into_frame(frame, offset, wanted);
+            self.len += before - source.remaining();
+            if result? == 0 {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Moves bytes out until the ring is empty or the sink is full. After an error what came before is out.
+    pub fn drain(&mut self, sink: &mut dyn Sink) -> Result<()> {
+        while sink.remaining() > 0 && self.len > 0 {
+            let (page, offset) = (self.head / PAGE_SIZE, self.head % PAGE_SIZE);
+            let wanted = sink.remaining().min(PAGE_SIZE - offset).min(self.len);
+            let Some(frame) = &self.frames[page] else { panic!("a page of a ring is missing") };
+            let before = sink.remaining();
+            let result = sink.put_frame(frame, offset, wanted);
+            self.consume(before - sink.remaining());
+            result?;
+        }
+        Ok(())
+    }
+
+    /// The same bytes in a ring of `pages` pages, a power of two; EBUSY if they do not fit.
+    pub fn resize(&mut self, pages: usize) -> Result<()> {
+        if pages * PAGE_SIZE < self.len {
+            return Err(Errno::EBUSY);
+        }
+        let mut new = Ring::new(pages)?;
+        let mut buffer = [0; 512];
+        let mut at = self.head;
+        while new.len < self.len {
+            let offset = at % PAGE_SIZE;
+            let part = buffer.len().min(self.len - new.len).min(PAGE_SIZE - offset);
+            let Some(frame) = &self.frames[at / PAGE_SIZE] else { panic!("a page of a ring is missing") };
+            frame.read(offset, &mut buffer[..part]);
+            new.fill(&mut crate::vfs::SliceSource::new(&buffer[..part]))?;
+            at = (at + part) & (self.capacity() - 1);
+        }
+        *self = new;
+        Ok(())
+    }
+
+    /// Takes the first `count` bytes out; they lie in one page.
+    fn consume(&mut self, count: usize) {
+        let page = self.head / PAGE_SIZE;
+        self.head = (self.head + count) & (self.capacity() - 1);
+        self.len -= count;
+        if self.len == 0 {
+            self.head = 0;
+            if page != 0 {
+                self.frames.swap(0, page);
+                self.frames[page] = None;
+            }
+        } else if self.head / PAGE_SIZE != page && self.room() >= PAGE_SIZE {
+            // Unless the last bytes lie at its beginning, nothing is left in that page.
+            self.frames[page] = None;
+        }
+    }
+}

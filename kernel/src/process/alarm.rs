@@ -1,0 +1,177 @@
+//! Timers that send signals: alarm(2), setitimer(2), timer_create(2).
+//!
+//! One kernel task serves them all: it sleeps until the earliest, sends its signal, and arms it again if it is periodic.
+//! Locks: `ARMED` (rank `Table`), then a timer's own state (rank `Process`); signals are sent with neither held.
+
+use super::{Process, table};
+use abi::Signal;
+use abi::sigframe::{SI_TIMER, Siginfo};
+use alloc::collections::BTreeMap;
+use alloc::sync::{Arc, Weak};
+use core::sync::atomic::{AtomicU64, Ordering};
+use core::time::Duration;
+use machine::sync::{Rank, SpinLock, WaitQueue};
+use machine::time::{self, Instant};
+
+/// What a timer does when it expires.
+#[derive(Clone, Copy, Debug)]
+pub enum Action {
+    /// Nothing (SIGEV_NONE).
+    Nothing,
+    /// Sends a signal to the process.
+    Signal {
+        /// Which.
+        signal: Signal,
+        /// `si_value`.
+        value: u64,
+        /// `si_timerid`; None for the timer of setitimer(2), whose signal comes as from the kernel.
+        timer_id: Option<i32>,
+        /// The thread that gets it; 0 for any.
+        tid: u32,
+    },
+}
+
+/// A timer of a process.
+pub struct Timer {
+    /// Never used again, so that it orders timers of equal deadline.
+    serial: u64,
+    process: Weak<Process>,
+    action: Action,
+    /// Absolute times are those of the wall clock.
+    realtime: bool,
+    state: SpinLock<State>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct State {
+    /// When it expires next; None while it is not armed.
+    deadline: Option<Instant>,
+    /// Zero for one that expires once.
+    interval: Duration,
+    /// Expirations that no signal told of, since the last signal.
+    overruns: u64,
+}
+
+static NEXT_SERIAL: AtomicU64 = AtomicU64::new(0);
+static ARMED: SpinLock<BTreeMap<(Instant, u64), Arc<Timer>>> =
+    SpinLock::new("armed timers", Rank::Table, BTreeMap::new());
+static CHANGED: WaitQueue = WaitQueue::new("the next timer");
+
+/// The task that serves timers. Never ends.
+pub fn serve() {
+    loop {
+        let now = time::now();
+        let (due, next) = {
+            let mut armed = ARMED.lock();
+            let next = armed.first_key_value().map(|(&(deadline, _), _)| deadline);
+            let due = next.filter(|&next| next <= now).and_then(|_| armed.pop_first());
+            (due, next)
+        };
+        match due {
+            Some((_, timer)) => timer.expire(now),
+            None => {
+                let earlier = || {
+                    let first = ARMED.lock().first_key_value().map(|(&(deadline, _), _)| deadline);
+                    (first != next).then_some(())
+                };
+                // Either there is another first one, or the time has come.
+                let _ = CHANGED.wait_until(next, || false, earlier);
+            }
+        }
+    }
+}
+
+/// Takes all timers of a process away.
+pub fn cancel_all(process: &Arc<Process>) {
+    let gone: alloc::vec::Vec<_> = {
+        let mut armed = ARMED.lock();
+        armed.extract_if(.., |_, timer| core::ptr::eq(timer.process.as_ptr(), Arc::as_ptr(process))).collect()
+    };
+    drop(gone);
+}
+
+impl Timer {
+    /// A timer that is not armed.
+    pub fn new(process: &Arc<Process>, action: Action, realtime: bool) -> Arc<Timer> {
+        Arc::new(Timer {
+            serial: NEXT_SERIAL.fetch_add(1, Ordering::Relaxed),
+            process: Arc::downgrade(process),
+            action,
+            realtime,
+            state: SpinLock::new("timer", Rank::Process, State::default()),
+        })
+    }
+
+    /// Whether absolute times that it is set to are those of the wall clock.
+    pub fn is_realtime(&self) -> bool {
+        self.realtime
+    }
+
+    /// Arms it for `deadline` (None: disarms it), then every `interval` unless that is zero; time left and interval before.
+    pub fn set(self: &Arc<Self>, deadline: Option<Instant>, interval: Duration) -> (Option<Duration>, Duration) {
+        let now = time::now();
+        let before = {
+            let mut armed = ARMED.lock();
+            let mut state = self.state.lock();
+            let before = *state;
+            if let Some(old) = before.deadline {
+                armed.remove(&(old, self.serial));
+            }
+            if let Some(new) = deadline {
+                armed.insert((new, self.serial), self.clone());
+            }
+            *state = State { deadline, interval, overruns: 0 };
+            before
+        };
+        CHANGED.wake_all();
+        (before.deadline.map(|deadline| deadline - now), before.interval)
+    }
+
+    /// Time to the next expiration, if it is armed, and the interval.
+    pub fn get(&self) -> (Option<Duration>, Duration) {
+        let state = *self.state.lock();
+        (state.deadline.map(|deadline| deadline - time::now()), state.interval)
+    }
+
+    /// Expirations that the last signal did not tell of.
+    pub fn overruns(&self) -> u64 {
+        self.state.lock().overruns
+    }
+
+    /// Its time has come, and it is out of `ARMED`.
+    fn expire(self: &Arc<Self>, now: Instant) {
+        let mut armed = ARMED.lock();
+        let mut state = self.state.lock();
+        // It may have been set anew since it was taken out.
+        let Some(deadline) = state.deadline.filter(|&deadline| deadline <= now) else { return };
+        state.deadline = None;
+        if !state.interval.is_zero() {
+            let late = (now - deadline).as_nanos() / state.interval.as_nanos();
+            state.overruns = late as u64;
+            let next = deadline + state.interval * u32::try_from(late + 1).unwrap_or(u32::MAX);
+            state.deadline = Some(next);
+            armed.insert((next, self.serial), self.clone());
+        }
+        let overruns = state.overruns;
+        drop(state);
+        drop(armed);
+        self.send(overruns);
+    }
+
+    fn send(&self, overruns: u64) {
+        let (Action::Signal { signal, value, timer_id, tid }, Some(process)) = (self.action, self.process.upgrade())
+        else {
+            return;
+        };
+        let mut info = Siginfo::kernel(signal);
+        if let Some(id) = timer_id {
+            info.si_code = SI_TIMER;
+            info.fields[0] = u64::from(id as u32) | (overruns.min(i32::MAX as u64)) << 32;
+            info.fields[1] = value;
+        }
+        match table::find_thread(tid).filter(|thread| tid != 0 && Arc::ptr_eq(thread.process(), &process)) {
+            Some(thread) => thread.send(signal, info),
+            None => process.send(signal, info),
+        }
+    }
+}

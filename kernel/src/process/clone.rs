@@ -1,0 +1,159 @@
+//! fork(2), vfork(2), clone(2), clone3(2): new processes and threads.
+
+use super::start::{Parts, Start};
+use super::table::{self, Ties};
+use super::{Process, Thread};
+use crate::sched;
+use abi::process::CloneFlags;
+use abi::system::RLIMIT_NPROC;
+use abi::{Errno, Signal};
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use core::sync::atomic::{AtomicU32, Ordering};
+use machine::addr::USER_END;
+use machine::sync::Mutex;
+use machine::task;
+use machine::user::{UserContext, copy};
+
+/// Most threads in all.
+const MAX_THREADS: usize = 32768;
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct CloneRequest {
+    /// What is shared, without the exit signal.
+    pub flags: CloneFlags,
+    /// What the parent gets at the end; 0 for nothing.
+    pub exit_signal: u8,
+    /// Stack pointer; 0 for the maker's.
+    pub stack: u64,
+    /// Where the maker's memory gets the number (PARENT_SETTID).
+    pub parent_tid: u64,
+    /// Where the child's memory gets it (CHILD_SETTID), or is cleared at its end (CHILD_CLEARTID).
+    pub child_tid: u64,
+    /// Base of FS (SETTLS).
+    pub tls: u64,
+}
+
+/// Makes a process or a thread like the current one, `maker`, whose registers are `context`; its number.
+pub fn clone(maker: &Arc<Thread>, context: &UserContext, request: &CloneRequest) -> Result<u32, Errno> {
+    check(request)?;
+    check_limits(maker.process())?;
+    let number = table::lock().new_number()?;
+    let is_thread = request.flags.contains(CloneFlags::THREAD);
+    let process = if is_thread { maker.process().clone() } else { new_process(maker, number, request)? };
+    let thread = Thread::new(process.clone(), number, maker.name(), maker.blocked());
+    if request.flags.contains(CloneFlags::CHILD_CLEARTID) {
+        thread.clear_on_exit.store(request.child_tid, Ordering::Relaxed);
+    }
+    if !request.flags.contains(CloneFlags::VM) || request.flags.contains(CloneFlags::VFORK) {
+        thread.alternate_stack(Some(maker.alternate_stack(None)));
+    }
+    if request.flags.contains(CloneFlags::PARENT_SETTID) {
+        // As on Linux, a bad address is the maker's loss.
+        let _ = copy::write(request.parent_tid, &number.to_le_bytes());
+    }
+    let task = thread.create_task(start_of(context, request, &process)?)?;
+    sched::inherit(&task, &task::current());
+    process.threads.lock().push(thread.clone());
+    if is_thread {
+        table::lock().add_thread(&thread);
+        // Whoever ends all threads looks for new ones again.
+        process.thread_ended.wake_all();
+    } else {
+        let with_parent = request.flags.contains(CloneFlags::PARENT);
+        Ties::Child { maker: maker.process(), of_makers_parent: with_parent }.tie(&process, &thread);
+    }
+    sched::start_task(&task);
+    drop((thread, task));
+    if request.flags.contains(CloneFlags::VFORK) {
+        let released = || process.released_maker.load(Ordering::SeqCst).then_some(());
+        // A maker that is killed meanwhile does not wait for its child.
+        let _ = process.maker.wait_until(None, super::ending, released);
+    }
+    Ok(number)
+}
+
+/// Linux's rules for flags that need others, and those that are not there.
+fn check(request: &CloneRequest) -> Result<(), Errno> {
+    let flags = request.flags;
+    let namespaces = CloneFlags::NEWNS
+        | CloneFlags::NEWCGROUP
+        | CloneFlags::NEWUTS
+        | CloneFlags::NEWIPC
+        | CloneFlags::NEWUSER
+        | CloneFlags::NEWPID
+        | CloneFlags::NEWNET
+        | CloneFlags::PIDFD
+        | CloneFlags::INTO_CGROUP;
+    let lacks = |with, without| flags.contains(with) && !flags.contains(without);
+    if flags.intersects(namespaces)
+        || lacks(CloneFlags::THREAD, CloneFlags::SIGHAND)
+        || lacks(CloneFlags::SIGHAND, CloneFlags::VM)
+        || flags.contains(CloneFlags::SIGHAND | CloneFlags::CLEAR_SIGHAND)
+        || request.exit_signal != 0 && Signal::new(request.exit_signal.into()).is_none()
+    {
+        return Err(Errno::EINVAL);
+    }
+    if flags.contains(CloneFlags::SETTLS) && request.tls >= USER_END {
+        return Err(Errno::EPERM);
+    }
+    Ok(())
+}
+
+fn check_limits(process: &Process) -> Result<(), Errno> {
+    let credentials = process.credentials();
+    let limit = process.limits().current(RLIMIT_NPROC);
+    let too_many = !credentials.is_privileged() && table::count_of_user(credentials.user.real) as u64 >= limit;
+    if too_many || table::thread_count() >= MAX_THREADS { Err(Errno::EAGAIN) } else { Ok(()) }
+}
+
+fn new_process(maker: &Thread, pid: u32, request: &CloneRequest) -> Result<Arc<Process>, Errno> {
+    let process = maker.process();
+    let shares = |flag| request.flags.contains(flag);
+    let space = if shares(CloneFlags::VM) { process.space() } else { process.space().fork()? };
+    let files = if shares(CloneFlags::FILES) {
+        process.files.clone()
+    } else {
+        let copy = process.files.lock().try_clone()?;
+        Arc::new(Mutex::new("open files", copy))
+    };
+    let (directories, umask) = if shares(CloneFlags::FS) {
+        (process.directories.clone(), process.umask.clone())
+    } else {
+        let context = process.directories.lock().clone();
+        (Arc::new(Mutex::new("working directory", context)), Arc::new(AtomicU32::new(process.umask())))
+    };
+    let actions = if shares(CloneFlags::SIGHAND) { process.actions.clone() } else { Arc::new(process.actions.copy()) };
+    if shares(CloneFlags::CLEAR_SIGHAND) {
+        actions.reset_handlers();
+    }
+    let parts = Parts {
+        pid,
+        files,
+        directories,
+        umask,
+        actions,
+        credentials: process.credentials(),
+        limits: process.limits(),
+        personality: process.personality.load(Ordering::Relaxed),
+        image: process.image.lock().clone(),
+        space,
+        exit_signal: request.exit_signal,
+    };
+    Ok(parts.into_process())
+}
+
+/// The child begins where the maker's system call returns, with 0 as its result.
+fn start_of(context: &UserContext, request: &CloneRequest, process: &Process) -> Result<Start, Errno> {
+    let mut context = Box::new(context.clone());
+    context.set_result(0);
+    if request.stack != 0 {
+        context.registers_mut().rsp = request.stack;
+    }
+    let (fs, gs) = task::current().segment_bases();
+    let fs = if request.flags.contains(CloneFlags::SETTLS) { request.tls } else { fs };
+    let store_tid = if request.flags.contains(CloneFlags::CHILD_SETTID) { request.child_tid } else { 0 };
+    let fpu = task::current().fpu();
+    Ok(Start { space: process.space(), context, fpu, segment_bases: (fs, gs), store_tid })
+}

@@ -1,0 +1,310 @@
+//! Signals on the way to user mode: what taking one leads to, the frame a handler finds, and the way back from it
+//! (sigreturn(2)); and whether a system call that a signal interrupted begins again.
+//!
+//! Everything here happens in the thread's own context.
+
+use super::signal::{Disposition, flags};
+use super::table;
+use super::{ExitStatus, Thread};
+use abi::pod::Pod;
+use abi::sigframe::{RtSigframe, Sigcontext, Siginfo, UC_FP_XSTATE, UC_SIGCONTEXT_SS, UC_STRICT_RESTORE_SS, Ucontext};
+use abi::signal::{DefaultAction, SS_DISABLE, SS_ONSTACK, SaFlags, SigSet, Sigaction, SigaltStack};
+use abi::{Errno, Signal};
+use alloc::sync::Arc;
+use machine::addr::USER_END;
+use machine::cpu::features;
+use machine::task::{self, FpuState};
+use machine::user::{UserContext, copy};
+
+/// No alternate signal stack.
+pub const NO_ALTERNATE_STACK: SigaltStack = SigaltStack { ss_sp: 0, ss_flags: SS_DISABLE, ss_size: 0 };
+/// What lies below the stack pointer and belongs to the function (psABI, "red zone").
+const RED_ZONE: u64 = 128;
+/// Where the XSAVE area tells of itself, and what it says (Linux's `struct _fpx_sw_bytes`).
+const SOFTWARE_BYTES_AT: usize = 464;
+const MAGIC1: u32 = 0x4650_5853;
+const MAGIC2: u32 = 0x4650_5845;
+/// Bytes of the area without XSAVE, and of the largest one taken back.
+const LEGACY_LEN: usize = 512;
+const MAX_AREA_LEN: usize = 16384;
+const FLAG_DIRECTION: u64 = 1 << 10;
+const FLAG_TRAP: u64 = 1 << 8;
+const USER_CODE: u16 = 0x33;
+const USER_STACK: u16 = 0x2b;
+/// Bytes of the SYSCALL instruction.
+const SYSCALL_LEN: u64 = 2;
+
+/// A system call that ended with EINTR.
+#[derive(Clone, Copy, Debug)]
+pub struct Interrupted {
+    /// Its number.
+    pub number: u64,
+    /// When it begins again.
+    pub restart: Restart,
+}
+
+/// When an interrupted call begins again (signal(7), "Interruption of system calls").
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Restart {
+    /// If no handler ran, or one with SA_RESTART.
+    AfterHandler,
+    /// Only if no handler ran.
+    WithoutHandler,
+    /// Never.
+    Never,
+}
+
+/// Of the last exception of the thread, what a handler's context tells.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct LastFault {
+    /// Its vector.
+    pub trapno: u64,
+    /// Its error code.
+    pub err: u64,
+    /// The address of a page fault.
+    pub cr2: u64,
+}
+
+/// Does what there is to do before user mode: signals, stops. `call` is the system call that was interrupted, if one was.
+/// False if the thread is to end.
+pub fn attend(thread: &Arc<Thread>, context: &mut UserContext, call: Option<Interrupted>, fault: &LastFault) -> bool {
+    let mut handled = false;
+    let mut call = call;
+    loop {
+        thread.attention.store(false, core::sync::atomic::Ordering::SeqCst);
+        if thread.is_ending() {
+            return false;
+        }
+        if thread.process().is_stopped() {
+            thread.process().wait_while_stopped(thread);
+            thread.attention.store(true, core::sync::atomic::Ordering::SeqCst);
+            continue;
+        }
+        let Some((signal, info)) = thread.take_signal() else { break };
+        match thread.process().actions.take(signal) {
+            Disposition::Default(action) => default_action(thread, signal, action),
+            Disposition::Handler(action) => {
+                let again = |call: &Interrupted| {
+                    call.restart == Restart::AfterHandler && flags(&action).contains(SaFlags::RESTART)
+                };
+                if let Some(call) = call.take_if(|call| again(call)) {
+                    begin_again(context, call);
+                }
+                call = None;
+                handled = true;
+                if push_frame(thread, context, signal, &info, &action, fault).is_err() {
+                    thread.force(Signal::SIGSEGV, Siginfo::kernel(Signal::SIGSEGV));
+                }
+            }
+        }
+    }
+    finish_call(thread, context, call, handled);
+    true
+}
+
+fn finish_call(thread: &Thread, context: &mut UserContext, call: Option<Interrupted>, handled: bool) {
+    let restarts = call.filter(|call| call.restart != Restart::Never);
+    match restarts {
+        Some(call) => begin_again(context, call),
+        None => *thread.restart_deadline.lock() = None,
+    }
+    if !handled {
+        thread.end_blocked_for_call();
+    }
+}
+
+/// Goes back to the SYSCALL instruction.
+fn begin_again(context: &mut UserContext, call: Interrupted) {
+    let registers = context.registers_mut();
+    registers.rip -= SYSCALL_LEN;
+    registers.rax = call.number;
+}
+
+fn default_action(thread: &Arc<Thread>, signal: Signal, action: DefaultAction) {
+    let process = thread.process();
+    match action {
+        DefaultAction::Ignore | DefaultAction::Continue => {}
+        DefaultAction::Terminate | DefaultAction::Core => process.exit(ExitStatus::Killed(signal)),
+        // The terminal's stop signals have no effect where nobody could continue the group (POSIX 2.4.3).
+        DefaultAction::Stop if signal != Signal::SIGSTOP && table::is_orphaned_group(process.group()) => {}
+        DefaultAction::Stop => process.stop(signal),
+    }
+}
+
+/// Makes user mode go on in the handler, with a frame on its stack that leads back.
+fn push_frame(
+    thread: &Thread,
+    context: &mut UserContext,
+    signal: Signal,
+    info: &Siginfo,
+    action: &Sigaction,
+    fault: &LastFault,
+) -> Result<(), Errno> {
+    let how = flags(action);
+    if !how.contains(SaFlags::RESTORER) {
+        return Err(Errno::EFAULT); // x86-64 programs bring the code that returns
+    }
+    let stack = thread.alternate_stack(None);
+    let rsp = context.registers().rsp;
+    let on_stack = is_on(&stack, rsp);
+    let switches = how.contains(SaFlags::ONSTACK) && stack.ss_flags & SS_DISABLE == 0 && !on_stack;
+    let top = if switches { stack.ss_sp + stack.ss_size } else { rsp.wrapping_sub(RED_ZONE) };
+    let fpu = task::current().fpu().ok_or(Errno::ENOMEM)?;
+    let area = fpu.as_bytes();
+    let has_xsave = features::get().xsave;
+    let fpstate = top.wrapping_sub(area.len() as u64 + 4) & !63;
+    let frame = (fpstate.wrapping_sub(RtSigframe::SIZE as u64) & !15).wrapping_sub(8);
+    if (switches || on_stack) && frame < stack.ss_sp || frame >= USER_END {
+        return Err(Errno::EFAULT);
+    }
+    let mask = thread.take_saved_mask().unwrap_or_else(|| thread.blocked());
+    write_fpu(fpstate, area, has_xsave)?;
+    let stack_flags = if on_stack { SS_ONSTACK } else { stack.ss_flags };
+    let image = RtSigframe {
+        pretcode: action.sa_restorer,
+        uc: Ucontext {
+            uc_flags: UC_SIGCONTEXT_SS | UC_STRICT_RESTORE_SS | if has_xsave { UC_FP_XSTATE } else { 0 },
+            uc_link: 0,
+            uc_stack: SigaltStack { ss_flags: stack_flags, ..stack },
+            uc_mcontext: save_registers(context, mask, fpstate, fault),
+            uc_sigmask: mask,
+        },
+        info: *info,
+    };
+    image.with_bytes(|bytes| copy::write(frame, bytes)).map_err(|_| Errno::EFAULT)?;
+    let mut blocked = thread.blocked().union(action.sa_mask);
+    if !how.contains(SaFlags::NODEFER) {
+        blocked = blocked.with(signal);
+    }
+    thread.set_blocked(blocked);
+    let registers = context.registers_mut();
+    registers.rdi = signal.number().into();
+    registers.rsi = frame + core::mem::offset_of!(RtSigframe, info) as u64;
+    registers.rdx = frame + core::mem::offset_of!(RtSigframe, uc) as u64;
+    registers.rax = 0;
+    registers.rsp = frame;
+    registers.rip = action.sa_handler;
+    registers.rflags &= !(FLAG_DIRECTION | FLAG_TRAP);
+    Ok(())
+}
+
+/// Writes the floating-point state with the marks by which a program, and sigreturn, know its length.
+fn write_fpu(at: u64, area: &[u8], has_xsave: bool) -> Result<(), Errno> {
+    let put = |offset: usize, bytes: &[u8]| copy::write(at + offset as u64, bytes).map_err(|_| Errno::EFAULT);
+    put(0, area)?;
+    if has_xsave {
+        let mut marks = [0; 24];
+        marks[..4].copy_from_slice(&MAGIC1.to_le_bytes());
+        marks[4..8].copy_from_slice(&(area.len() as u32 + 4).to_le_bytes());
+        marks[8..16].copy_from_slice(&features::get().xcr0.to_le_bytes());
+        marks[16..20].copy_from_slice(&(area.len() as u32).to_le_bytes());
+        put(SOFTWARE_BYTES_AT, &marks)?;
+        put(area.len(), &MAGIC2.to_le_bytes())?;
+    }
+    Ok(())
+}
+
+/// rt_sigreturn(2): registers, mask, alternate stack and floating-point state come back from the frame.
+pub fn sigreturn(thread: &Thread, context: &mut UserContext) -> Result<u64, Errno> {
+    // The handler's return has taken the first word off.
+    let at = context.registers().rsp.wrapping_sub(8);
+    let frame = RtSigframe::try_from_fill(|bytes| copy::read(at, bytes)).map_err(|_| Errno::EFAULT)?;
+    let saved = &frame.uc.uc_mcontext;
+    let fpu = read_fpu(saved.fpstate)?;
+    if saved.rip >= USER_END {
+        return Err(Errno::EFAULT);
+    }
+    task::current().set_fpu(fpu);
+    restore_registers(context, saved);
+    thread.set_blocked(frame.uc.uc_sigmask);
+    let stack = frame.uc.uc_stack;
+    if !is_on(&thread.alternate_stack(None), saved.rsp) {
+        thread.alternate_stack(Some(SigaltStack { ss_flags: stack.ss_flags & SS_DISABLE, ..stack }));
+    }
+    Ok(saved.rax)
+}
+
+fn read_fpu(at: u64) -> Result<FpuState, Errno> {
+    if at == 0 {
+        return FpuState::new().map_err(|_| Errno::ENOMEM);
+    }
+    let get = |offset: usize, out: &mut [u8]| copy::read(at + offset as u64, out).map_err(|_| Errno::EFAULT);
+    let word = |bytes: &[u8]| u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
+    let mut marks = [0; 24];
+    get(SOFTWARE_BYTES_AT, &mut marks)?;
+    let len = word(&marks[16..]) as usize;
+    let mut extended = features::get().xsave && word(&marks) == MAGIC1 && (LEGACY_LEN..=MAX_AREA_LEN).contains(&len);
+    if extended {
+        let mut mark = [0; 4];
+        get(len, &mut mark)?;
+        extended = word(&mark) == MAGIC2;
+    }
+    let mut area = alloc::vec::Vec::new();
+    let len = if extended { len } else { LEGACY_LEN };
+    area.try_reserve_exact(len).map_err(|_| Errno::ENOMEM)?;
+    area.resize(len, 0);
+    get(0, &mut area)?;
+    FpuState::from_bytes(&area, extended).map_err(|_| Errno::ENOMEM)
+}
+
+/// Whether `rsp` lies in the alternate stack.
+pub fn is_on(stack: &SigaltStack, rsp: u64) -> bool {
+    stack.ss_flags & SS_DISABLE == 0 && rsp > stack.ss_sp && rsp - stack.ss_sp <= stack.ss_size
+}
+
+fn save_registers(context: &UserContext, mask: SigSet, fpstate: u64, fault: &LastFault) -> Sigcontext {
+    let from = context.registers();
+    Sigcontext {
+        r8: from.r8,
+        r9: from.r9,
+        r10: from.r10,
+        r11: from.r11,
+        r12: from.r12,
+        r13: from.r13,
+        r14: from.r14,
+        r15: from.r15,
+        rdi: from.rdi,
+        rsi: from.rsi,
+        rbp: from.rbp,
+        rbx: from.rbx,
+        rdx: from.rdx,
+        rax: from.rax,
+        rcx: from.rcx,
+        rsp: from.rsp,
+        rip: from.rip,
+        rflags: from.rflags,
+        cs: USER_CODE,
+        gs: 0,
+        fs: 0,
+        ss: USER_STACK,
+        err: fault.err,
+        trapno: fault.trapno,
+        oldmask: mask.0,
+        cr2: fault.cr2,
+        fpstate,
+        reserved: [0; 8],
+    }
+}
+
+/// Flags and selectors that are not the program's are set right when user mode is entered.
+fn restore_registers(context: &mut UserContext, from: &Sigcontext) {
+    let to = context.registers_mut();
+    to.r8 = from.r8;
+    to.r9 = from.r9;
+    to.r10 = from.r10;
+    to.r11 = from.r11;
+    to.r12 = from.r12;
+    to.r13 = from.r13;
+    to.r14 = from.r14;
+    to.r15 = from.r15;
+    to.rdi = from.rdi;
+    to.rsi = from.rsi;
+    to.rbp = from.rbp;
+    to.rbx = from.rbx;
+    to.rdx = from.rdx;
+    to.rax = from.rax;
+    to.rcx = from.rcx;
+    to.rsp = from.rsp;
+    to.rip = from.rip;
+    to.rflags = from.rflags;
+}

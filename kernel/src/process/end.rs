@@ -1,0 +1,188 @@
+//! The end of threads and processes: everything is given back, children get a new parent, the parent is told.
+
+use super::start::hooks;
+use super::table::{self, INIT, Table};
+use super::wait::{forget, notify_of_end, wants_no_zombies};
+use super::{ExitStatus, Process, Thread, send};
+use crate::futex;
+use crate::sched;
+use abi::sigframe::Siginfo;
+use abi::{Errno, Signal};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::sync::atomic::Ordering;
+use machine::task;
+use machine::user::copy;
+
+impl Thread {
+    /// exit(2): this thread alone ends.
+    pub fn exit(&self, status: u8) {
+        // The process's status is its first thread's, whichever ends last.
+        if self.tid() == self.process().pid() {
+            self.process().leader_code.store(status, Ordering::Relaxed);
+        }
+        self.must_end.store(true, Ordering::SeqCst);
+        self.attention.store(true, Ordering::SeqCst);
+    }
+
+    /// What is done in user memory when the thread ends or executes another program: the thread's word is cleared, locks
+    /// that it holds are marked. Called in its context, with its address space.
+    pub fn leave_memory(&self) {
+        let robust_list = self.robust_list.swap(0, Ordering::Relaxed);
+        if robust_list != 0 {
+            futex::abandon_list(&self.process().space(), robust_list, self.tid());
+        }
+        let word = self.clear_on_exit.swap(0, Ordering::Relaxed);
+        if word != 0 && copy::write(word, &0u32.to_le_bytes()).is_ok() {
+            let space = self.process().space();
+            // A thread library may wait for it by either kind of key.
+            for shared in [false, true] {
+                let _ = futex::wake(futex::Word { space: &space, address: word, shared }, 1, futex::ANY);
+            }
+        }
+    }
+
+    /// The thread has left user mode for good and given its address space back. Called in its context.
+    pub fn finish(self: &Arc<Self>) {
+        let process = self.process();
+        let run_time = sched::data(&task::current()).run_time_ns();
+        process.past_run_time_ns.fetch_add(run_time, Ordering::Relaxed);
+        table::lock().remove_thread(self.tid());
+        let (last, others) = {
+            let mut threads = process.threads.lock();
+            threads.retain(|other| !Arc::ptr_eq(other, self));
+            (threads.is_empty(), threads.clone())
+        };
+        // A signal that this thread was to take goes to another.
+        if !process.pending.set().is_empty() {
+            others.iter().for_each(|other| other.notify());
+        }
+        drop(others);
+        if last {
+            end(process);
+        }
+        process.thread_ended.wake_all();
+    }
+}
+
+/// The last thread of `process` is ending.
+fn end(process: &Arc<Process>) {
+    process.exit(ExitStatus::Exited(process.leader_code.load(Ordering::Relaxed))); // unless it has a status
+    let status = process.status().unwrap_or(ExitStatus::Exited(0));
+    super::alarm::cancel_all(process);
+    let space = process.space.lock().take();
+    drop(space);
+    // Another process may share the table (clone(2) with CLONE_FILES).
+    if Arc::strong_count(&process.files) == 1 {
+        let files = core::mem::take(&mut *process.files.lock());
+        drop(files);
+    }
+    let timers = core::mem::take(&mut *process.timers.lock());
+    drop(timers);
+    process.release_maker();
+    if process.session() == process.pid() {
+        (hooks().session_ended)(process.pid());
+    }
+    let orphans = adopt_children(process);
+    hang_up_stopped_groups(process, &orphans);
+    let parent = become_zombie(process);
+    match parent {
+        Some(parent) => notify_of_end(&parent, process, status),
+        None => log::debug!("process {}: {status}", process.pid()),
+    }
+}
+
+/// Gives the children to init, or to nobody; who they are.
+fn adopt_children(process: &Arc<Process>) -> Vec<Arc<Process>> {
+    let (orphans, heir) = {
+        let table = table::lock();
+        let heir = table.processes.get(&INIT).filter(|init| init.pid() != process.pid() && !init.is_gone()).cloned();
+        let orphans = core::mem::take(&mut *process.children.lock());
+        for orphan in &orphans {
+            orphan.parent.store(heir.as_ref().map_or(0, |heir| heir.pid()), Ordering::Relaxed);
+            orphan.exit_signal.store(Signal::SIGCHLD.number(), Ordering::Relaxed);
+        }
+        if let Some(heir) = &heir {
+            heir.children.lock().extend(orphans.iter().cloned());
+        }
+        (orphans, heir)
+    };
+    for orphan in &orphans {
+        if let Some(signal) = Signal::new(orphan.parent_death_signal().into()) {
+            orphan.send(signal, Siginfo::kernel(signal));
+        }
+        if orphan.is_gone() {
+            match (&heir, orphan.status()) {
+                (Some(heir), Some(status)) => notify_of_end(heir, orphan, status),
+                _ => forget(orphan),
+            }
+        }
+    }
+    orphans
+}
+
+/// Groups that the end of `process` leaves without anybody to continue them are told, if they are stopped.
+fn hang_up_stopped_groups(process: &Process, orphans: &[Arc<Process>]) {
+    let candidates = orphans.iter().filter(|orphan| orphan.session() == process.session()).map(|orphan| orphan.group());
+    let mut groups: Vec<u32> = candidates.chain([process.group()]).collect();
+    groups.sort_unstable();
+    groups.dedup();
+    for group in groups {
+        let stopped = {
+            let table = table::lock();
+            table.is_orphaned(group, process.pid())
+                && table.members(group).any(|member| member.pid() != process.pid() && member.is_stopped())
+        };
+        if stopped {
+            send::kill_group(group, Signal::SIGHUP);
+            send::kill_group(group, Signal::SIGCONT);
+        }
+    }
+}
+
+/// Nothing but the status is left; the parent that is to be told. A process whose status nobody wants goes at once.
+fn become_zombie(process: &Arc<Process>) -> Option<Arc<Process>> {
+    let mut table = table::lock();
+    let parent = table.processes.get(&process.parent()).cloned();
+    let wanted = match &parent {
+        Some(parent) => !wants_no_zombies(parent),
+        None => process.kernel_waits.load(Ordering::Relaxed),
+    };
+    if !wanted {
+        remove(&mut table, process, parent.as_deref());
+    }
+    process.gone.store(true, Ordering::Release);
+    parent
+}
+
+fn remove(table: &mut Table, process: &Arc<Process>, parent: Option<&Process>) {
+    if let Some(parent) = parent {
+        parent.children.lock().retain(|child| !Arc::ptr_eq(child, process));
+    }
+    table.processes.remove(&process.pid());
+}
+
+impl Process {
+    /// Whoever made it by vfork(2) goes on.
+    pub(super) fn release_maker(&self) {
+        self.released_maker.store(true, Ordering::SeqCst);
+        self.maker.wake_all();
+    }
+
+    /// Ends all threads but `survivor`, for execve(2). EAGAIN if the survivor itself is to end first.
+    pub(super) fn end_other_threads(&self, survivor: &Arc<Thread>) -> Result<(), Errno> {
+        // Looked for anew each time: a thread may make another one before it sees that it is to end.
+        let alone = || {
+            let others = self.threads().into_iter().filter(|thread| !Arc::ptr_eq(thread, survivor));
+            let count = others
+                .map(|other| {
+                    if !other.must_end.swap(true, Ordering::SeqCst) {
+                        other.notify();
+                    }
+                })
+                .count();
+            (count == 0).then_some(())
+        };
+        self.thread_ended.wait_until(None, || survivor.is_ending(), alone).map_err(|_| Errno::EAGAIN)
+    }
+}

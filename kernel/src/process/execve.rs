@@ -1,0 +1,50 @@
+//! execve(2): a process gets another program.
+
+use super::exec::Program;
+use super::{Image, Thread, deliver, short_name, table};
+use abi::Errno;
+use alloc::sync::Arc;
+use core::sync::atomic::Ordering;
+use machine::task::{self, FpuState};
+use machine::user::UserContext;
+
+/// Puts `program` into the place of the current one: other threads end, the calling one, `thread`, goes on in it. After
+/// the first step nothing fails but by a signal that ends the process anyway.
+pub fn replace(thread: &Arc<Thread>, context: &mut UserContext, program: Program, name: &[u8]) -> Result<(), Errno> {
+    let fpu = FpuState::new().map_err(|_| Errno::ENOMEM)?;
+    let process = thread.process();
+    process.end_other_threads(thread)?;
+    thread.leave_memory();
+    take_over(thread);
+    let former = process.space.lock().replace(program.space.clone());
+    task::current().set_space(Some(program.space.tables().clone()));
+    drop(former);
+    process.release_maker();
+    task::current().set_fpu(fpu);
+    task::current().set_segment_bases(0, 0);
+    *context = *program.context;
+    let closed = process.files.lock().take_close_on_exec();
+    drop(closed);
+    process.actions.reset_handlers();
+    thread.alternate_stack(Some(deliver::NO_ALTERNATE_STACK));
+    thread.set_name(short_name(name));
+    let image = Image { executable: program.path.into(), command_line: program.command_line.into() };
+    let old = core::mem::replace(&mut *process.image.lock(), image);
+    drop(old);
+    let credentials = Arc::new(program.credentials);
+    let old = core::mem::replace(&mut *process.credentials.lock(), credentials);
+    drop(old);
+    process.has_executed.store(true, Ordering::Relaxed);
+    Ok(())
+}
+
+/// The only thread left takes the process's number, if it has another one.
+fn take_over(thread: &Arc<Thread>) {
+    let pid = thread.process().pid();
+    let former = thread.tid.swap(pid, Ordering::Relaxed);
+    if former != pid {
+        let mut table = table::lock();
+        table.remove_thread(former);
+        table.add_thread(thread);
+    }
+}

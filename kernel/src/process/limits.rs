@@ -1,0 +1,74 @@
+//! Resource limits (getrlimit(2)).
+
+use super::credentials::Credentials;
+use crate::vm;
+use abi::Errno;
+use abi::system::{
+    RLIM_INFINITY, RLIM_NLIMITS, RLIMIT_AS, RLIMIT_CORE, RLIMIT_DATA, RLIMIT_MEMLOCK, RLIMIT_NOFILE, RLIMIT_NPROC,
+    RLIMIT_SIGPENDING, RLIMIT_STACK, Rlimit64,
+};
+
+/// Descriptors that a process may raise its limit to without privilege (Linux's default).
+const HARD_FILES: u64 = 4096;
+/// Bytes that a process without privilege may lock (Linux's default).
+const LOCKED_BYTES: u64 = 8 << 20;
+/// Processes of one user, and signals that wait for them.
+const DEFAULT_PROCESSES: u64 = 4096;
+
+/// All limits of a process.
+#[derive(Clone, Copy)]
+pub struct Limits {
+    by_resource: [Rlimit64; RLIM_NLIMITS as usize],
+}
+
+impl Limits {
+    /// What the first program has.
+    pub fn initial() -> Self {
+        let mut by_resource = [both(RLIM_INFINITY); RLIM_NLIMITS as usize];
+        by_resource[RLIMIT_STACK as usize].rlim_cur = crate::vm::STACK_LIMIT;
+        by_resource[RLIMIT_MEMLOCK as usize] = both(LOCKED_BYTES);
+        by_resource[RLIMIT_CORE as usize].rlim_cur = 0;
+        by_resource[RLIMIT_NPROC as usize] = both(DEFAULT_PROCESSES);
+        by_resource[RLIMIT_SIGPENDING as usize] = both(DEFAULT_PROCESSES);
+        by_resource[RLIMIT_NOFILE as usize] =
+            Rlimit64 { rlim_cur: super::files::MAX_FILES as u64, rlim_max: HARD_FILES };
+        Limits { by_resource }
+    }
+
+    /// The limit of `resource`; EINVAL if there is no such resource.
+    pub fn get(&self, resource: u32) -> Result<Rlimit64, Errno> {
+        self.by_resource.get(resource as usize).copied().ok_or(Errno::EINVAL)
+    }
+
+    /// The limit of `resource` that counts now.
+    pub fn current(&self, resource: u32) -> u64 {
+        self.get(resource).map_or(RLIM_INFINITY, |limit| limit.rlim_cur)
+    }
+
+    /// What an address space may grow to under these limits.
+    pub fn of_memory(&self, credentials: &Credentials) -> vm::Limits {
+        vm::Limits {
+            address_space: self.current(RLIMIT_AS),
+            data: self.current(RLIMIT_DATA),
+            stack: self.current(RLIMIT_STACK),
+            locked: if credentials.is_privileged() { RLIM_INFINITY } else { self.current(RLIMIT_MEMLOCK) },
+        }
+    }
+
+    /// Sets a limit; only a privileged process raises the upper one.
+    pub fn set(&mut self, resource: u32, new: Rlimit64, privileged: bool) -> Result<(), Errno> {
+        let slot = self.by_resource.get_mut(resource as usize).ok_or(Errno::EINVAL)?;
+        if new.rlim_cur > new.rlim_max {
+            return Err(Errno::EINVAL);
+        }
+        if new.rlim_max > slot.rlim_max && !privileged {
+            return Err(Errno::EPERM);
+        }
+        *slot = new;
+        Ok(())
+    }
+}
+
+const fn both(limit: u64) -> Rlimit64 {
+    Rlimit64 { rlim_cur: limit, rlim_max: limit }
+}

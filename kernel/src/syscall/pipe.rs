@@ -1,0 +1,33 @@
+//! pipe(2).
+
+use super::argument::UserOut;
+use super::{Caller, SyscallResult};
+use crate::ipc;
+use crate::vfs::flags::{O_CLOEXEC, O_NONBLOCK};
+use abi::Errno;
+
+pub fn pipe(caller: &mut Caller<'_>, out: UserOut<[i32; 2]>) -> SyscallResult {
+    pipe2(caller, out, 0)
+}
+
+/// Packet mode (`O_DIRECT`) is refused, as Linux did before it had it.
+pub fn pipe2(caller: &mut Caller<'_>, out: UserOut<[i32; 2]>, flags: u32) -> SyscallResult {
+    if flags & !(O_CLOEXEC | O_NONBLOCK) != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let (reader, writer) = ipc::pipe::new(flags)?;
+    let close_on_exec = flags & O_CLOEXEC != 0;
+    let process = caller.thread.process();
+    let fds = {
+        let mut files = process.files.lock();
+        let read_fd = files.insert(reader, 0, close_on_exec)?;
+        match files.insert(writer, 0, close_on_exec) {
+            Ok(write_fd) => Ok([read_fd, write_fd]),
+            // What comes out is dropped after the table is released.
+            Err(error) => Err((error, files.remove(read_fd))),
+        }
+    };
+    let fds = fds.map_err(|(error, _)| error)?;
+    out.write(&fds).inspect_err(|_| fds.iter().for_each(|&fd| drop(process.files.lock().remove(fd))))?;
+    Ok(0)
+}
