@@ -18,4 +18,5 @@ pub mod initial_stack;
 pub mod interval_map;
 pub mod ldisc;
 pub mod line_edit;
+pub mod traces;
 pub mod words;
