@@ -25,10 +25,12 @@ pub fn pci_devices() -> &'static [PciDevice] {
 /// The block devices in PCI order: the shell's device numbers.
 pub fn block_devices() -> Vec<Arc<dyn BlockDevice>> {
     bound()
-        .filter_map(|bound| match &bound.device {
-            Device::Block(disk) => Some(disk.clone()),
-            _ => None,
+        .flat_map(|bound| match &bound.device {
+            Device::Block(disk) => core::slice::from_ref(disk),
+            Device::Disks(disks) => disks,
+            Device::Random(_) => &[],
         })
+        .cloned()
         .collect()
 }
 

@@ -45,7 +45,7 @@ class Boot:
 
     def no_panic(self) -> None:
         """Fails if the kernel panicked."""
-        found = re.search(r"^.*(kernel panic|panicked at).*$", self.console, re.MULTILINE | re.IGNORECASE)
+        found = re.search(r"^.*(kernel panic|kernel fault|panic inside).*$", self.console, re.MULTILINE | re.IGNORECASE)
         if found:
             raise Failure(f"the kernel panicked: {found.group(0).strip()}")
 
@@ -55,11 +55,12 @@ def settings_for(context: Context, settings: dict[str, str]) -> dict[str, str]:
     return {"RUST_BUILD_MODE": "release", "UEFI": "off", "COM2": str(context.com2_path), **settings}
 
 
-def boot(context: Context, cmdline: str, *, status: int | None = 0, **settings: str) -> Boot:
-    """Boots with these shell commands and waits for the end. `status=None` takes any status."""
+def boot(context: Context, cmdline: str, *, status: int | None = 0, panics: bool = False, **settings: str) -> Boot:
+    """Boots with these shell commands and waits for the end. `status=None` takes any status; `panics` takes a panic."""
     text = context.command([RUN], settings=settings_for(context, {"CMDLINE": cmdline, **settings}), status=None)
     result = Boot(context.status, plain(text))
-    result.no_panic()
+    if not panics:
+        result.no_panic()
     if status is not None and result.status != status:
         raise Failure(f"the run ended with status {result.status}, not {status}")
     return result

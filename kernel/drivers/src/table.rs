@@ -3,7 +3,7 @@
 //! A new driver is one more row here. The first row that matches a function gets it; if its probe fails the function is
 //! left alone, with the error logged and kept for the device list, and boot goes on.
 
-use crate::block::{BlockDevice, virtio_blk};
+use crate::block::{BlockDevice, ata, virtio_blk};
 use crate::driver::{Bound, ProbeError};
 use crate::pci::{self, Claim, Function};
 use crate::rng::{RandomSource, virtio_rng};
@@ -31,6 +31,11 @@ pub static PCI_DRIVERS: &[PciDriver] = &[
         probe: |claim| virtio_blk::probe(claim).map(|bound| bound.map(Device::Block)),
     },
     PciDriver {
+        name: "ata",
+        matches: ata::matches,
+        probe: |claim| ata::probe(claim).map(|bound| bound.map(Device::Disks)),
+    },
+    PciDriver {
         name: "virtio-rng",
         matches: |function| virtio_type(function) == Some(device_type::ENTROPY),
         probe: |claim| virtio_rng::probe(claim).map(|bound| bound.map(Device::Random)),
@@ -42,6 +47,8 @@ pub static PCI_DRIVERS: &[PciDriver] = &[
 pub enum Device {
     /// A block device.
     Block(Arc<dyn BlockDevice>),
+    /// The block devices of a controller.
+    Disks(Vec<Arc<dyn BlockDevice>>),
     /// An entropy source.
     Random(Arc<dyn RandomSource>),
 }

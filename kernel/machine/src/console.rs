@@ -10,7 +10,7 @@ use crate::percpu;
 use crate::sync::{IrqLock, Once, Rank};
 use crate::time;
 use core::fmt::{self, Write};
-use core::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use uart_16550::backend::PioBackend;
 use uart_16550::{Config, Uart16550};
 
@@ -25,8 +25,12 @@ struct SerialPort {
 
 static CONSOLE: IrqLock<SerialPort> = IrqLock::new("console port", Rank::Console, SerialPort { uart: None });
 static LOG_PORT: IrqLock<SerialPort> = IrqLock::new("log port", Rank::Console, SerialPort { uart: None });
-static RING: IrqLock<Ring> = IrqLock::new("log ring", Rank::Console, Ring::new());
-static MIRROR: Once<fn(&[u8])> = Once::new();
+static RING: Ring = Ring::new();
+static RING_WRITER: IrqLock<()> = IrqLock::new("log ring", Rank::Console, ());
+static MIRROR: Once<fn(&[u8], LineFeed)> = Once::new();
+static EMERGENCY_MIRROR: Once<fn(&str)> = Once::new();
+/// The emergency mirror is at work: should it panic, it is not called again.
+static MIRRORING: AtomicBool = AtomicBool::new(false);
 static COLOURS: AtomicBool = AtomicBool::new(true);
 /// Log lines up to this level also go to the console.
 static CONSOLE_LEVEL: AtomicU8 = AtomicU8::new(log::Level::Warn as u8);
@@ -43,7 +47,7 @@ pub(crate) fn init() {
 pub fn write_bytes(bytes: &[u8]) {
     CONSOLE.lock().send(bytes);
     if let Some(mirror) = MIRROR.get() {
-        mirror(bytes);
+        mirror(bytes, LineFeed::NewLine);
     }
 }
 
@@ -52,13 +56,29 @@ pub fn write_bytes(bytes: &[u8]) {
 pub fn write_raw(bytes: &[u8]) {
     CONSOLE.lock().send_raw(bytes);
     if let Some(mirror) = MIRROR.get() {
-        mirror(bytes);
+        mirror(bytes, LineFeed::Down);
     }
 }
 
-/// Registers a second console that gets every byte of the first. Only the first call counts.
-pub fn set_mirror(write: fn(&[u8])) {
+/// What a line feed does.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LineFeed {
+    /// Begins a new line.
+    NewLine,
+    /// Goes down one line in the same column.
+    Down,
+}
+
+/// Registers a second console that gets every byte of the first. It is called in any context, with any locks held, and
+/// must not wait. Only the first call counts.
+pub fn set_mirror(write: fn(&[u8], LineFeed)) {
     MIRROR.call_once(|| write);
+}
+
+/// Registers what shows the text of [`emergency`] elsewhere than on the ports. It must take no lock and no memory. Only the
+/// first call counts.
+pub fn set_emergency_mirror(write: fn(&str)) {
+    EMERGENCY_MIRROR.call_once(|| write);
 }
 
 /// Log lines up to `level` also go to the console.
@@ -105,14 +125,31 @@ pub fn enable_receive_interrupt() -> bool {
 
 /// Calls `write` with the kept log, oldest line first.
 pub fn kept_log(mut write: impl FnMut(&[u8])) {
-    let mut at = RING.lock().start();
+    let mut at = RING.start();
     let mut chunk = [0u8; 256];
     loop {
-        let len = RING.lock().read(&mut at, &mut chunk);
+        let len = {
+            let _writer = RING_WRITER.lock();
+            RING.read(&mut at, &mut chunk)
+        };
         if len == 0 {
             return;
         }
         write(&chunk[..len]);
+    }
+}
+
+/// Calls `write` with the last `lines` lines of the log, without a lock: for panics.
+pub(crate) fn last_lines(lines: usize, mut write: impl FnMut(&[u8])) {
+    let mut at = RING.start_of_last(lines);
+    let mut byte = [0u8];
+    let mut line = Line::new();
+    while RING.read(&mut at, &mut byte) != 0 {
+        line.push(byte[0]);
+        if byte[0] == b'\n' {
+            write(line.bytes());
+            line = Line::new();
+        }
     }
 }
 
@@ -128,6 +165,12 @@ pub fn emergency(arguments: fmt::Arguments<'_>) {
                     }
                     raw_send(port, byte);
                 }
+            }
+            if let Some(mirror) = EMERGENCY_MIRROR.get()
+                && !MIRRORING.swap(true, Ordering::Relaxed)
+            {
+                mirror(text);
+                MIRRORING.store(false, Ordering::Relaxed);
             }
             Ok(())
         }
@@ -201,7 +244,10 @@ impl log::Log for Logger {
         );
         let _ = write!(line, "{}: {}", record.target(), record.args());
         line.end();
-        RING.lock().push(line.bytes());
+        {
+            let _writer = RING_WRITER.lock();
+            RING.push(line.bytes());
+        }
         LOG_PORT.lock().send(line.bytes());
         if record.level() as u8 <= CONSOLE_LEVEL.load(Ordering::Relaxed) {
             let colour = match record.level() {
@@ -237,6 +283,13 @@ impl Line {
         &self.bytes[..self.len]
     }
 
+    fn push(&mut self, byte: u8) {
+        if let Some(slot) = self.bytes.get_mut(self.len) {
+            *slot = byte;
+            self.len += 1;
+        }
+    }
+
     fn end(&mut self) {
         self.len = self.len.min(self.bytes.len() - 1);
         self.bytes[self.len] = b'\n';
@@ -256,43 +309,62 @@ impl Write for Line {
     }
 }
 
-/// The last bytes of the log; positions count from the first byte ever written.
+/// The last bytes of the log; positions count from the first byte ever written. Written under `RING_WRITER`; whoever
+/// reads without it may see a line that is just being overwritten.
 struct Ring {
-    bytes: [u8; Ring::LEN],
-    end: u64,
+    bytes: [AtomicU8; Ring::LEN],
+    end: AtomicU64,
 }
 
 impl Ring {
     const LEN: usize = 32 * 1024;
 
     const fn new() -> Self {
-        Ring { bytes: [0; Ring::LEN], end: 0 }
+        Ring { bytes: [const { AtomicU8::new(0) }; Ring::LEN], end: AtomicU64::new(0) }
     }
 
-    fn push(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            self.bytes[(self.end % Ring::LEN as u64) as usize] = byte;
-            self.end += 1;
+    fn end(&self) -> u64 {
+        self.end.load(Ordering::Relaxed)
+    }
+
+    fn at(&self, position: u64) -> &AtomicU8 {
+        &self.bytes[(position % Ring::LEN as u64) as usize]
+    }
+
+    fn push(&self, bytes: &[u8]) {
+        let end = self.end();
+        for (position, &byte) in (end..).zip(bytes) {
+            self.at(position).store(byte, Ordering::Relaxed);
         }
+        self.end.store(end + bytes.len() as u64, Ordering::Relaxed);
     }
 
     /// Position of the oldest whole line.
     fn start(&self) -> u64 {
-        let mut at = self.end.saturating_sub(Ring::LEN as u64);
+        let end = self.end();
+        let mut at = end.saturating_sub(Ring::LEN as u64);
         if at > 0 {
-            while at < self.end && self.bytes[(at % Ring::LEN as u64) as usize] != b'\n' {
+            while at < end && self.at(at).load(Ordering::Relaxed) != b'\n' {
                 at += 1;
             }
-            at = (at + 1).min(self.end);
+            at = (at + 1).min(end);
         }
         at
     }
 
+    /// Position of the first of the last `lines` lines.
+    fn start_of_last(&self, lines: usize) -> u64 {
+        let (first, end) = (self.start(), self.end());
+        let is_break = |&at: &u64| self.at(at).load(Ordering::Relaxed) == b'\n';
+        // The break before the wanted lines is one more than there are lines, since each ends with one.
+        (first..end).rev().filter(is_break).nth(lines).map_or(first, |at| at + 1)
+    }
+
     fn read(&self, at: &mut u64, out: &mut [u8]) -> usize {
-        *at = (*at).max(self.end.saturating_sub(Ring::LEN as u64));
-        let len = (self.end - *at).min(out.len() as u64) as usize;
+        *at = (*at).max(self.end().saturating_sub(Ring::LEN as u64));
+        let len = (self.end() - *at).min(out.len() as u64) as usize;
         for slot in &mut out[..len] {
-            *slot = self.bytes[(*at % Ring::LEN as u64) as usize];
+            *slot = self.at(*at).load(Ordering::Relaxed);
             *at += 1;
         }
         len

@@ -16,6 +16,7 @@ pub mod addr;
 pub mod boot;
 pub mod console;
 pub mod cpu;
+pub mod crash;
 pub mod hooks;
 pub mod io;
 pub mod irq;
@@ -24,11 +25,14 @@ pub mod mm;
 pub mod panic;
 pub mod percpu;
 pub mod power;
+mod report;
 pub mod smp;
 pub mod sync;
 pub mod task;
 pub mod time;
 pub mod trap;
 pub mod user;
+#[cfg(debug_assertions)]
+mod watchdog;
 
 pub use addr::{PAGE_SIZE, PhysAddr};

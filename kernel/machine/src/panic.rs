@@ -1,79 +1,83 @@
 //! The end: panics and traps that only a bug of ours causes.
 //!
-//! The first CPU to panic stops the others by NMI, prints what happened with a stack trace, and leaves QEMU with a status
-//! (`power::exit`). A panic inside a panic prints one line and does the same. Nothing here takes a lock or allocates.
+//! The first CPU to panic stops the others by NMI, prints what happened, its stack trace and locks, those of the other
+//! CPUs, and the end of the log, and leaves QEMU with a status (`power::exit`). A panic inside a panic prints one line
+//! and does the same. Nothing here takes a lock or allocates.
 
 use crate::console;
-use crate::cpu;
+use crate::cpu::{self, CpuId};
 use crate::irq::lapic;
 use crate::percpu;
 use crate::power;
-use crate::sync::guard;
-use crate::sync::lockdep;
+use crate::report::{self, Report};
+use crate::sync::guard::{self, PreemptGuard};
 use crate::task;
+use crate::time;
 use crate::trap::{TrapFrame, backtrace};
 use core::fmt::{self, Write};
 use core::panic::PanicInfo;
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
+use core::time::Duration;
 
 /// Status of a kernel that panicked.
 const EXIT_PANIC: u8 = 0x65;
 const NOBODY: u32 = u32::MAX;
+/// How long the other CPUs may take to stop.
+const STOP_TIMEOUT: Duration = Duration::from_secs(2);
+/// Lines of the log that a report ends with.
+const LOG_LINES: usize = 50;
 
 /// Number of the CPU that panics.
 static PANICKING: AtomicU32 = AtomicU32::new(NOBODY);
+/// Panics on that CPU, this one included.
+static DEPTH: AtomicU32 = AtomicU32::new(0);
+
+percpu! {
+    /// Where this CPU was when a panic stopped it: on its NMI stack, which it does not leave.
+    static STOPPED_AT: AtomicPtr<TrapFrame> = AtomicPtr::new(core::ptr::null_mut());
+}
 
 /// Whether some CPU is in a panic.
 pub fn panicking() -> bool {
     PANICKING.load(Ordering::Relaxed) != NOBODY
 }
 
-/// Writes to console and log without locks.
-struct Emergency;
-
-impl Write for Emergency {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        console::emergency(format_args!("{text}"));
-        Ok(())
-    }
-}
-
 #[panic_handler]
 fn panic(info: &PanicInfo<'_>) -> ! {
     begin(info.message());
-    let mut out = Emergency;
-    let _ = write!(out, "\n\x1b[1;31mkernel panic\x1b[0m on CPU {}", percpu::this_cpu());
-    if let Some(task) = task::try_current() {
-        let _ = write!(out, " in task {} ({:?})", task.id(), task.name());
-    }
+    let mut out = Report::seize();
+    let _ = write!(out, "\n\x1b[1;31mkernel panic\x1b[0m");
+    let _ = report::write_own_place(&mut out);
     if let Some(place) = info.location() {
         let _ = write!(out, " at {place}");
     }
     let _ = writeln!(out, ":\n{}", info.message());
     let _ = backtrace::write_current(&mut out);
-    end()
+    end(out)
 }
 
 /// An exception that kernel code must not raise.
 #[cold]
 pub(crate) fn fatal_trap(frame: &TrapFrame, cr2: u64) -> ! {
     begin(format_args!("exception {} at {:#x}", frame.vector, frame.rip));
-    let mut out = Emergency;
-    let _ = write!(out, "\n\x1b[1;31mkernel fault\x1b[0m on CPU {}", percpu::this_cpu());
-    if let Some(task) = task::try_current() {
-        let _ = write!(out, " in task {} ({:?})", task.id(), task.name());
-    }
+    let mut out = Report::seize();
+    let _ = write!(out, "\n\x1b[1;31mkernel fault\x1b[0m");
+    let _ = report::write_own_place(&mut out);
     let _ = write!(out, ": ");
     let _ = frame.describe(&mut out, cr2);
-    if frame.vector == 8 || frame.vector == 14 {
-        let address = if frame.vector == 8 { frame.rsp.wrapping_sub(8) } else { cr2 };
-        if task::is_stack_overflow(address) || task::is_stack_overflow(cr2) {
-            let _ = write!(out, "\nthe kernel stack overflowed");
-        }
+    if frame.vector == 8 {
+        let _ = write!(out, ", on its own stack");
+    }
+    let overflow = frame.vector == 8 && task::is_stack_overflow(frame.rsp.wrapping_sub(8));
+    if overflow || (matches!(frame.vector, 8 | 14) && task::is_stack_overflow(cr2)) {
+        let _ = write!(out, "\nthe kernel stack overflowed into its guard at {cr2:#x}");
+    }
+    if frame.vector == 18 {
+        let _ = cpu::machine_check::describe(&mut out);
     }
     let _ = writeln!(out, "\n{frame}");
     let _ = backtrace::write_frame(&mut out, frame);
-    end()
+    end(out)
 }
 
 /// Makes this CPU the panicking one. If it is already, the panic handler itself failed: one line, and out.
@@ -83,29 +87,74 @@ fn begin(what: impl fmt::Display) {
     match PANICKING.compare_exchange(NOBODY, here, Ordering::SeqCst, Ordering::SeqCst) {
         Ok(_) => stop_others(),
         Err(other) if other == here => {
-            console::emergency(format_args!("\npanic inside a panic: {what}\n"));
+            // Showing `what` may be what fails.
+            match DEPTH.fetch_add(1, Ordering::Relaxed) {
+                0 => console::emergency(format_args!("\npanic inside a panic: {what}\n")),
+                1 => console::emergency(format_args!("\npanic inside a panic, which cannot be shown\n")),
+                _ => {}
+            }
             power::exit(EXIT_PANIC);
         }
         Err(_) => cpu::halt_forever(),
     }
 }
 
-fn end() -> ! {
-    let mut out = Emergency;
-    lockdep::for_each_held(|name, rank, place| {
-        let _ = writeln!(out, "holding {name:?} ({rank:?}), taken at {place}");
+/// What every report ends with.
+fn end(mut out: Report) -> ! {
+    let here = percpu::this_cpu();
+    let _ = report::write_held_locks(&mut out, here);
+    for cpu in cpu::online().filter(|&cpu| cpu != here) {
+        let _ = write_stopped(&mut out, cpu);
+    }
+    let _ = writeln!(out, "the last lines of the log:");
+    console::last_lines(LOG_LINES, |bytes| {
+        let _ = out.write_str(core::str::from_utf8(bytes).unwrap_or("?"));
     });
     power::exit(EXIT_PANIC)
 }
 
+/// Place, trace and locks of another CPU.
+fn write_stopped(out: &mut dyn Write, cpu: CpuId) -> fmt::Result {
+    let frame = STOPPED_AT.on(cpu).map_or(core::ptr::null_mut(), |frame| frame.load(Ordering::Acquire));
+    if frame.is_null() {
+        return writeln!(out, "CPU {cpu} did not stop");
+    }
+    write!(out, "stopped")?;
+    // SAFETY: (1) the CPU has stopped for good, so its current task stays.
+    report::write_place(out, cpu, unsafe { task::running_on(cpu) })?;
+    writeln!(out, ":")?;
+    // SAFETY: (1) the frame is on the NMI stack of a CPU that does not leave `stop_this_cpu`, which stored it whole.
+    backtrace::write_frame(out, unsafe { &*frame })?;
+    report::write_held_locks(out, cpu)
+}
+
+/// Stops all CPUs for good, with the power on: what `reboot(2)` calls halting.
+pub fn halt() -> ! {
+    guard::interrupts_disable();
+    // The others stop as for a panic, and if one of them panics at this moment this CPU stops for it.
+    let here = percpu::this_cpu().number();
+    if PANICKING.compare_exchange(NOBODY, here, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
+        stop_others();
+    }
+    cpu::halt_forever()
+}
+
 fn stop_others() {
     let here = percpu::this_cpu();
-    for cpu in cpu::online().filter(|&cpu| cpu != here) {
-        lapic::send_nmi(cpu);
+    let others = || cpu::online().filter(|&cpu| cpu != here);
+    others().for_each(lapic::send_nmi);
+    let deadline = time::now() + STOP_TIMEOUT;
+    let stopped = |cpu| STOPPED_AT.on(cpu).is_none_or(|frame| !frame.load(Ordering::Acquire).is_null());
+    while !others().all(stopped) && time::now() < deadline {
+        core::hint::spin_loop();
     }
 }
 
 /// What the NMI of `stop_others` does.
-pub(crate) fn stop_this_cpu(_frame: &TrapFrame) -> ! {
+pub(crate) fn stop_this_cpu(frame: &TrapFrame) -> ! {
+    if PANICKING.load(Ordering::Relaxed) != percpu::this_cpu().number() {
+        let guard = PreemptGuard::new();
+        STOPPED_AT.get(&guard).store((&raw const *frame).cast_mut(), Ordering::Release);
+    }
     cpu::halt_forever()
 }

@@ -8,6 +8,7 @@
 //! never freed. A variable's type is `Sync`, since an interrupt of the same CPU, and other CPUs through [`PerCpu::on`],
 //! may look at it at any time; what belongs to one CPU alone goes into an [`crate::sync::IrqLock`].
 
+use crate::addr::{KERNEL_BASE, PHYS_BASE};
 use crate::cpu::{CpuId, MAX_CPUS, msr};
 use crate::sync::guard::Pinned;
 use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
@@ -107,8 +108,12 @@ pub(crate) fn section_len() -> usize {
 /// # Safety
 /// 1. Called once, on the boot CPU, before any other code that uses a per-CPU variable.
 pub(crate) unsafe fn init_boot_cpu() {
-    let copy = &raw const percpu_boot_cpu as *mut u8;
-    // SAFETY: (1) the linker reserved the section's size there, and nothing uses it yet; (2) this is CPU 0.
+    // Through the map of physical memory, which lies below the image: so its distance from the section is negative, like
+    // those of the other CPUs' copies, and `asm/trap.S` can tell the kernel's GS base from a user's by the sign.
+    let physical = &raw const percpu_boot_cpu as u64 - KERNEL_BASE;
+    let copy = (PHYS_BASE + physical) as *mut u8;
+    // SAFETY: (1) the linker reserved the section's size there, the first page tables map it, and nothing uses it yet;
+    // (2) this is CPU 0.
     unsafe {
         install(CpuId::new(0), copy);
         activate(CpuId::new(0));
@@ -131,6 +136,7 @@ pub(crate) unsafe fn install(cpu: CpuId, copy: *mut u8) {
         let own_number = THIS_CPU.link_address().wrapping_byte_add(offset);
         (*own_number).store(cpu.number(), Ordering::Relaxed);
     }
+    assert!((offset as isize) < 0, "asm/trap.S takes this GS base for a user's");
     OFFSETS[cpu.index()].store(offset, Ordering::Release);
 }
 

@@ -38,20 +38,26 @@ pub fn off() -> ! {
         // SAFETY: (1) the ports are those the firmware's FADT names for this, and the machine ends here.
         unsafe { sleep_s5(registers) };
     }
-    // Bochs and old QEMU.
-    for byte in b"Shutdown" {
-        // SAFETY: (1) a port of emulators, unused elsewhere; the machine ends here.
-        unsafe { Port::<u8>::new(0x8900) }.write(*byte);
-    }
+    emulator_off();
     crate::console::emergency(format_args!("the machine does not switch itself off; it is safe to do so now\n"));
     cpu::halt_forever()
 }
 
-/// Ends the emulator with status 2 * `status` + 1 where it has isa-debug-exit, else stops.
+/// Bochs and old QEMU end when they see this word.
+fn emulator_off() {
+    for byte in b"Shutdown" {
+        // SAFETY: (1) a port of emulators, unused elsewhere; the machine ends here.
+        unsafe { Port::<u8>::new(0x8900) }.write(*byte);
+    }
+}
+
+/// Ends the emulator with status 2 * `status` + 1 where it has isa-debug-exit, without a status where it is Bochs; else
+/// stops.
 pub fn exit(status: u8) -> ! {
     guard::interrupts_disable();
     // SAFETY: (1) QEMU's own port, unused on other machines; the machine ends here.
     unsafe { Port::<u8>::new(DEBUG_EXIT) }.write(status);
+    emulator_off();
     cpu::halt_forever()
 }
 

@@ -32,7 +32,7 @@ impl Completion {
         Arc::new(Completion {
             pending: AtomicU32::new(1),
             failed: AtomicBool::new(false),
-            waiters: WaitQueue::new("disk"),
+            waiters: WaitQueue::bounded("disk"),
         })
     }
 

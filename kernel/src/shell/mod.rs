@@ -4,8 +4,10 @@
 //! [`Output`], fails with a [`CommandError`], and looks at [`interrupt`] when it takes long. The shell holds no lock while
 //! a command runs, and remembers whether any failed, for `exit`.
 
+mod changes;
 mod checks;
 mod command;
+mod crash;
 mod devices;
 mod exec;
 mod files;
@@ -14,6 +16,7 @@ mod interrupt;
 mod mounts;
 mod output;
 mod prompt;
+mod screen;
 mod system;
 mod tasks;
 mod tests;
@@ -35,15 +38,18 @@ use prompt::Prompt;
 pub const PROMPT_STAGE: &str = "prompt";
 
 /// Every command, by group.
-static GROUPS: [&[Command]; 8] = [
+static GROUPS: [&[Command]; 11] = [
     system::COMMANDS,
     exec::COMMANDS,
     files::COMMANDS,
+    changes::COMMANDS,
     mounts::COMMANDS,
     devices::COMMANDS,
     inspect::COMMANDS,
+    screen::COMMANDS,
     tasks::COMMANDS,
     tests::COMMANDS,
+    crash::COMMANDS,
 ];
 
 /// All commands, sorted by nothing but their groups.

@@ -3,6 +3,7 @@
 //! A device takes [`Request`]s and calls back for each exactly once, in interrupt context or before `submit` returns.
 //! Sectors are 512 bytes, whatever the device's own blocks are.
 
+pub mod ata;
 pub mod virtio_blk;
 
 use alloc::boxed::Box;
@@ -146,7 +147,7 @@ impl Completion {
         Completion {
             state: Arc::new(CompletionState {
                 outcome: IrqLock::new("block completion", Rank::Queue, None),
-                waiters: WaitQueue::new("disk"),
+                waiters: WaitQueue::bounded("disk"),
             }),
         }
     }

@@ -46,6 +46,11 @@ impl Claim {
         self.command(|command| command | COMMAND_MEMORY);
     }
 
+    /// Lets the function answer accesses to ports.
+    pub fn enable_ports(&mut self) {
+        self.command(|command| command | COMMAND_IO);
+    }
+
     /// Lets the function read and write RAM, or ends that.
     pub fn set_bus_master(&mut self, on: bool) {
         self.command(|command| if on { command | COMMAND_BUS_MASTER } else { command & !COMMAND_BUS_MASTER });

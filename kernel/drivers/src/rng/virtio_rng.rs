@@ -56,7 +56,7 @@ pub fn probe(claim: Claim) -> Result<Bound<Arc<dyn RandomSource>>, ProbeError> {
     let shared = Arc::new(Shared {
         state: IrqLock::new("virtio-rng queue", Rank::Queue, State { queue, ready: None }),
         buffer: DmaBuffer::new(BUFFER_LEN)?,
-        answered: WaitQueue::new("random bytes"),
+        answered: WaitQueue::bounded("random bytes"),
         notifier,
         reset: transport.reset_control(),
     });

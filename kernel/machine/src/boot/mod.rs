@@ -108,6 +108,8 @@ extern "C" fn machine_main(info_address: u32) -> ! {
 /// CPUs are up.
 pub fn start(hooks: &'static Hooks, idle: fn() -> !) -> u32 {
     hooks::install(hooks);
+    #[cfg(debug_assertions)]
+    crate::watchdog::start();
     let count = smp::start(&acpi::platform().cpus, idle);
     timeline::mark("other CPUs");
     count
@@ -115,6 +117,7 @@ pub fn start(hooks: &'static Hooks, idle: fn() -> !) -> u32 {
 
 /// Lets interrupts in on this CPU, for the first time.
 pub fn enable_interrupts() {
+    time::start_ticks();
     cpu::start_interrupts();
 }
 

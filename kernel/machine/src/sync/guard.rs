@@ -13,6 +13,9 @@ percpu! {
     pub(crate) static PREEMPT_COUNT: AtomicU32 = AtomicU32::new(0);
     /// Someone better is waiting for this CPU; looked at when preemption comes back on and at interrupt exit.
     static NEED_RESCHEDULE: AtomicBool = AtomicBool::new(false);
+    /// When the watchdog asked for a reschedule that has not been done yet, in ns; 0 if there is none.
+    #[cfg(debug_assertions)]
+    static RESCHEDULE_ASKED_AT: core::sync::atomic::AtomicU64 = core::sync::atomic::AtomicU64::new(0);
     /// Depth of interrupt handlers on this CPU.
     static INTERRUPT_DEPTH: AtomicU32 = AtomicU32::new(0);
 }
@@ -159,6 +162,14 @@ pub fn set_need_reschedule() {
 /// Takes note that a reschedule has been done.
 pub fn clear_need_reschedule() {
     NEED_RESCHEDULE.get(&PinnedByCaller).store(false, Ordering::Relaxed);
+    #[cfg(debug_assertions)]
+    reschedule_asked_at().store(0, Ordering::Relaxed);
+}
+
+/// When the watchdog asked this CPU for a reschedule that has not been done yet, in ns; 0 if there is none.
+#[cfg(debug_assertions)]
+pub(crate) fn reschedule_asked_at() -> &'static core::sync::atomic::AtomicU64 {
+    RESCHEDULE_ASKED_AT.get(&PinnedByCaller)
 }
 
 /// Whether a reschedule is asked for. Without a guard the answer may be another CPU's; then that CPU acts on it.

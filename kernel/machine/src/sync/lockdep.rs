@@ -1,66 +1,279 @@
-//! The order of spinlocks: each has a rank, and a CPU takes them by rising rank only.
+//! What can go wrong with locks, noticed when it could happen rather than when it does.
 //!
-//! Checked in debug builds: the locks a CPU holds are noted in a per-CPU list, and taking one whose rank is not above
-//! all held ones panics with both names. In release builds every function here is empty. `try_lock` cannot deadlock,
-//! so it is noted but not checked.
+//! In debug builds the locks that each CPU and each task holds are noted, and it is a panic
+//! - to take a spinlock while holding one of the same or a higher rank,
+//! - to take any lock against an order seen before (`order`), which covers the sleeping locks, too,
+//! - to take a spinlock in an interrupt that is elsewhere taken with interrupts on,
+//! - to take a lock again that one holds.
+//!
+//! A spinlock held for long is reported. `try_lock` cannot deadlock, so it is noted but not checked. In release builds
+//! all this is empty; what remains there, too, is that a lock that nobody gives back for [`STUCK_AFTER`] is a panic.
 
 #[cfg(debug_assertions)]
+use super::guard;
+#[cfg(debug_assertions)]
 use super::held::{self, Held};
+#[cfg(debug_assertions)]
+use super::order::{self, ClassOf};
 use super::rank::Rank;
 use crate::cpu::CpuId;
+use crate::time;
 use core::panic::Location;
+use core::time::Duration;
 
-/// Spins after which waiting for a lock is reported, some seconds in all cases.
-pub(crate) const SPINS_TOO_LONG: u64 = 1 << 32;
+/// A spinlock that has had the same holder for so long, while others wait, will not come back.
+const STUCK_AFTER: Duration = Duration::from_secs(10);
+/// A spinlock held for longer is reported.
+#[cfg(debug_assertions)]
+const LONG_HOLD: Duration = Duration::from_secs(2);
 
-/// Notes that `name` is about to be taken, and checks its rank.
+/// Who a lock is.
+pub(super) struct Identity {
+    pub(super) name: &'static str,
+    #[cfg(debug_assertions)]
+    rank: Rank,
+    #[cfg(debug_assertions)]
+    class: ClassOf,
+}
+
+impl Identity {
+    pub(super) const fn new(name: &'static str, rank: Rank) -> Self {
+        let _ = rank;
+        Identity {
+            name,
+            #[cfg(debug_assertions)]
+            rank,
+            #[cfg(debug_assertions)]
+            class: ClassOf::new(),
+        }
+    }
+
+    #[cfg(debug_assertions)]
+    fn address(&self) -> usize {
+        &raw const *self as usize
+    }
+
+    #[cfg(debug_assertions)]
+    fn held(&self, place: &'static Location<'static>) -> Held {
+        let (lock, class) = (self.address(), self.class.get(self.name));
+        Held { lock, class, name: self.name, rank: self.rank, place, since: time::tsc() }
+    }
+}
+
+/// What is to be noted once a spinlock is taken.
+#[cfg(debug_assertions)]
+pub(super) type Taking = Held;
+/// Nothing.
+#[cfg(not(debug_assertions))]
+pub(super) type Taking = ();
+
+/// Checks that a spinlock may be taken here.
 #[inline]
 #[track_caller]
-pub(crate) fn acquire(name: &'static str, rank: Rank) {
+pub(super) fn acquire(lock: &Identity) -> Taking {
     #[cfg(debug_assertions)]
     {
-        let place = Location::caller();
-        if let Some(other) = held::own_from(rank).filter(|_| !crate::panic::panicking()) {
-            panic!(
-                "lock order: taking {name:?} ({rank:?}) at {place} while holding {:?} ({:?}) taken at {}",
-                other.name, other.rank, other.place
-            );
+        let taken = lock.held(Location::caller());
+        if !crate::panic::panicking() {
+            check_rank(&taken);
+            check_order(&taken);
+            check_interrupts(&taken, guard::in_interrupt());
         }
-        held::push(Held { name, rank, place });
+        taken
     }
     #[cfg(not(debug_assertions))]
-    let _ = (name, rank);
+    let _ = lock;
 }
 
-/// Notes a lock taken by `try_lock`.
+/// Notes that the spinlock is taken.
+#[inline]
+pub(super) fn acquired(taking: Taking) {
+    #[cfg(debug_assertions)]
+    held::with_own(|list| list.push(Held { since: time::tsc(), ..taking }));
+    #[cfg(not(debug_assertions))]
+    let () = taking;
+}
+
+/// Notes a spinlock taken by `try_lock`.
 #[inline]
 #[track_caller]
-pub(crate) fn acquire_unordered(name: &'static str, rank: Rank) {
+pub(super) fn acquire_unordered(lock: &Identity) {
     #[cfg(debug_assertions)]
-    held::push(Held { name, rank, place: Location::caller() });
+    {
+        let taken = lock.held(Location::caller());
+        if !crate::panic::panicking() && !guard::in_interrupt() {
+            check_interrupts(&taken, false);
+        }
+        held::with_own(|list| list.push(taken));
+    }
     #[cfg(not(debug_assertions))]
-    let _ = (name, rank);
+    let _ = lock;
 }
 
-/// Notes that the lock `name` is released.
+/// Notes that a spinlock is released; afterwards, [`released`] is told what this gives.
 #[inline]
-pub(crate) fn release(name: &'static str) {
+pub(super) fn release(lock: &Identity) -> u64 {
     #[cfg(debug_assertions)]
-    held::remove(name);
+    return held::with_own(|list| list.remove(lock.address())).unwrap_or(u64::MAX);
     #[cfg(not(debug_assertions))]
-    let _ = name;
+    {
+        let _ = lock;
+        0
+    }
 }
 
-/// Calls `f` with name and rank of every spinlock this CPU holds, and where it was taken. Empty in release builds.
-pub fn for_each_held(mut f: impl FnMut(&'static str, Rank, &'static Location<'static>)) {
+/// A spinlock that was taken at `since` is free again: reports if it was held for long. The console's locks wait for
+/// whoever reads the serial port, which may take its time.
+#[inline]
+pub(super) fn released(lock: &Identity, since: u64) {
     #[cfg(debug_assertions)]
-    held::own().into_iter().flatten().for_each(|lock| f(lock.name, lock.rank, lock.place));
+    {
+        let held = Duration::from_nanos(time::ticks_to_ns(time::tsc().saturating_sub(since)));
+        if held > LONG_HOLD && lock.rank != Rank::Console && !crate::panic::panicking() {
+            crate::report::long_hold(lock.name, held);
+        }
+    }
     #[cfg(not(debug_assertions))]
-    let _ = &mut f;
+    let _ = (lock, since);
 }
 
-/// Like [`for_each_held`], for another CPU at this moment. False if its locks change too fast to be told, or in a
-/// release build.
+/// Notes that the current task is about to wait for a sleeping lock, and checks that it may.
+#[inline]
+#[track_caller]
+pub(super) fn acquire_sleeping(lock: &Identity) {
+    #[cfg(debug_assertions)]
+    if !crate::panic::panicking() {
+        let taken = lock.held(Location::caller());
+        let again = |held: &Held| (held.lock == taken.lock).then_some(held.place);
+        if let Some(own) = with_task_list(|list| list.find_own(again)) {
+            panic!("deadlock: taking {:?} at {}, which this task holds since {own}", taken.name, taken.place);
+        }
+        check_order(&taken);
+    }
+    #[cfg(not(debug_assertions))]
+    let _ = lock;
+}
+
+/// Notes that the current task has a sleeping lock.
+#[inline]
+#[track_caller]
+pub(super) fn acquired_sleeping(lock: &Identity) {
+    #[cfg(debug_assertions)]
+    {
+        let taken = lock.held(Location::caller());
+        with_task_list(|list| {
+            list.push(taken);
+            None::<()>
+        });
+    }
+    #[cfg(not(debug_assertions))]
+    let _ = lock;
+}
+
+/// Notes that the current task has released a sleeping lock.
+#[inline]
+pub(super) fn release_sleeping(lock: &Identity) {
+    #[cfg(debug_assertions)]
+    with_task_list(|list| list.remove(lock.address()));
+    #[cfg(not(debug_assertions))]
+    let _ = lock;
+}
+
+/// How long a spinlock has been waited for without anyone giving it back.
+pub(super) struct Wait {
+    serving: u32,
+    since: Option<time::Instant>,
+}
+
+impl Wait {
+    pub(super) const fn new() -> Self {
+        Wait { serving: 0, since: None }
+    }
+
+    /// Still waiting, now behind ticket `serving`. Panics if that has not changed for [`STUCK_AFTER`].
+    #[cold]
+    #[track_caller]
+    pub(super) fn goes_on(&mut self, lock: &Identity, serving: u32) {
+        let now = time::now();
+        match self.since {
+            Some(since) if self.serving == serving => {
+                if now - since > STUCK_AFTER && !crate::panic::panicking() {
+                    stuck(lock);
+                }
+            }
+            _ => *self = Wait { serving, since: Some(now) },
+        }
+    }
+}
+
+#[track_caller]
+fn stuck(lock: &Identity) -> ! {
+    let place = Location::caller();
+    let (name, seconds) = (lock.name, STUCK_AFTER.as_secs());
+    #[cfg(debug_assertions)]
+    for cpu in crate::cpu::online() {
+        let holds = |held: &Held| held.lock == lock.address() && cpu != crate::percpu::this_cpu();
+        if let Some(held) = held::of(cpu).and_then(|locks| locks.into_iter().flatten().find(holds)) {
+            panic!("deadlock: {name:?} awaited for {seconds} s at {place}; CPU {cpu} holds it since {}", held.place);
+        }
+    }
+    panic!(
+        "deadlock: {name:?} awaited for {seconds} s at {place}; its holder is among the traces below, or has lost it"
+    )
+}
+
+#[cfg(debug_assertions)]
+fn check_rank(taken: &Held) {
+    let conflict = |held: &Held| (held.lock == taken.lock || held.rank >= taken.rank).then_some(*held);
+    let Some(other) = held::with_own(|list| list.find_own(conflict)) else { return };
+    if other.lock == taken.lock {
+        panic!("deadlock: taking {:?} at {}, which this CPU holds since {}", taken.name, taken.place, other.place);
+    }
+    panic!(
+        "lock order: taking {:?} ({:?}) at {} while holding {:?} ({:?}) taken at {}",
+        taken.name, taken.rank, taken.place, other.name, other.rank, other.place
+    );
+}
+
+#[cfg(debug_assertions)]
+fn check_order(taken: &Held) {
+    let against = |held: &Held| order::add(held, taken);
+    let of_cpu = held::with_own(|list| list.find_own(against));
+    // An interrupt does not hold what the task it interrupted holds.
+    let of_task = || if guard::in_interrupt() { None } else { with_task_list(|list| list.find_own(against)) };
+    if let Some(cycle) = of_cpu.or_else(of_task) {
+        panic!("{cycle}");
+    }
+}
+
+#[cfg(debug_assertions)]
+fn check_interrupts(taken: &Held, in_interrupt: bool) {
+    let (name, here) = (taken.name, taken.place);
+    if in_interrupt {
+        if let Some(other) = order::note_in_interrupt(taken.class, here) {
+            panic!("lock {name:?} is taken in an interrupt at {here}, and with interrupts on at {other}");
+        }
+    } else if guard::interrupts_on()
+        && let Some(other) = order::note_interrupts_on(taken.class, here)
+    {
+        panic!("lock {name:?} is taken with interrupts on at {here}, and in an interrupt at {other}");
+    } else if taken.rank > Rank::Device && guard::interrupts_on() {
+        // An interrupt would take locks of lower ranks while this one is held.
+        panic!(
+            "lock {name:?} ({:?}) is taken with interrupts on at {here}: its rank is among the interrupts'",
+            taken.rank
+        );
+    }
+}
+
+/// Calls `f` with the current task's list; None before there are tasks.
+#[cfg(debug_assertions)]
+fn with_task_list<R>(f: impl FnOnce(&held::List) -> Option<R>) -> Option<R> {
+    crate::task::try_current().and_then(|task| f(task.held_locks()))
+}
+
+/// Calls `f` with name and rank of every spinlock that `cpu` holds at this moment, and where it was taken. False if its
+/// locks change too fast to be told, or in a release build.
 pub fn for_each_held_by(cpu: CpuId, mut f: impl FnMut(&'static str, Rank, &'static Location<'static>)) -> bool {
     #[cfg(debug_assertions)]
     {
@@ -75,14 +288,10 @@ pub fn for_each_held_by(cpu: CpuId, mut f: impl FnMut(&'static str, Rank, &'stat
     }
 }
 
-/// Whether this CPU holds any spinlock, as far as the build knows.
-pub fn holds_any() -> bool {
-    let mut any = false;
-    for_each_held(|_, _, _| any = true);
-    any
-}
-
-#[cold]
-pub(crate) fn report_long_wait(name: &'static str) {
-    crate::console::emergency(format_args!("lock {name:?}: awaited for a very long time; is its holder stuck?\n"));
+/// Calls `f` with name and place of every sleeping lock that `task` holds at this moment; nothing in a release build.
+pub fn for_each_held_by_task(task: &crate::task::Task, mut f: impl FnMut(&'static str, &'static Location<'static>)) {
+    #[cfg(debug_assertions)]
+    task.held_locks().copy().into_iter().flatten().flatten().for_each(|lock| f(lock.name, lock.place));
+    #[cfg(not(debug_assertions))]
+    let _ = (task, &mut f);
 }

@@ -2,9 +2,11 @@
 
 pub mod guard;
 #[cfg(debug_assertions)]
-mod held;
+pub(crate) mod held;
 pub mod lockdep;
 mod mutex;
+#[cfg(debug_assertions)]
+mod order;
 mod rank;
 mod spin;
 mod wait;

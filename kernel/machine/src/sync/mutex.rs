@@ -4,6 +4,8 @@
 //! lock first has it (no hand-over, so a running task does not have to wait for a sleeping one to come up).
 
 use super::guard::might_sleep;
+use super::lockdep::{self, Identity};
+use super::rank::Rank;
 use super::wait::WaitQueue;
 use core::cell::UnsafeCell;
 use core::ops::{Deref, DerefMut};
@@ -11,6 +13,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 
 /// A sleeping lock around a `T`.
 pub struct Mutex<T: ?Sized> {
+    identity: Identity,
     locked: AtomicBool,
     waiters: WaitQueue,
     value: UnsafeCell<T>,
@@ -30,7 +33,12 @@ pub struct MutexGuard<'a, T: ?Sized> {
 impl<T> Mutex<T> {
     /// A lock around `value`; `name` is what the task list shows for a task that waits for it.
     pub const fn new(name: &'static str, value: T) -> Self {
-        Mutex { locked: AtomicBool::new(false), waiters: WaitQueue::new(name), value: UnsafeCell::new(value) }
+        Mutex {
+            identity: Identity::new(name, Rank::Mutex),
+            locked: AtomicBool::new(false),
+            waiters: WaitQueue::bounded(name),
+            value: UnsafeCell::new(value),
+        }
     }
 
     /// The value itself.
@@ -44,11 +52,21 @@ impl<T: ?Sized> Mutex<T> {
     #[track_caller]
     pub fn lock(&self) -> MutexGuard<'_, T> {
         might_sleep();
-        self.waiters.wait(|| self.try_lock())
+        lockdep::acquire_sleeping(&self.identity);
+        let guard = self.waiters.wait(|| self.take());
+        lockdep::acquired_sleeping(&self.identity);
+        guard
     }
 
     /// Takes the lock if it is free.
+    #[track_caller]
     pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+        let guard = self.take()?;
+        lockdep::acquired_sleeping(&self.identity);
+        Some(guard)
+    }
+
+    fn take(&self) -> Option<MutexGuard<'_, T>> {
         self.locked
             .compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed)
             .is_ok()
@@ -73,6 +91,7 @@ impl<T: ?Sized> DerefMut for MutexGuard<'_, T> {
 
 impl<T: ?Sized> Drop for MutexGuard<'_, T> {
     fn drop(&mut self) {
+        lockdep::release_sleeping(&self.mutex.identity);
         self.mutex.locked.store(false, Ordering::Release);
         self.mutex.waiters.wake_one();
     }

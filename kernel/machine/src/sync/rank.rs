@@ -20,6 +20,8 @@ pub enum Rank {
     PageCache,
     /// User page tables.
     PageTable,
+    /// The random generator.
+    Random,
     /// A device's configuration space or registers. From here on interrupts take locks too: whatever is taken with
     /// interrupts on ranks before.
     Device,
@@ -27,8 +29,6 @@ pub enum Rank {
     Queue,
     /// Tables of interrupt handlers.
     Interrupt,
-    /// The random generator.
-    Random,
     /// List of a wait queue's watchers.
     Watchers,
     /// What an epoll instance has been told of.
@@ -41,6 +41,8 @@ pub enum Rank {
     Timer,
     /// Run queue of a CPU.
     RunQueue,
+    /// List of all tasks, which the watchdog walks in interrupts.
+    TaskList,
     /// Kernel page tables and stack slots.
     KernelSpace,
     /// Kernel heap.

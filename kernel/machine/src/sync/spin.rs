@@ -7,12 +7,15 @@
 //! The lock is a ticket lock: first come, first served, so that no CPU starves.
 
 use super::guard::{Guard, IrqGuard, PreemptGuard};
-use super::lockdep;
+use super::lockdep::{self, Identity, Wait};
 use super::rank::Rank;
 use core::cell::UnsafeCell;
 use core::fmt;
 use core::ops::{Deref, DerefMut};
 use core::sync::atomic::{AtomicU32, Ordering};
+
+/// A waiter looks at the clock that seldom.
+const SPINS_BETWEEN_LOOKS: u32 = 1 << 16;
 
 /// A spinlock that switches preemption off.
 pub type SpinLock<T> = Spin<T, PreemptGuard>;
@@ -21,8 +24,7 @@ pub type IrqLock<T> = Spin<T, IrqGuard>;
 
 /// A ticket spinlock around a `T`, under a guard of type `G`.
 pub struct Spin<T: ?Sized, G> {
-    name: &'static str,
-    rank: Rank,
+    identity: Identity,
     next_ticket: AtomicU32,
     serving: AtomicU32,
     _guard: core::marker::PhantomData<fn() -> G>,
@@ -44,8 +46,7 @@ impl<T, G: Guard> Spin<T, G> {
     /// A lock called `name`, of `rank`, around `value`.
     pub const fn new(name: &'static str, rank: Rank, value: T) -> Self {
         Spin {
-            name,
-            rank,
+            identity: Identity::new(name, rank),
             next_ticket: AtomicU32::new(0),
             serving: AtomicU32::new(0),
             _guard: core::marker::PhantomData,
@@ -60,8 +61,10 @@ impl<T: ?Sized, G: Guard> Spin<T, G> {
     #[track_caller]
     pub fn lock(&self) -> SpinGuard<'_, T, G> {
         let guard = G::enter();
-        lockdep::acquire(self.name, self.rank);
-        self.wait_for_turn(guard)
+        let taking = lockdep::acquire(&self.identity);
+        self.wait_for_turn();
+        lockdep::acquired(taking);
+        SpinGuard { lock: self, guard }
     }
 
     /// Takes the lock while locks of its own rank may be held: the caller knows of an order among these.
@@ -69,25 +72,32 @@ impl<T: ?Sized, G: Guard> Spin<T, G> {
     #[track_caller]
     pub fn lock_nested(&self) -> SpinGuard<'_, T, G> {
         let guard = G::enter();
-        lockdep::acquire_unordered(self.name, self.rank);
-        self.wait_for_turn(guard)
-    }
-
-    #[inline]
-    fn wait_for_turn(&self, guard: G) -> SpinGuard<'_, T, G> {
-        let ticket = self.next_ticket.fetch_add(1, Ordering::Relaxed);
-        let mut spins = 0u64;
-        while self.serving.load(Ordering::Acquire) != ticket {
-            core::hint::spin_loop();
-            spins += 1;
-            if spins == lockdep::SPINS_TOO_LONG {
-                lockdep::report_long_wait(self.name);
-            }
-        }
+        self.wait_for_turn();
+        lockdep::acquire_unordered(&self.identity);
         SpinGuard { lock: self, guard }
     }
 
+    #[inline]
+    #[track_caller]
+    fn wait_for_turn(&self) {
+        let ticket = self.next_ticket.fetch_add(1, Ordering::Relaxed);
+        let mut wait = Wait::new();
+        let mut spins = 0u32;
+        loop {
+            let serving = self.serving.load(Ordering::Acquire);
+            if serving == ticket {
+                break;
+            }
+            core::hint::spin_loop();
+            spins = spins.wrapping_add(1);
+            if spins.is_multiple_of(SPINS_BETWEEN_LOOKS) {
+                wait.goes_on(&self.identity, serving);
+            }
+        }
+    }
+
     /// Takes the lock if it is free right now.
+    #[track_caller]
     pub fn try_lock(&self) -> Option<SpinGuard<'_, T, G>> {
         let guard = G::enter();
         let serving = self.serving.load(Ordering::Relaxed);
@@ -96,7 +106,7 @@ impl<T: ?Sized, G: Guard> Spin<T, G> {
             .compare_exchange(serving, serving.wrapping_add(1), Ordering::Acquire, Ordering::Relaxed)
             .is_ok();
         if won {
-            lockdep::acquire_unordered(self.name, self.rank);
+            lockdep::acquire_unordered(&self.identity);
             return Some(SpinGuard { lock: self, guard });
         }
         None
@@ -104,7 +114,7 @@ impl<T: ?Sized, G: Guard> Spin<T, G> {
 
     /// The lock's name.
     pub fn name(&self) -> &'static str {
-        self.name
+        self.identity.name
     }
 
     /// The value, when no one else can have it.
@@ -138,14 +148,15 @@ impl<T: ?Sized, G: Guard> DerefMut for SpinGuard<'_, T, G> {
 impl<T: ?Sized, G: Guard> Drop for SpinGuard<'_, T, G> {
     #[inline]
     fn drop(&mut self) {
-        lockdep::release(self.lock.name);
+        let since = lockdep::release(&self.lock.identity);
         let serving = self.lock.serving.load(Ordering::Relaxed);
         self.lock.serving.store(serving.wrapping_add(1), Ordering::Release);
+        lockdep::released(&self.lock.identity, since);
     }
 }
 
 impl<T: ?Sized, G: Guard> fmt::Debug for Spin<T, G> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "lock {:?}", self.name)
+        write!(f, "lock {:?}", self.identity.name)
     }
 }

@@ -19,6 +19,9 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 /// Tasks that wait for one thing.
 pub struct WaitQueue {
     name: &'static str,
+    /// What is waited for must come soon: a lock, a disk.
+    #[cfg(debug_assertions)]
+    bounded: bool,
     /// Length of the list, so that a wake-up of nobody takes no lock.
     waiting: AtomicUsize,
     sleepers: IrqLock<VecDeque<Arc<Task>>>,
@@ -37,8 +40,21 @@ pub enum WaitEnd {
 impl WaitQueue {
     /// An empty queue; `name` is what the task list shows for its sleepers.
     pub const fn new(name: &'static str) -> Self {
+        WaitQueue::with(name, false)
+    }
+
+    /// Like [`WaitQueue::new`], for what comes soon unless something is wrong, such as a lock or a disk: the watchdog
+    /// reports who waits there for long.
+    pub const fn bounded(name: &'static str) -> Self {
+        WaitQueue::with(name, true)
+    }
+
+    const fn with(name: &'static str, bounded: bool) -> Self {
+        let _ = bounded;
         WaitQueue {
             name,
+            #[cfg(debug_assertions)]
+            bounded,
             waiting: AtomicUsize::new(0),
             sleepers: IrqLock::new("wait queue", Rank::WaitQueue, VecDeque::new()),
             watchers: Watchers::new(),
@@ -76,6 +92,8 @@ impl WaitQueue {
         }
         might_sleep();
         let current = task::current().arc();
+        #[cfg(debug_assertions)]
+        let _noted = (self.bounded && deadline.is_none()).then(|| current.note_bounded_wait(self.name));
         let end = loop {
             self.enter(&current);
             if let Some(value) = condition() {

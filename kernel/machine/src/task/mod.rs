@@ -8,7 +8,11 @@
 //! running task.
 
 mod fpu;
+mod list;
+#[cfg(debug_assertions)]
+mod watched;
 
+use crate::cpu::CpuId;
 use crate::hooks;
 use crate::mm::space::{self, KernelStack};
 use crate::mm::{OutOfMemory, UserSpace};
@@ -25,6 +29,11 @@ use core::ops::Deref;
 use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
 pub use fpu::FpuState;
+use list::Links;
+#[cfg(debug_assertions)]
+pub(crate) use list::for_each;
+#[cfg(debug_assertions)]
+use watched::Watched;
 
 global_asm!(include_str!("../../../../asm/switch.S"), task_start = sym task_start);
 
@@ -54,6 +63,9 @@ pub struct Task {
     entry: Cell<Option<Entry>>,
     user: UnsafeCell<UserState>,
     data: Box<dyn Any + Send + Sync>,
+    links: Links,
+    #[cfg(debug_assertions)]
+    watched: Watched,
 }
 
 /// What a user task has besides its kernel stack. Nothing of it is touched for kernel tasks.
@@ -85,12 +97,12 @@ impl Task {
             ptr::write_bytes(rsp as *mut u8, 0, (stack.top() - rsp) as usize);
             ((rsp + 6 * 8) as *mut u64).write(&raw const task_entry as u64);
         }
-        Ok(Arc::new(Task::with(name, Some(stack), rsp, Some(Box::new(entry)), data)))
+        Ok(list::enter(Arc::new(Task::with(name, Some(stack), rsp, Some(Box::new(entry)), data))))
     }
 
     /// Makes the code that runs on this CPU, on its boot stack, a task: the idle task.
     pub fn adopt_current(name: String, data: Box<dyn Any + Send + Sync>) -> Arc<Task> {
-        let task = Arc::new(Task::with(name, None, 0, None, data));
+        let task = list::enter(Arc::new(Task::with(name, None, 0, None, data)));
         task.on_cpu.store(true, Ordering::Release);
         let guard = IrqGuard::new();
         let old = CURRENT.get(&guard).swap(Arc::into_raw(task.clone()).cast_mut(), Ordering::AcqRel);
@@ -114,6 +126,9 @@ impl Task {
             entry: Cell::new(entry),
             user: UnsafeCell::new(UserState { space: None, fpu: None, fs_base: 0, gs_base: 0 }),
             data,
+            links: Links::new(),
+            #[cfg(debug_assertions)]
+            watched: Watched::new(),
         }
     }
 
@@ -258,6 +273,16 @@ pub fn try_current() -> Option<CurrentTask> {
     (!task.is_null()).then_some(CurrentTask { task, _not_send: PhantomData })
 }
 
+/// The task that `cpu` runs.
+///
+/// # Safety
+/// 1. The CPU does not switch tasks as long as the reference is used.
+pub(crate) unsafe fn running_on<'a>(cpu: CpuId) -> Option<&'a Task> {
+    let task = CURRENT.on(cpu)?.load(Ordering::Acquire);
+    // SAFETY: (1) `CURRENT` owns a reference to the running task, and keeps it as the caller promises.
+    unsafe { task.as_ref() }
+}
+
 /// Leaves the current task and runs `next` on this CPU. Returns when something switches back.
 ///
 /// Interrupts are off and no other guard is held, or it panics. `next` may still be leaving another CPU: this CPU waits
@@ -355,6 +380,7 @@ pub fn is_stack_overflow(address: u64) -> bool {
 impl Drop for Task {
     fn drop(&mut self) {
         debug_assert!(!*self.on_cpu.get_mut(), "task {} freed while a CPU runs it", self.name);
+        list::leave(self);
         let _ = &self.stack;
     }
 }

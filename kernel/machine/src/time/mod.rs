@@ -2,8 +2,9 @@
 
 mod calibrate;
 
-use crate::cpu::features;
+use crate::cpu::{CpuId, features};
 use crate::irq::lapic;
+use crate::percpu;
 use crate::sync::{IrqGuard, Once};
 use core::arch::asm;
 use core::ops::{Add, Sub};
@@ -111,11 +112,53 @@ pub fn ticks_to_ns(ticks: u64) -> u64 {
     ((u128::from(ticks) * u128::from(NS_PER_TICK.load(Ordering::Relaxed))) >> 32) as u64
 }
 
+percpu! {
+    /// Deadline that the scheduler has set, in ns; the end of time for none.
+    static WANTED: AtomicU64 = AtomicU64::new(u64::MAX);
+    /// When this CPU last ticked, or began to, in ns; 0 before.
+    static LAST_TICK: AtomicU64 = AtomicU64::new(0);
+}
+
+/// What ticks, and how often.
+static TICK: Once<(Duration, fn(Instant))> = Once::new();
+
+/// Lets `tick` run on each CPU every `period`, in interrupt context, from the time on when that CPU calls
+/// [`start_ticks`]. Only the first call counts.
+#[cfg_attr(not(debug_assertions), allow(dead_code, reason = "the watchdog of debug builds ticks"))]
+pub(crate) fn every(period: Duration, tick: fn(Instant)) {
+    TICK.call_once(|| (period, tick));
+}
+
+/// When `cpu` last ticked, or began to, in ns; 0 before.
+#[cfg_attr(not(debug_assertions), allow(dead_code, reason = "the watchdog of debug builds asks"))]
+pub(crate) fn last_tick(cpu: CpuId) -> Option<&'static AtomicU64> {
+    LAST_TICK.on(cpu)
+}
+
+/// Begins ticking on this CPU, if anything is to tick.
+pub(crate) fn start_ticks() {
+    let guard = IrqGuard::new();
+    LAST_TICK.get(&guard).store(since_boot_ns(), Ordering::Relaxed);
+    program(&guard);
+}
+
 /// Lets `Hooks::timer` run on this CPU at `deadline`, or soon if that has passed; replaces the deadline before.
 pub fn set_timer(deadline: Instant) {
+    let guard = IrqGuard::new();
+    WANTED.get(&guard).store(deadline.0, Ordering::Relaxed);
+    program(&guard);
+}
+
+/// Sets the hardware to whatever comes first.
+fn program(guard: &IrqGuard) {
     let Some(rates) = RATES.get() else { return };
-    let _guard = IrqGuard::new();
-    let left_ns = deadline.0.saturating_sub(since_boot_ns());
+    let wanted = WANTED.get(guard).load(Ordering::Relaxed);
+    let tick = TICK.get().map_or(u64::MAX, |&(period, _)| next_tick(period, guard).0);
+    let next = wanted.min(tick);
+    if next == u64::MAX {
+        return;
+    }
+    let left_ns = next.saturating_sub(since_boot_ns());
     if features::get().tsc_deadline {
         let ticks = u128::from(left_ns) * u128::from(rates.tsc_khz) / 1_000_000;
         let deadline = u128::from(tsc()) + ticks.max(1);
@@ -127,6 +170,10 @@ pub fn set_timer(deadline: Instant) {
     }
 }
 
+fn next_tick(period: Duration, guard: &IrqGuard) -> Instant {
+    Instant(LAST_TICK.get(guard).load(Ordering::Relaxed)) + period
+}
+
 /// Waits without sleeping: for the few device delays of boot code.
 pub fn spin_for(duration: Duration) {
     let end = now() + duration;
@@ -136,5 +183,14 @@ pub fn spin_for(duration: Duration) {
 }
 
 pub(crate) fn timer_fired() {
+    let guard = IrqGuard::new();
+    WANTED.get(&guard).store(u64::MAX, Ordering::Relaxed);
+    let Some(&(period, tick)) = TICK.get() else { return crate::hooks::timer() };
+    let now = now();
+    if now >= next_tick(period, &guard) {
+        LAST_TICK.get(&guard).store(now.0, Ordering::Relaxed);
+        tick(now);
+    }
     crate::hooks::timer();
+    program(&guard);
 }

@@ -40,7 +40,8 @@ pub fn write_frame(out: &mut dyn Write, frame: &TrapFrame) -> fmt::Result {
 pub fn write_from(out: &mut dyn Write, mut rbp: u64) -> fmt::Result {
     for _ in 0..MAX_DEPTH {
         let (Some(next), Some(return_address)) = (read(rbp), read(rbp.wrapping_add(8))) else { return Ok(()) };
-        if return_address == 0 {
+        // Zero, or the page in which a CPU started.
+        if !addr::is_kernel(return_address) {
             return Ok(());
         }
         if in_interrupt_path(return_address) {

@@ -12,9 +12,12 @@ use crate::addr;
 use crate::cpu::{control, msr};
 use crate::hooks::{self, Access};
 use crate::irq;
+use crate::percpu;
+use crate::report::{self, Report};
 use crate::sync::guard;
 use crate::user;
 use core::arch::global_asm;
+use core::fmt::Write;
 pub use frame::{Exception, TrapFrame};
 pub(crate) use idt::load as load_idt;
 
@@ -92,9 +95,23 @@ extern "C" fn paranoid_trap(frame: &mut TrapFrame) {
             crate::panic::stop_this_cpu(frame);
         }
         irq::note_nmi();
+        report_nmi(frame);
         return;
     }
     fatal(frame)
+}
+
+/// Nothing of the kernel's own asks for an NMI but a panic. From outside it is how a person looks at a machine that
+/// seems to hang (a button, `nmi` in QEMU's monitor): says what the CPU was doing, and goes on.
+#[cold]
+fn report_nmi(frame: &TrapFrame) {
+    let mut out = Report::begin();
+    let mode = if frame.from_user() { "user" } else { "kernel" };
+    let _ = write!(out, "\nNMI in {mode} mode");
+    let _ = report::write_own_place(&mut out);
+    let _ = writeln!(out, ":");
+    let _ = backtrace::write_frame(&mut out, frame);
+    let _ = report::write_held_locks(&mut out, percpu::this_cpu());
 }
 
 #[cold]

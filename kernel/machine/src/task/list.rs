@@ -1,0 +1,68 @@
+//! All tasks there are, linked through themselves: for the watchdog and for debuggers, which walk the links from
+//! [`ALL`]. The lock (rank `TaskList`) is held for a few stores, or as long as the list is walked.
+
+use super::Task;
+use crate::sync::{IrqLock, Rank};
+use alloc::sync::Arc;
+use core::cell::Cell;
+use core::ptr;
+
+/// A task's neighbours in the list; guarded by the lock of [`ALL`].
+pub(super) struct Links {
+    next: Cell<*const Task>,
+    previous: Cell<*const Task>,
+}
+
+/// The first task of the list.
+pub(crate) struct First(*const Task);
+
+// SAFETY: (1) the pointer is only followed under the lock; a task takes itself out before it is freed.
+unsafe impl Send for First {}
+
+pub(crate) static ALL: IrqLock<First> = IrqLock::new("all tasks", Rank::TaskList, First(ptr::null()));
+
+impl Links {
+    pub(super) const fn new() -> Self {
+        Links { next: Cell::new(ptr::null()), previous: Cell::new(ptr::null()) }
+    }
+}
+
+/// Enters a new task.
+pub(super) fn enter(task: Arc<Task>) -> Arc<Task> {
+    let mut first = ALL.lock();
+    task.links.next.set(first.0);
+    // SAFETY: (1) tasks in the list are not freed yet, and the lock is held.
+    if let Some(next) = unsafe { first.0.as_ref() } {
+        next.links.previous.set(&raw const *task);
+    }
+    first.0 = &raw const *task;
+    drop(first);
+    task
+}
+
+/// Takes a task out that is about to be freed.
+pub(super) fn leave(task: &Task) {
+    let mut first = ALL.lock();
+    let (next, previous) = (task.links.next.get(), task.links.previous.get());
+    // SAFETY: (1) as in `enter`.
+    match unsafe { previous.as_ref() } {
+        Some(previous) => previous.links.next.set(next),
+        None => first.0 = next,
+    }
+    // SAFETY: (1) as in `enter`.
+    if let Some(next) = unsafe { next.as_ref() } {
+        next.links.previous.set(previous);
+    }
+}
+
+/// Calls `f` for each task, with the list locked: `f` may not make or free one.
+#[cfg(debug_assertions)]
+pub(crate) fn for_each(mut f: impl FnMut(&Task)) {
+    let first = ALL.lock();
+    let mut at = first.0;
+    // SAFETY: (1) as in `enter`.
+    while let Some(task) = unsafe { at.as_ref() } {
+        f(task);
+        at = task.links.next.get();
+    }
+}
