@@ -342,7 +342,9 @@ static void alternate_stack(void)
 {
     stack_t stack;
     CHECK(sigaltstack(0, &stack) == 0 && stack.ss_flags == SS_DISABLE);
-    alternate = mmap(0, alternate_len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    // Nothing lies below it, so that a handler that leaves it is seen.
+    alternate = (char *)mmap(0, alternate_len + TEST_PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) + TEST_PAGE;
+    CHECK(mprotect(alternate, alternate_len, PROT_READ | PROT_WRITE) == 0);
     CHECK_ERRNO(syscall(SYS_sigaltstack, &(stack_t){.ss_sp = alternate, .ss_size = 1024}, 0), ENOMEM);
     CHECK_ERRNO(syscall(SYS_sigaltstack, &(stack_t){.ss_sp = alternate, .ss_size = 8192, .ss_flags = 8}, 0), EINVAL);
     CHECK(sigaltstack(&(stack_t){.ss_sp = alternate, .ss_size = alternate_len}, 0) == 0);

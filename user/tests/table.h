@@ -99,18 +99,18 @@ static inline void child_exit(void)
 }
 
 // Waits for a child that must end with this status.
-#define CHECK_CHILD(pid, expected)                                                                                     \
-    do {                                                                                                               \
-        int status_ = -1;                                                                                              \
-        pid_t got_ = waitpid((pid), &status_, 0);                                                                      \
-        if (got_ == (pid) && status_ == (expected)) {                                                                  \
-            checks_passed++;                                                                                           \
-        } else {                                                                                                       \
-            checks_failed++;                                                                                           \
-            printf("line %d: child %d ended as %#x (waitpid gave %d), not %#x\n", __LINE__, (int)(pid), status_, got_, \
-                   (unsigned)(expected));                                                                              \
-        }                                                                                                              \
-    } while (0)
+#define CHECK_CHILD(pid, expected) check_child((pid), (expected), __LINE__)
+static inline void check_child(pid_t pid, int expected, int line)
+{
+    int status = -1;
+    pid_t got = waitpid(pid, &status, 0);
+    if (got == pid && status == expected) {
+        checks_passed++;
+    } else {
+        checks_failed++;
+        printf("line %d: child %d ended as %#x (waitpid gave %d), not %#x\n", line, pid, status, got, expected);
+    }
+}
 
 static inline int run_table(const struct test *tests, size_t count, int argc, char **argv)
 {
