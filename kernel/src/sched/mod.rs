@@ -161,8 +161,9 @@ pub fn start_task(task: &Arc<Task>) {
 }
 
 /// The scheduler's part of a task.
+#[inline]
 pub fn data(task: &Task) -> &TaskData {
-    match task.data().downcast_ref::<TaskData>() {
+    match task.data::<TaskData>() {
         Some(data) => data,
         None => panic!("task {} was not made by the scheduler", task.name()),
     }
