@@ -379,9 +379,9 @@ static void fifos(const char *directory)
     CHECK(unlink(path) == 0);
 }
 
-int main(int argc, char **argv)
+int main(void)
 {
-    fifos(argc > 1 ? argv[1] : "/dev");
+    fifos(access("/tmp", W_OK) == 0 ? "/tmp" : "/dev");
     streams();
     broken();
     ping_pong();
