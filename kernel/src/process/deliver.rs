@@ -80,9 +80,9 @@ pub fn attend(thread: &Arc<Thread>, context: &mut UserContext, call: Option<Inte
             thread.attention.store(true, core::sync::atomic::Ordering::SeqCst);
             continue;
         }
-        let Some((signal, info)) = thread.take_signal() else { break };
+        let Some((signal, info, continuations)) = thread.take_signal() else { break };
         match thread.process().actions.take(signal) {
-            Disposition::Default(action) => default_action(thread, signal, action),
+            Disposition::Default(action) => default_action(thread, signal, action, continuations),
             Disposition::Handler(action) => {
                 let again = |call: &Interrupted| {
                     call.restart == Restart::AfterHandler && flags(&action).contains(SaFlags::RESTART)
@@ -93,6 +93,10 @@ pub fn attend(thread: &Arc<Thread>, context: &mut UserContext, call: Option<Inte
                 call = None;
                 handled = true;
                 if push_frame(thread, context, signal, &info, &action, fault).is_err() {
+                    // A handler of SIGSEGV for whose frame there is no room would be tried for ever.
+                    if signal == Signal::SIGSEGV {
+                        thread.process().actions.action(signal, Some(Sigaction::default()));
+                    }
                     thread.force(Signal::SIGSEGV, Siginfo::kernel(Signal::SIGSEGV));
                 }
             }
@@ -120,14 +124,14 @@ fn begin_again(context: &mut UserContext, call: Interrupted) {
     registers.rax = call.number;
 }
 
-fn default_action(thread: &Arc<Thread>, signal: Signal, action: DefaultAction) {
+fn default_action(thread: &Arc<Thread>, signal: Signal, action: DefaultAction, continuations: u32) {
     let process = thread.process();
     match action {
         DefaultAction::Ignore | DefaultAction::Continue => {}
         DefaultAction::Terminate | DefaultAction::Core => process.exit(ExitStatus::Killed(signal)),
         // The terminal's stop signals have no effect where nobody could continue the group (POSIX 2.4.3).
         DefaultAction::Stop if signal != Signal::SIGSTOP && table::is_orphaned_group(process.group()) => {}
-        DefaultAction::Stop => process.stop(signal),
+        DefaultAction::Stop => process.stop(signal, continuations),
     }
 }
 

@@ -48,6 +48,7 @@ impl Thread {
         let run_time = sched::data(&task::current()).run_time_ns();
         process.past_run_time_ns.fetch_add(run_time, Ordering::Relaxed);
         table::lock().remove_thread(self.tid());
+        futex::owner_ended(self.tid());
         let (last, others) = {
             let mut threads = process.threads.lock();
             threads.retain(|other| !Arc::ptr_eq(other, self));
@@ -145,7 +146,9 @@ fn become_zombie(process: &Arc<Process>) -> Option<Arc<Process>> {
     let mut table = table::lock();
     let parent = table.processes.get(&process.parent()).cloned();
     let wanted = match &parent {
-        Some(parent) => !wants_no_zombies(parent),
+        Some(parent) => {
+            process.exit_signal.load(Ordering::Relaxed) != Signal::SIGCHLD.number() || !wants_no_zombies(parent)
+        }
         None => process.kernel_waits.load(Ordering::Relaxed),
     };
     if !wanted {

@@ -38,6 +38,7 @@ use crate::vm::AddressSpace;
 use crate::vm::fault;
 use abi::Signal;
 use abi::signal::{SigSet, SigaltStack};
+use abi::system::RLIMIT_NOFILE;
 use alarm::Timer;
 use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
@@ -85,6 +86,9 @@ pub struct Process {
     children: SpinLock<Vec<Arc<Process>>>,
     /// Woken when a child has changed state.
     child_changed: WaitQueue,
+    /// How often it was sent SIGCONT. Locked while a stop signal is taken and while it comes into force, so that a SIGCONT
+    /// between the two is not overtaken by the stop. Rank `Table`, never with the table's own lock.
+    continuations: SpinLock<u32>,
     /// The signal that stopped it; 0 while it runs.
     stopped: AtomicU8,
     /// A stop or continuation that the parent has not waited for yet (`wait::Report`).
@@ -233,6 +237,11 @@ impl Process {
     /// Its resource limits.
     pub fn limits(&self) -> Limits {
         *self.limits.lock()
+    }
+
+    /// How many descriptors it may have (RLIMIT_NOFILE): they are below this.
+    pub fn file_limit(&self) -> usize {
+        (self.limits.lock().current(RLIMIT_NOFILE) as usize).min(files::MAX_FILES)
     }
 
     /// Calls `change` with the limits, which stay locked meanwhile.

@@ -2,11 +2,12 @@
 //!
 //! Locks: the pending set's and the actions' one after the other, never together. Senders are tasks, not interrupts.
 
+use super::alarm::tell_overruns;
 use super::signal::STOPS;
 use super::table;
 use super::wait::{Report, notify_parent};
 use super::{ExitStatus, Process, Thread};
-use abi::sigframe::{SI_USER, Siginfo};
+use abi::sigframe::{SI_TIMER, SI_USER, Siginfo};
 use abi::signal::SigSet;
 use abi::{Errno, Signal};
 use alloc::sync::Arc;
@@ -88,7 +89,6 @@ impl Process {
         if signal == Signal::SIGKILL {
             self.exit(ExitStatus::Killed(signal));
         } else if signal == Signal::SIGCONT {
-            self.discard_everywhere(STOPS);
             self.resume();
         } else if STOPS.contains(signal) {
             self.discard_everywhere(SigSet::EMPTY.with(Signal::SIGCONT));
@@ -100,18 +100,34 @@ impl Process {
         self.threads().iter().for_each(|thread| thread.pending.discard(set));
     }
 
-    /// Stops the process: every thread waits on its way to user mode.
-    pub fn stop(self: &Arc<Self>, signal: Signal) {
-        self.report.store(Report::Stopped(signal).encode(), Ordering::SeqCst);
-        self.stopped.store(signal.number(), Ordering::SeqCst);
+    /// Stops the process: every thread waits on its way to user mode. Not if it was sent SIGCONT since `signal` was taken,
+    /// when `continuations` was counted.
+    pub fn stop(self: &Arc<Self>, signal: Signal, continuations: u32) {
+        {
+            let count = self.continuations.lock();
+            if *count != continuations {
+                return;
+            }
+            self.report.store(Report::Stopped(signal).encode(), Ordering::SeqCst);
+            self.stopped.store(signal.number(), Ordering::SeqCst);
+        }
         self.threads().iter().for_each(|thread| thread.notify());
         notify_parent(self, Report::Stopped(signal));
     }
 
-    /// Lets a stopped process go on.
+    /// SIGCONT: stop signals that were sent before have no effect any more, and a stopped process goes on.
     fn resume(self: &Arc<Self>) {
-        if self.stopped.swap(0, Ordering::SeqCst) != 0 {
-            self.report.store(Report::Continued.encode(), Ordering::SeqCst);
+        let was_stopped = {
+            let mut count = self.continuations.lock();
+            *count = count.wrapping_add(1);
+            self.discard_everywhere(STOPS);
+            let was_stopped = self.stopped.swap(0, Ordering::SeqCst) != 0;
+            if was_stopped {
+                self.report.store(Report::Continued.encode(), Ordering::SeqCst);
+            }
+            was_stopped
+        };
+        if was_stopped {
             self.resumed.wake_all();
             notify_parent(self, Report::Continued);
         }
@@ -154,9 +170,14 @@ impl Thread {
         self.notify();
     }
 
-    /// Takes the next signal that is not kept back, its own before the process's.
-    pub fn take_signal(&self) -> Option<(Signal, Siginfo)> {
-        self.take_signal_of(SigSet::ALL.difference(self.blocked()))
+    /// Takes the next signal that is not kept back, its own before the process's. The number is for `Process::stop`.
+    pub fn take_signal(&self) -> Option<(Signal, Siginfo, u32)> {
+        let wanted = SigSet::ALL.difference(self.blocked());
+        if !self.has_pending(wanted.intersection(STOPS)) {
+            return self.take_signal_of(wanted.difference(STOPS)).map(|(signal, info)| (signal, info, 0));
+        }
+        let continuations = self.process().continuations.lock();
+        self.take_signal_of(wanted).map(|(signal, info)| (signal, info, *continuations))
     }
 
     /// Whether a signal of `wanted` waits for it or its process.
@@ -167,6 +188,10 @@ impl Thread {
 
     /// Takes the next signal of `wanted`, its own before the process's.
     pub fn take_signal_of(&self, wanted: SigSet) -> Option<(Signal, Siginfo)> {
-        self.pending.take(wanted).or_else(|| self.process().pending.take(wanted))
+        let mut taken = self.pending.take(wanted).or_else(|| self.process().pending.take(wanted));
+        if let Some((_, info)) = taken.as_mut().filter(|(_, info)| info.si_code == SI_TIMER) {
+            tell_overruns(self.process(), info);
+        }
+        taken
     }
 }

@@ -1,7 +1,7 @@
 //! The state of signals: a process's actions, and sets of pending signals with what is known of each (signal(7)).
 
 use abi::Signal;
-use abi::sigframe::Siginfo;
+use abi::sigframe::{SI_TIMER, Siginfo};
 use abi::signal::{DefaultAction, NSIG, SIG_DFL, SIG_IGN, SaFlags, SigSet, Sigaction};
 use alloc::collections::VecDeque;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -125,6 +125,15 @@ impl Pending {
         queue.push_back(info);
         self.set.fetch_or(SigSet::EMPTY.with(signal).0, Ordering::SeqCst);
         true
+    }
+
+    /// Whether a signal of timer_create(2)'s timer `id` is there.
+    pub fn has_of_timer(&self, signal: Signal, id: i32) -> bool {
+        let number = i32::from(signal.number());
+        let is_it = |info: &Siginfo| {
+            info.si_signo == number && info.si_code == SI_TIMER && info.fields[0] as u32 == id as u32
+        };
+        self.set().contains(signal) && self.queue.lock().iter().any(is_it)
     }
 
     /// Takes the first signal of lowest number that is in `wanted`, faults before others.

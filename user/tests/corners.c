@@ -1,0 +1,164 @@
+// Corners of process work where more than one party acts at once: stops against continuations, a wake against a copied
+// page, timers against blocked signals, the death of a lock's owner; and limits that they meet.
+#define _GNU_SOURCE
+#include "table.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+
+enum { FUTEX_WAIT = 0, FUTEX_WAKE = 1, FUTEX_LOCK_PI = 6 };
+
+// SIGCONT right after a stop signal must never leave the target stopped.
+static void stop_continue_race(void)
+{
+    int *turns = shared_page();
+    pid_t pid = fork();
+    if (pid == 0)
+        for (;;)
+            __atomic_fetch_add(turns, 1, __ATOMIC_SEQ_CST);
+    int stuck = 0;
+    for (int i = 0; i < 2000 && !stuck; i++) {
+        kill(pid, SIGSTOP);
+        for (volatile int j = 0; j < i % 400; j++)
+            ;
+        kill(pid, SIGCONT);
+        int before = *(volatile int *)turns;
+        double limit = now_s() + 2;
+        while (*(volatile int *)turns == before && now_s() < limit)
+            sched_yield();
+        if (*(volatile int *)turns == before) {
+            printf("stopped for good after %d rounds\n", i);
+            stuck = 1;
+        }
+    }
+    CHECK(!stuck);
+    kill(pid, SIGKILL);
+    waitpid(pid, 0, 0);
+}
+
+// A futex in private memory without FUTEX_PRIVATE, whose page is copied on write between wait and wake.
+static uint32_t word;
+static void *waiter(void *out)
+{
+    struct timespec t = {2, 0};
+    *(long *)out = syscall(SYS_futex, &word, FUTEX_WAIT, 0, &t);
+    return 0;
+}
+static void futex_over_copy(void)
+{
+    pthread_t t;
+    long result = -9;
+    pthread_create(&t, 0, waiter, &result);
+    sleep_ms(100);
+    pid_t pid = fork();
+    if (pid == 0) {
+        sleep_ms(300);
+        _exit(0);
+    }
+    word = 1; // the page becomes another frame
+    CHECK(syscall(SYS_futex, &word, FUTEX_WAKE, 1) == 1);
+    pthread_join(t, 0);
+    CHECK(result == 0);
+    waitpid(pid, 0, 0);
+}
+
+// A periodic timer whose real-time signal is blocked has one of it pending, and the rest as overruns.
+static void timer_overruns(void)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGRTMIN + 3);
+    sigprocmask(SIG_BLOCK, &set, 0);
+    struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGRTMIN + 3};
+    timer_t timer;
+    CHECK(timer_create(CLOCK_MONOTONIC, &event, &timer) == 0);
+    CHECK(timer_settime(timer, 0, &(struct itimerspec){{0, 5000000}, {0, 5000000}}, 0) == 0);
+    sleep_ms(103);
+    CHECK(timer_settime(timer, 0, &(struct itimerspec){{0, 0}, {0, 0}}, 0) == 0);
+    struct timespec zero = {0, 0};
+    int count = 0;
+    while (sigtimedwait(&set, 0, &zero) > 0)
+        count++;
+    CHECK(count <= 1);
+}
+
+static void timer_overrun_count(void)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGUSR2);
+    sigprocmask(SIG_BLOCK, &set, 0);
+    struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR2};
+    timer_t timer;
+    CHECK(timer_create(CLOCK_MONOTONIC, &event, &timer) == 0);
+    CHECK(timer_settime(timer, 0, &(struct itimerspec){{0, 5000000}, {0, 5000000}}, 0) == 0);
+    sleep_ms(103);
+    siginfo_t info;
+    CHECK(sigwaitinfo(&set, &info) == SIGUSR2 && info.si_code == SI_TIMER);
+    int overruns = timer_getoverrun(timer);
+    CHECK(overruns >= 15 && overruns <= 60);
+}
+
+static void descriptor_limit(void)
+{
+    struct rlimit limit = {10, 10};
+    CHECK(setrlimit(RLIMIT_NOFILE, &limit) == 0);
+    int fd, last = -1;
+    while ((fd = dup(1)) >= 0)
+        last = fd;
+    CHECK(last == 9 && errno == EMFILE);
+    CHECK_ERRNO(dup2(1, 10), EBADF);
+    CHECK_ERRNO(fcntl(1, F_DUPFD, 10), EINVAL);
+}
+
+// A handler of SIGSEGV that has no stack to run on ends the program.
+static void no_stack_for_handler(void)
+{
+    pid_t pid = fork();
+    if (pid == 0) {
+        signal(SIGSEGV, (void (*)(int))child_exit);
+        __asm__ volatile("movq $0x1000, %%rsp; movl (%%rsp), %%eax; hlt" ::: "memory", "rax");
+    }
+    double limit = now_s() + 2;
+    int status = -1;
+    while (waitpid(pid, &status, WNOHANG) == 0 && now_s() < limit)
+        sleep_ms(10);
+    CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV);
+    kill(pid, SIGKILL);
+}
+
+// The owner of a priority-inheriting futex ends without unlocking it.
+static uint32_t pi_word;
+static void *owner(void *unused)
+{
+    (void)unused;
+    syscall(SYS_futex, &pi_word, FUTEX_LOCK_PI | 128, 0, 0);
+    sleep_ms(200);
+    return 0;
+}
+static void dead_pi_owner(void)
+{
+    pthread_t t;
+    pthread_create(&t, 0, owner, 0);
+    sleep_ms(50);
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += 2;
+    long result = syscall(SYS_futex, &pi_word, FUTEX_LOCK_PI | 128, 0, &until);
+    CHECK(result == 0 || errno == ESRCH);
+    pthread_join(t, 0);
+}
+
+static const struct test tests[] = {
+    {"stop and continue", stop_continue_race},
+    {"futex over copy", futex_over_copy},
+    {"timer queue", timer_overruns},
+    {"timer overruns", timer_overrun_count},
+    {"descriptor limit", descriptor_limit},
+    {"no stack", no_stack_for_handler},
+    {"dead owner", dead_pi_owner},
+};
+int main(int argc, char **argv) { return RUN_TABLE(tests); }
