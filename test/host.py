@@ -8,6 +8,7 @@ from harness.plan import OUT, TOP, Context, Failure, Test
 PURE_CRATES = ("abi", "klib", "fs", "macros")
 PROGRAMS = TOP / "build/user/root"
 IPC_PROGRAMS = ("pipes", "polling", "events", "waiting")
+PROCESS_PROGRAMS = ("signals", "handlers", "threads", "corners")
 
 
 def fault_table() -> dict[str, str]:
@@ -66,7 +67,7 @@ def tests() -> list[Test]:
         Test("host/linux-faults", faults_on_linux, 60, needs=oracle),
         Test("host/linux-syscalls", on_linux("tests/syscalls", tree), 60, needs=oracle),
         Test("host/linux-memory", on_linux("tests/memory", tree + "/hello.txt"), 60, needs=oracle),
-        *(Test(f"host/linux-{name}", on_linux(f"tests/{name}"), 60, needs=oracle) for name in IPC_PROGRAMS),
+        *(Test(f"host/linux-{name}", on_linux(f"tests/{name}"), 60, needs=oracle) for name in (*IPC_PROGRAMS, *PROCESS_PROGRAMS)),
         Test("host/linux-files", files_on_linux, 60, needs=oracle),
         Test("host/linux-bad-pointers", on_linux("tests/bad-pointers", tree + "/hello.txt"), 60, needs=oracle),
     ]

@@ -202,10 +202,11 @@ impl Timer {
                 return false;
             }
         }
-        match thread {
+        // A timer's signal always has room: it only says that the time has come.
+        let _ = match thread {
             Some(thread) => thread.send(signal, info),
             None => process.send(signal, info),
-        }
+        };
         true
     }
 }

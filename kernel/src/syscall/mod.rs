@@ -290,7 +290,7 @@ pub fn handle(thread: &Arc<Thread>, context: &mut UserContext) -> Option<Interru
         Ok(value) => value,
         Err(error) => error.to_ret(),
     });
-    (result == Err(Errno::EINTR)).then(|| Interrupted { number, restart: restart::of(number) })
+    (result == Err(Errno::EINTR)).then(|| Interrupted { number, restart: restart::of(number, &arguments) })
 }
 
 /// Numbers that have been logged, one bit each.
