@@ -84,9 +84,10 @@ lint: needs
 fmt: needs
 	@tools/toolchain host fmt --all
 	@tools/toolchain in user/rust-demo host fmt
+	@tools/toolchain in tools/traces host fmt
 
 doc: needs
 	@tools/toolchain kernel doc --workspace --no-deps --document-private-items
 
 clean:
-	rm -rf build kernel/target user/rust-demo/target test/out
+	rm -rf build kernel/target user/rust-demo/target tools/traces/target test/out

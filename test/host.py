@@ -55,7 +55,7 @@ def files_on_linux(context: Context) -> None:
     """The test of files, in a directory of the build."""
     directory = OUT / "linux-files"
     directory.mkdir(parents=True, exist_ok=True)
-    context.command([str(PROGRAMS / "tests/files"), str(directory)], settings={"SHARED_DISK": "1"})
+    context.command([str(PROGRAMS / "tests/files"), str(directory), "shared"])
 
 
 def tests() -> list[Test]:

@@ -20,5 +20,6 @@ pub mod interval_map;
 pub mod keyboard;
 pub mod ldisc;
 pub mod line_edit;
+pub mod traces;
 pub mod vt;
 pub mod words;

@@ -88,6 +88,8 @@ pub struct BootInfo {
     pub acpi_root: Option<AcpiRoot>,
     /// The kernel's own symbols.
     pub symbols: Option<SymbolSections>,
+    /// Physical range of the table behind stack traces (`klib::traces`).
+    pub traces: Option<(u64, u64)>,
 }
 
 impl BootInfo {
@@ -125,6 +127,7 @@ impl BootInfo {
             text_screen: None,
             acpi_root: None,
             symbols: None,
+            traces: None,
         }
     }
 }
@@ -147,8 +150,13 @@ pub(crate) unsafe fn read(address: u32) -> Option<BootInfo> {
     }
     copy_areas(&source, &mut info);
     for module in source.module_tags().take(MAX_MODULES) {
-        info.modules[info.module_count] = (module.start_address().into(), module.end_address().into());
+        let range = (module.start_address().into(), module.end_address().into());
+        info.modules[info.module_count] = range;
         info.module_count += 1;
+        // `grub.cfg` says what each is for.
+        if module.cmdline() == Ok("traces") {
+            info.traces = Some(range);
+        }
     }
     (info.framebuffer, info.text_screen) = screen(&source);
     info.acpi_root = acpi_root(&source);

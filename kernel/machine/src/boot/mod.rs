@@ -78,9 +78,7 @@ extern "C" fn machine_main(info_address: u32) -> ! {
         unsuitable("no RAM left for page tables and frame descriptors");
     }
     timeline::mark("memory");
-    if let Some(symbols) = &info.symbols {
-        trap::symbols::init(symbols);
-    }
+    trap::symbols::init(info);
     let Some(root) = info.acpi_root else { unsuitable("the firmware gives no ACPI tables (RSDP)") };
     let platform = match acpi::read(root) {
         Ok(platform) => platform,

@@ -72,17 +72,29 @@ pub(super) type Taking = ();
 #[track_caller]
 pub(super) fn acquire(lock: &Identity) -> Taking {
     #[cfg(debug_assertions)]
-    {
-        let taken = lock.held(Location::caller());
-        if !crate::panic::panicking() {
-            check_rank(&taken);
-            check_order(&taken);
-            check_interrupts(&taken, guard::in_interrupt());
-        }
-        taken
-    }
+    return check(lock.held(Location::caller()), false);
     #[cfg(not(debug_assertions))]
     let _ = lock;
+}
+
+/// Checks that a spinlock may be taken here while others of its rank are held, in an order that the caller knows of.
+#[inline]
+#[track_caller]
+pub(super) fn acquire_nested(lock: &Identity) -> Taking {
+    #[cfg(debug_assertions)]
+    return check(lock.held(Location::caller()), true);
+    #[cfg(not(debug_assertions))]
+    let _ = lock;
+}
+
+#[cfg(debug_assertions)]
+fn check(taken: Held, nested: bool) -> Taking {
+    if !crate::panic::panicking() {
+        check_rank(&taken, nested);
+        check_order(&taken);
+        check_interrupts(&taken, guard::in_interrupt());
+    }
+    taken
 }
 
 /// Notes that the spinlock is taken.
@@ -223,8 +235,9 @@ fn stuck(lock: &Identity) -> ! {
 }
 
 #[cfg(debug_assertions)]
-fn check_rank(taken: &Held) {
-    let conflict = |held: &Held| (held.lock == taken.lock || held.rank >= taken.rank).then_some(*held);
+fn check_rank(taken: &Held, nested: bool) {
+    let too_high = |held: &Held| held.rank > taken.rank || (held.rank == taken.rank && !nested);
+    let conflict = |held: &Held| (held.lock == taken.lock || too_high(held)).then_some(*held);
     let Some(other) = held::with_own(|list| list.find_own(conflict)) else { return };
     if other.lock == taken.lock {
         panic!("deadlock: taking {:?} at {}, which this CPU holds since {}", taken.name, taken.place, other.place);

@@ -7,7 +7,7 @@
 //! The lock is a ticket lock: first come, first served, so that no CPU starves.
 
 use super::guard::{Guard, IrqGuard, PreemptGuard};
-use super::lockdep::{self, Identity, Wait};
+use super::lockdep::{self, Identity, Taking, Wait};
 use super::rank::Rank;
 use core::cell::UnsafeCell;
 use core::fmt;
@@ -62,9 +62,7 @@ impl<T: ?Sized, G: Guard> Spin<T, G> {
     pub fn lock(&self) -> SpinGuard<'_, T, G> {
         let guard = G::enter();
         let taking = lockdep::acquire(&self.identity);
-        self.wait_for_turn();
-        lockdep::acquired(taking);
-        SpinGuard { lock: self, guard }
+        self.wait_for_turn(guard, taking)
     }
 
     /// Takes the lock while locks of its own rank may be held: the caller knows of an order among these.
@@ -72,14 +70,13 @@ impl<T: ?Sized, G: Guard> Spin<T, G> {
     #[track_caller]
     pub fn lock_nested(&self) -> SpinGuard<'_, T, G> {
         let guard = G::enter();
-        self.wait_for_turn();
-        lockdep::acquire_unordered(&self.identity);
-        SpinGuard { lock: self, guard }
+        let taking = lockdep::acquire_nested(&self.identity);
+        self.wait_for_turn(guard, taking)
     }
 
     #[inline]
     #[track_caller]
-    fn wait_for_turn(&self) {
+    fn wait_for_turn(&self, guard: G, taking: Taking) -> SpinGuard<'_, T, G> {
         let ticket = self.next_ticket.fetch_add(1, Ordering::Relaxed);
         let mut wait = Wait::new();
         let mut spins = 0u32;
@@ -94,6 +91,8 @@ impl<T: ?Sized, G: Guard> Spin<T, G> {
                 wait.goes_on(&self.identity, serving);
             }
         }
+        lockdep::acquired(taking);
+        SpinGuard { lock: self, guard }
     }
 
     /// Takes the lock if it is free right now.

@@ -61,11 +61,27 @@ pub fn write_from(out: &mut dyn Write, mut rbp: u64) -> fmt::Result {
     writeln!(out, "  ... (deeper than {MAX_DEPTH} frames)")
 }
 
+/// One line for the function that `address` is in, and one for each that this is inlined into.
 fn write_line(out: &mut dyn Write, address: u64) -> fmt::Result {
-    match symbols::lookup(address) {
-        Some(location) if addr::is_kernel(address) => writeln!(out, "  {address:016x} {location}"),
-        _ if addr::is_kernel(address) => writeln!(out, "  {address:016x} ?"),
-        _ => writeln!(out, "  {address:016x} (user)"),
+    if !addr::is_kernel(address) {
+        return writeln!(out, "  {address:016x} (user)");
+    }
+    let mut head = Some(address);
+    for frame in symbols::frames(address) {
+        match head.take() {
+            Some(address) => write!(out, "  {address:016x} {}", frame.function)?,
+            None => write!(out, "      inlined into {}", frame.function)?,
+        }
+        match (frame.file, frame.line) {
+            ("", _) => writeln!(out)?,
+            (file, 0) => writeln!(out, " at {file}")?,
+            (file, line) => writeln!(out, " at {file}:{line}")?,
+        }
+    }
+    match (head, symbols::lookup(address)) {
+        (None, _) => Ok(()),
+        (Some(address), Some(location)) => writeln!(out, "  {address:016x} {location}"),
+        (Some(address), None) => writeln!(out, "  {address:016x} ?"),
     }
 }
 

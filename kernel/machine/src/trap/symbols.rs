@@ -1,9 +1,13 @@
-//! The kernel's own symbols: GRUB loads the ELF symbol and string tables behind the image and passes the section
-//! headers on; `boot` keeps their memory reserved. Function names come demangled.
+//! Names for the kernel's addresses. GRUB loads the ELF symbol and string tables behind the image and passes the section
+//! headers on: function names, demangled here. The table of `klib::traces` comes as a boot module: files, lines and
+//! inlined functions as well. `boot` keeps the memory of both reserved. Without the module, or with that of another
+//! build, the symbols have to do.
 
-use crate::boot::info::SymbolSections;
+use crate::addr::PhysAddr;
+use crate::boot::info::{BootInfo, SymbolSections};
 use crate::mm::phys;
 use core::fmt;
+use klib::traces::{Frame, TraceTable};
 use spin::Once;
 use xmas_elf::symbol_table::{Entry64, Type};
 
@@ -14,9 +18,39 @@ struct Table {
 }
 
 static TABLE: Once<Table> = Once::new();
+static TRACES: Once<TraceTable<'static>> = Once::new();
 
-/// Takes the sections over. Their memory stays reserved.
-pub(crate) fn init(sections: &SymbolSections) {
+unsafe extern "C" {
+    static text_start: u8;
+    /// Where `.text` itself ends; what follows to the page's end is padding.
+    static text_contents_end: u8;
+}
+
+/// Takes the tables over. Their memory stays reserved.
+pub(crate) fn init(info: &BootInfo) {
+    if let Some(sections) = &info.symbols {
+        take_symbols(sections);
+    }
+    if let Some((start, end)) = info.traces {
+        take_traces(start, end);
+    }
+}
+
+fn take_traces(start: u64, end: u64) {
+    let Some(bytes) = phys::bytes(PhysAddr::new(start), (end - start) as usize) else { return };
+    let Some(table) = TraceTable::parse(bytes) else {
+        return log::warn!("traces: the boot module is no such table, or damaged");
+    };
+    let (text, text_end) = (&raw const text_start, &raw const text_contents_end);
+    // SAFETY: (1) the linker's symbols enclose the kernel's code, which is mapped and never written.
+    let code = unsafe { core::slice::from_raw_parts(text, text_end as usize - text as usize) };
+    if !table.is_of(text as u64, code) {
+        return log::warn!("traces: the boot module is of another build of the kernel");
+    }
+    TRACES.call_once(|| table);
+}
+
+fn take_symbols(sections: &SymbolSections) {
     let Some(symbols) = phys::bytes(sections.symbols, sections.symbols_len) else { return };
     let Some(strings) = phys::bytes(sections.strings, sections.strings_len) else { return };
     let count = symbols.len() / size_of::<Entry64>();
@@ -27,6 +61,11 @@ pub(crate) fn init(sections: &SymbolSections) {
     // pattern is an Entry64, which holds integers only.
     let entries = unsafe { core::slice::from_raw_parts(symbols.as_ptr().cast::<Entry64>(), count) };
     TABLE.call_once(|| Table { entries, strings });
+}
+
+/// The source places of the code at `address`: innermost function first, then those it is inlined into.
+pub(super) fn frames(address: u64) -> impl Iterator<Item = Frame<'static>> {
+    TRACES.get().into_iter().flat_map(move |table| table.frames(address))
 }
 
 /// A kernel function and how far into it an address lies.
