@@ -8,7 +8,7 @@ from harness.plan import OUT, TOP, Context, Failure, Test
 PURE_CRATES = ("abi", "klib", "fs", "macros")
 PROGRAMS = TOP / "build/user/root"
 IPC_PROGRAMS = ("pipes", "polling", "events", "waiting")
-PROCESS_PROGRAMS = ("signals", "handlers", "threads", "corners")
+PROCESS_PROGRAMS = ("processes", "signals", "handlers", "threads", "corners")
 
 
 def fault_table() -> dict[str, str]:

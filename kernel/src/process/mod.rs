@@ -25,6 +25,7 @@ pub mod signal;
 mod start;
 mod status;
 pub mod table;
+mod users;
 pub mod wait;
 
 pub use memory_hog::free_some as free_memory;
@@ -52,6 +53,7 @@ use machine::sync::{Mutex, Once, Rank, SpinLock, WaitQueue};
 use machine::task;
 use machine::time::Instant;
 use signal::{Actions, Pending};
+use users::OfUser;
 
 /// A process.
 pub struct Process {
@@ -78,6 +80,8 @@ pub struct Process {
     /// Woken whenever a signal has been sent to the process or one of its threads.
     pub signal_sent: WaitQueue,
     credentials: SpinLock<Arc<Credentials>>,
+    /// Counts it among its user's.
+    of_user: OfUser,
     limits: SpinLock<Limits>,
     /// What personality(2) says; of its bits, ADDR_NO_RANDOMIZE has an effect.
     pub personality: AtomicU32,
@@ -228,6 +232,7 @@ impl Process {
     pub fn change_credentials<E>(&self, change: impl FnOnce(&mut Credentials) -> Result<(), E>) -> Result<(), E> {
         let mut new = Credentials::clone(&self.credentials());
         change(&mut new)?;
+        self.of_user.move_to(new.user.real);
         let new = Arc::new(new);
         let old = core::mem::replace(&mut *self.credentials.lock(), new);
         drop(old);

@@ -77,11 +77,6 @@ pub fn group_in_session(group: u32, session: u32) -> bool {
     TABLE.lock().members(group).any(|process| process.session() == session)
 }
 
-/// How many processes run as `user`, zombies too.
-pub fn count_of_user(user: u32) -> usize {
-    all().iter().filter(|process| process.credentials().user.real == user).count()
-}
-
 /// How many threads there are.
 pub fn thread_count() -> usize {
     TABLE.lock().threads.len()
