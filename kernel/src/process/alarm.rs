@@ -51,7 +51,7 @@ struct State {
     /// Expirations beyond the first while its signal waits to be taken.
     overruns: u64,
     /// What `overruns` was when the last signal was taken.
-    last_overruns: u64,
+    reported: u64,
 }
 
 static NEXT_SERIAL: AtomicU64 = AtomicU64::new(0);
@@ -152,15 +152,15 @@ impl Timer {
     }
 
     /// Expirations that came between the last signal and its being taken (timer_getoverrun(2)).
-    pub fn overruns(&self) -> u64 {
-        self.state.lock().last_overruns
+    pub fn reported_overruns(&self) -> u64 {
+        self.state.lock().reported
     }
 
     /// Its signal is being taken: the overruns that it tells of.
     pub(super) fn signal_taken(&self) -> u64 {
         let mut state = self.state.lock();
-        state.last_overruns = core::mem::take(&mut state.overruns);
-        state.last_overruns
+        state.reported = core::mem::take(&mut state.overruns);
+        state.reported
     }
 
     /// Its time has come, and it is out of `ARMED`.

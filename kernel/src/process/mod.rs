@@ -6,7 +6,7 @@
 //! parents. Signals: `signal` has actions and pending sets, `send` puts signals into them, `deliver` takes them out on the
 //! way to user mode.
 //!
-//! Locks: the table's (rank `Table`), then one of a process's or thread's own (rank `Process`), never two of those at once.
+//! Locks: the table's (rank `Table`), then a process's stops (rank `JobControl`), then one of a process's or thread's own (rank `Process`), never two of those at once.
 //! Who is whose parent, group and session changes only with the table locked; the numbers can be read without. Files,
 //! directory context and address space are behind sleeping locks of their own.
 
@@ -91,7 +91,7 @@ pub struct Process {
     /// Woken when a child has changed state.
     child_changed: WaitQueue,
     /// How often it was sent SIGCONT. Locked while a stop signal is taken and while it comes into force, so that a SIGCONT
-    /// between the two is not overtaken by the stop. Rank `Table`, never with the table's own lock.
+    /// between the two is not overtaken by the stop. Rank `JobControl`.
     continuations: SpinLock<u32>,
     /// The signal that stopped it; 0 while it runs.
     stopped: AtomicU8,
@@ -382,7 +382,7 @@ impl Thread {
 
     /// CPU time, in ns.
     pub fn run_time_ns(&self) -> u64 {
-        self.task().map_or(0, |task| sched::data(&task).run_time_ns())
+        self.task().map_or(0, |task| sched::run_time_ns(&task))
     }
 
     /// Signals kept back.

@@ -195,7 +195,7 @@ impl Parts {
             threads: SpinLock::new("threads", Rank::Process, Vec::new()),
             children: SpinLock::new("children", Rank::Process, Vec::new()),
             child_changed: WaitQueue::new("child"),
-            continuations: SpinLock::new("job control", Rank::Table, 0),
+            continuations: SpinLock::new("job control", Rank::JobControl, 0),
             stopped: AtomicU8::new(0),
             report: AtomicU32::new(0),
             resumed: WaitQueue::new("continuation"),
