@@ -54,7 +54,7 @@ def stress(kind: str, **settings: str):
         full, small = COUNTS[kind]
         once = f"exec /tests/stress {small}"
         counted = f"exec /tests/stress {full if FULL else small}"
-        if FULL and kind == "bomb":
+        if FULL and kind in ("bomb", "handoff"):
             once = counted  # as many stacks at once
         result = boot(context, f"mount 2; {once}; sleep 1; mem; {counted}; sleep 1; mem; tasks; exit", **settings)
         result.wants(rf"^stress {kind}: passed$")
