@@ -8,6 +8,7 @@
 #include <sched.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 
 enum { FUTEX_WAIT = 0, FUTEX_WAKE = 1, FUTEX_LOCK_PI = 6 };
 
@@ -152,6 +153,58 @@ static void dead_pi_owner(void)
     pthread_join(t, 0);
 }
 
+// Times and addresses at the end of their range.
+static void interrupt_me(int signal)
+{
+    (void)signal;
+}
+static void ends_of_ranges(void)
+{
+    struct timespec most = {INT64_MAX, 999999999}, past = {INT64_MIN, 0};
+    struct itimerspec timer_most = {most, most}, timer_now;
+    struct itimerval real_most = {{INT64_MAX, 999999}, {INT64_MAX, 999999}};
+    sigset_t set;
+    sigemptyset(&set);
+    sigaction(SIGALRM, &(struct sigaction){.sa_handler = interrupt_me}, 0);
+    timer_t timer;
+    CHECK(timer_create(CLOCK_MONOTONIC, 0, &timer) == 0);
+    CHECK(timer_settime(timer, 0, &timer_most, 0) == 0 && timer_gettime(timer, &timer_now) == 0);
+    CHECK(timer_settime(timer, TIMER_ABSTIME, &timer_most, 0) == 0 && timer_gettime(timer, &timer_now) == 0);
+    CHECK(timer_now.it_value.tv_sec > 1000000000);
+    CHECK(timer_delete(timer) == 0);
+    CHECK_ERRNO(timer_settime(timer, 0, &timer_most, 0), EINVAL);
+    CHECK(setitimer(ITIMER_REAL, &real_most, 0) == 0);
+    CHECK(setitimer(ITIMER_REAL, &(struct itimerval){{0, 0}, {0, 0}}, &real_most) == 0);
+    CHECK(real_most.it_value.tv_sec > 1000000000);
+    CHECK(alarm(UINT32_MAX) == 0);
+    CHECK(alarm(0) > 1000000000);
+    for (int i = 0; i < 4; i++) {
+        CHECK(setitimer(ITIMER_REAL, &(struct itimerval){{0, 0}, {0, 20000}}, 0) == 0);
+        if (i == 0)
+            CHECK_ERRNO(nanosleep(&most, 0), EINTR);
+        else if (i == 1)
+            CHECK_ERRNO(syscall(SYS_futex, &word, FUTEX_WAIT | 128, word, &most), EINTR);
+        else if (i == 2)
+            CHECK_ERRNO(syscall(SYS_rt_sigtimedwait, &set, 0, &most, 8), EINTR);
+        else
+            CHECK_ERRNO(syscall(SYS_clock_nanosleep, CLOCK_MONOTONIC, TIMER_ABSTIME, &most, 0), EINTR);
+    }
+    CHECK_ERRNO(nanosleep(&past, 0), EINVAL);
+    CHECK_ERRNO(syscall(SYS_futex, &word, FUTEX_WAIT | 128, word, &past), EINVAL);
+    // A stack for handlers whose end is beyond all addresses.
+    pid_t pid = fork();
+    if (pid == 0) {
+        stack_t wrapped = {.ss_sp = (void *)(UINTPTR_MAX - 4095), .ss_size = 65536};
+        sigaction(SIGUSR1, &(struct sigaction){.sa_handler = interrupt_me, .sa_flags = SA_ONSTACK}, 0);
+        if (sigaltstack(&wrapped, 0) == 0)
+            raise(SIGUSR1);
+        else
+            raise(SIGSEGV);
+    }
+    int status = 0;
+    CHECK(waitpid(pid, &status, 0) == pid && WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV);
+}
+
 static const struct test tests[] = {
     {"stop and continue", stop_continue_race},
     {"futex over copy", futex_over_copy},
@@ -160,5 +213,6 @@ static const struct test tests[] = {
     {"descriptor limit", descriptor_limit},
     {"no stack", no_stack_for_handler},
     {"dead owner", dead_pi_owner},
+    {"ends of ranges", ends_of_ranges},
 };
 int main(int argc, char **argv) { return RUN_TABLE(tests); }
