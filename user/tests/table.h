@@ -127,6 +127,9 @@ static inline int run_table(const struct test *tests, size_t count, int argc, ch
         pid_t pid = fork();
         if (pid == 0) {
             setpgid(0, 0);
+            // Who started the program may ignore some, as a shell does for SIGINT and SIGQUIT in the background.
+            for (int number = 1; number <= 64; number++)
+                signal(number, SIG_DFL);
             alarm(TEST_SECONDS);
             tests[i].run();
             alarm(0);
