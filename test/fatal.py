@@ -3,6 +3,7 @@
 `crash KIND` in the kernel's shell does what a bug would do; QEMU's monitor does what hardware would."""
 
 import re
+import time
 
 from harness.console import PROMPT, Boot, Terminal, boot
 from harness.monitor import Monitor
@@ -86,6 +87,8 @@ def nmi_in_user(context: Context) -> None:
             monitor.command("nmi")
             if "user" in terminal.expect(r"^NMI in (user|kernel) mode on CPU 0 in task \d+ \(.*\):$"):
                 break
+            # The one CPU is to get on with loading the program between two traces.
+            time.sleep(0.1)
         else:
             raise Failure("no NMI of a hundred found the program in user mode")
         terminal.expect(r"^60000: 6057 primes below, largest 59999$", within_s=240)
