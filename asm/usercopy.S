@@ -112,4 +112,46 @@ user_cmpxchg_u32:
 2:  mov eax, 1
     ret
     MAY_FAULT 6b, 2b
+
+# user_save_fpu(at, xsave: bool) -> 0, or 1 after a fault: the registers in the format of XSAVE or FXSAVE. XSAVE leaves the
+# rest of its header alone, so that is cleared first.
+.balign 16
+.global user_save_fpu
+user_save_fpu:
+    test sil, sil
+    jz 8f
+    xor eax, eax
+.irp at, 512, 520, 528, 536, 544, 552, 560, 568
+6:  mov [rdi + \at], rax
+    MAY_FAULT 6b, 9f
+.endr
+    dec eax
+    mov edx, eax
+6:  xsave64 [rdi]
+    MAY_FAULT 6b, 9f
+    xor eax, eax
+    ret
+8:  fxsave64 [rdi]
+    MAY_FAULT 8b, 9f
+    xor eax, eax
+    ret
+9:  mov eax, 1
+    ret
+
+# user_load_fpu(at, xsave: bool) -> 0, or 1 after a fault, or where the image is none (#GP)
+.balign 16
+.global user_load_fpu
+user_load_fpu:
+    test sil, sil
+    jz 8f
+    mov eax, -1
+    mov edx, eax
+6:  xrstor64 [rdi]
+    MAY_FAULT 6b, 9b
+    xor eax, eax
+    ret
+8:  fxrstor64 [rdi]
+    MAY_FAULT 8b, 9b
+    xor eax, eax
+    ret
 .text

@@ -452,6 +452,10 @@ impl Thread {
     /// Makes it look at what there is to do, wherever it is: gets it out of a sleep and out of user mode.
     fn notify(&self) {
         self.attention.store(true, Ordering::SeqCst);
+        // Who runs looks at that before it sleeps, and before user mode.
+        if self.task.get().is_some_and(|task| task.as_ptr() == &raw const *task::current()) {
+            return;
+        }
         if let Some(task) = self.task() {
             sched::unpark(&task);
             sched::kick(&task);
