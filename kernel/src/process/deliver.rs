@@ -7,7 +7,9 @@ use super::signal::{Disposition, flags};
 use super::table;
 use super::{ExitStatus, Thread};
 use abi::pod::Pod;
-use abi::sigframe::{FpxSwBytes, RtSigframe, Sigcontext, Siginfo, UC_FP_XSTATE, UC_SIGCONTEXT_SS, UC_STRICT_RESTORE_SS, Ucontext};
+use abi::sigframe::{
+    FpxSwBytes, RtSigframe, Sigcontext, Siginfo, UC_FP_XSTATE, UC_SIGCONTEXT_SS, UC_STRICT_RESTORE_SS, Ucontext,
+};
 use abi::signal::{DefaultAction, SS_DISABLE, SS_ONSTACK, SaFlags, SigSet, Sigaction, SigaltStack};
 use abi::{Errno, Signal};
 use alloc::sync::Arc;
@@ -197,7 +199,11 @@ fn write_fpu(at: u64, features: &Features) -> Result<(), Errno> {
         if features.xsave {
             let len = features.fpu_area_len as u32;
             let marks = FpxSwBytes {
-                magic1: MAGIC1, extended_size: len + 4, xstate_bv: features.xcr0, xstate_size: len, padding: [0; 7],
+                magic1: MAGIC1,
+                extended_size: len + 4,
+                xstate_bv: features.xcr0,
+                xstate_size: len,
+                padding: [0; 7],
             };
             marks.with_bytes(|bytes| put(SOFTWARE_BYTES_AT, bytes))?;
             put(features.fpu_area_len, &MAGIC2.to_le_bytes())?;
