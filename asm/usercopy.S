@@ -13,10 +13,32 @@
 
 .section .text.usercopy, "ax"
 # user_copy(dst, src, len) -> bytes not copied
+#
+# By blocks of 64 bytes, then words, then bytes: a loop of plain moves is fast on every processor and in emulation, where
+# string instructions are slow.
 .balign 16
 .global user_copy
 user_copy:
     mov rcx, rdx
+    shr rcx, 6
+    jz 7f
+5:
+.irp at, 0, 16, 32, 48
+6:  mov rax, [rsi + \at]
+66: mov r8, [rsi + \at + 8]
+67: mov [rdi + \at], rax
+68: mov [rdi + \at + 8], r8
+    MAY_FAULT 6b, 3f
+    MAY_FAULT 66b, 3f
+    MAY_FAULT 67b, 3f
+    MAY_FAULT 68b, 3f
+.endr
+    add rsi, 64
+    add rdi, 64
+    sub rdx, 64
+    dec rcx
+    jnz 5b
+7:  mov rcx, rdx
     shr rcx, 3
     jz 2f
 6:  mov rax, [rsi]
@@ -36,7 +58,7 @@ user_copy:
     jnz 3b
 4:  mov rax, rdx
     ret
-    # A fault within eight bytes: go on byte by byte, up to the very byte that is not there.
+    # A fault within a block or a word: go on byte by byte from where that begins, up to the very byte that is not there.
     MAY_FAULT 6b, 3b
     MAY_FAULT 66b, 3b
     MAY_FAULT 3b, 4b

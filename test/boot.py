@@ -88,6 +88,62 @@ def refuses(pattern: str, **settings: str):
     return run
 
 
+# What a machine may lack, or have otherwise: each runs programs from its disk and powers itself off all the same.
+OTHER_MACHINES = {
+    "no-hpet": {"QEMU_EXTRA": "-machine hpet=off"},
+    "no-i8042": {"QEMU_EXTRA": "-machine i8042=off"},
+    "no-com2": {"COM2": "none"},
+    "no-screen": {"QEMU_EXTRA": "-vga none"},
+    "pc": {"QEMU_EXTRA": "-machine pc"},
+    "pc-without": {"QEMU_EXTRA": "-machine pc,hpet=off,i8042=off -vga none", "COM2": "none"},
+}
+
+
+def other_machine(**settings: str):
+    """Programs, kernel tests of what depends on devices, and the end by ACPI."""
+
+    def run(context: Context) -> None:
+        commands = "mount 2; cat /hello.txt; exec 2 /bin/primes 1000; exec /bin/busybox date -u +year=%Y; sleep 0.1; test tty; exit"
+        result = boot(context, commands, **settings)
+        result.wants(r"^Hello, world!$", r"^2 instances in", r"^year=20[2-9]\d$", r"^[1-9]\d* passed, 0 failed$")
+
+    return run
+
+
+def no_virtio(context: Context) -> None:
+    """The plainest machine: a CD drive that the kernel has no driver for, and one serial port."""
+    iso = context.log_path.with_suffix(".iso")
+    settings = {"CMDLINE": "block; list-virtio; rng 4; mount 2; help exit; exit 7", "RUST_BUILD_MODE": "release"}
+    context.command(["tools/mkiso", str(iso)], settings=settings)
+    text = context.command(
+        ["qemu-system-x86_64", "-nodefaults", "-machine", "pc", "-cpu", "max", "-m", "256M", "-display", "none", "-serial", "stdio",
+         "-cdrom", str(iso), "-no-reboot", "-device", "isa-debug-exit,iobase=0xf4,iosize=0x04"],
+        status=2 * 7 + 1,
+    )  # fmt: skip
+    iso.unlink()
+    result = Boot(context.status, plain(text))
+    result.no_panic()
+    result.wants(r"^mount: 2: ", r"^4 bytes from the kernel's generator", r"^exit \[status\]$")
+
+
+def powers(command: str, expected: str):
+    """reboot(2) from a program: the machine ends, or stays and does nothing more."""
+
+    def run(context: Context) -> None:
+        with Terminal(context, CMDLINE=f"mount 2; exec {command}") as terminal:
+            terminal.expect(expected, within_s=240)
+            if "halted" in expected:
+                terminal.read(3)
+                before = len(terminal.seen)
+                terminal.type("help\n")
+                terminal.read(3)
+                context.check(len(terminal.seen) == before, "a halted machine answers")
+            elif terminal.end_status() != 0:
+                raise Failure("the machine did not end well")
+
+    return run
+
+
 def tests() -> list[Test]:
     """The matrix, then single cases."""
     matrix = [
@@ -98,6 +154,11 @@ def tests() -> list[Test]:
     ]
     release = BUILDS["release"]
     return matrix + [
+        *(Test(f"boot/{name}", other_machine(**settings), SECONDS, needs=release) for name, settings in OTHER_MACHINES.items()),
+        Test("boot/no-virtio", no_virtio, SECONDS, needs=release),
+        Test("boot/reboot-restart", powers("/bin/busybox reboot -f", r"^.*reboot\(2\): restarting"), SECONDS, needs=release),
+        Test("boot/reboot-power-off", powers("/bin/busybox poweroff -f", r"^.*reboot\(2\): power off"), SECONDS, needs=release),
+        Test("boot/reboot-halt", powers("/bin/busybox halt -f", r"^.*reboot\(2\): the system is halted"), SECONDS, needs=release),
         Test("boot/mem-64m", first_light(MEM="64M"), SECONDS, needs=release),
         Test("boot/mem-64m-uefi", first_light(MEM="64M", UEFI="on"), SECONDS, needs=release),
         Test("boot/smp-64", status("exit", 0), SECONDS, needs=release),

@@ -65,11 +65,11 @@ def machine(context: Context, monitor: Monitor, **settings: str) -> Terminal:
 
 
 def nmi_in_kernel(context: Context) -> None:
-    """An NMI at the prompt, where the one CPU idles: shown, and nothing else happens."""
+    """An NMI at the prompt, where the one CPU idles or the shell is about to wait: shown, and nothing else happens."""
     with Monitor(context) as monitor, machine(context, monitor, SMP="1") as terminal:
         terminal.expect(re.escape(PROMPT), within_s=240)
         monitor.command("nmi")
-        terminal.expect(r'^NMI in kernel mode on CPU 0 in task \d+ \("idle/0"\):\n  [0-9a-f]{16} .*\n')
+        terminal.expect(r'^NMI in kernel mode on CPU 0 in task \d+ \(".*"\):\n  [0-9a-f]{16} .*\n')
         terminal.type("\n")
         terminal.command("irq", r"^non-maskable: 1;")
         terminal.type("exit 0\n")

@@ -3,11 +3,11 @@
 import signal
 import subprocess
 
-from harness.plan import TOP, Context, Failure, Test
+from harness.plan import OUT, TOP, Context, Failure, Test
 
 PURE_CRATES = ("abi", "klib", "fs", "macros")
 PROGRAMS = TOP / "build/user/root"
-IPC_PROGRAMS = ("pipes", "polling", "events")
+IPC_PROGRAMS = ("pipes", "polling", "events", "waiting")
 
 
 def fault_table() -> dict[str, str]:
@@ -50,6 +50,13 @@ def on_linux(*argv: str):
     return run
 
 
+def files_on_linux(context: Context) -> None:
+    """The test of files, in a directory of the build."""
+    directory = OUT / "linux-files"
+    directory.mkdir(parents=True, exist_ok=True)
+    context.command([str(PROGRAMS / "tests/files"), str(directory)], settings={"SHARED_DISK": "1"})
+
+
 def tests() -> list[Test]:
     """All of this kind."""
     tree = str(TOP / "disk/ext2")
@@ -60,5 +67,6 @@ def tests() -> list[Test]:
         Test("host/linux-syscalls", on_linux("tests/syscalls", tree), 60, needs=oracle),
         Test("host/linux-memory", on_linux("tests/memory", tree + "/hello.txt"), 60, needs=oracle),
         *(Test(f"host/linux-{name}", on_linux(f"tests/{name}"), 60, needs=oracle) for name in IPC_PROGRAMS),
+        Test("host/linux-files", files_on_linux, 60, needs=oracle),
         Test("host/linux-bad-pointers", on_linux("tests/bad-pointers", tree + "/hello.txt"), 60, needs=oracle),
     ]

@@ -8,7 +8,7 @@ from harness.plan import Context, Failure, Test
 SECONDS = 400
 NEEDS = ("build/release", "build/disk")
 LEFT, RIGHT, UP, DOWN = "\x1b[D", "\x1b[C", "\x1b[A", "\x1b[B"
-BACKSPACE, CTRL_C = "\x7f", "\x03"
+BACKSPACE, CTRL_C, CTRL_Z = "\x7f", "\x03", "\x1a"
 GREETING = r"^Hello, world!$"
 
 
@@ -48,8 +48,8 @@ def control_c(context: Context) -> None:
     with start(context) as terminal:
         terminal.type("exit 9" + CTRL_C)
         terminal.expect(re.escape(PROMPT))
-        terminal.type("exec /bin/busybox sleep 1000\n")
-        terminal.read(3)
+        terminal.type("exec /bin/busybox sh -c 'echo ready; exec /bin/busybox sleep 1000'\n")
+        terminal.expect(r"^ready$")
         terminal.type(CTRL_C)
         terminal.expect(r"^/bin/busybox \[pid \d+\]: killed by SIGINT \(2\)$")
         terminal.expect(re.escape(PROMPT))
@@ -60,8 +60,8 @@ def control_c(context: Context) -> None:
 def program_reads(context: Context) -> None:
     """A program reads lines from the terminal until Ctrl-D."""
     with start(context) as terminal:
+        # What is typed before the program reads waits for it.
         terminal.type("exec /bin/busybox cat\n")
-        terminal.read(2)
         terminal.type("typed words\n")
         # Once echoed, once written back by cat.
         terminal.expect(r"typed words\n(.*\n)*?typed words$")
@@ -83,11 +83,77 @@ def first_light_by_typing(context: Context) -> None:
         finish(terminal)
 
 
+SH_PROMPT = "sh# "
+
+
+def busybox_sh(context: Context) -> None:
+    """A Unix shell on the terminal: pipelines, here-documents, substitution, job control with Ctrl-C and Ctrl-Z."""
+    with start(context) as terminal:
+        terminal.type("exec /bin/busybox sh\n")
+        terminal.expect(r"^.*# $")
+        terminal.type(f"PS1='{SH_PROMPT}'; b=/bin/busybox\n")
+        terminal.expect(rf"^{SH_PROMPT}")
+
+        def sh(line: str, pattern: str = "") -> None:
+            terminal.type(line + "\n")
+            if pattern:
+                terminal.expect(pattern)
+            terminal.expect(rf"^{SH_PROMPT}")
+
+        sleeper = "$b sh -c 'echo ready; exec /bin/busybox sleep 1000'\n"
+        sh("echo one two | $b cat | $b wc -w", r"^2$")
+        sh("echo $($b uname -m)-$((6 * 7))", r"^x86_64-42$")
+        sh("$b cat <<END | $b sort\nzeta\nalpha\nEND", r"^alpha\nzeta$")
+        sh("(exit 7); echo status $?", r"^status 7$")
+        sh("kill -TERM $$ ; trap 'echo caught' USR1; kill -USR1 $$", r"^caught$")
+        # A program in the foreground is interrupted, and the shell goes on.
+        terminal.type(sleeper)
+        terminal.expect(r"^ready$")
+        terminal.type(CTRL_C)
+        terminal.expect(rf"^{SH_PROMPT}")
+        sh("echo status $?", r"^status 130$")
+        # Stopped, listed, continued in the background, brought back, interrupted.
+        terminal.type(sleeper)
+        terminal.expect(r"^ready$")
+        terminal.type(CTRL_Z)
+        terminal.expect(r"\[1\]\+ +Stopped")
+        terminal.expect(rf"^{SH_PROMPT}")
+        sh("jobs", r"^\[1\]\+ +Stopped")
+        sh("bg", r"sleep 1000")
+        sh("jobs", r"^\[1\]\+ +Running")
+        terminal.type("fg\n")
+        terminal.expect(r"^.*sleep 1000.*$")
+        interrupt(terminal, rf"^{SH_PROMPT}")
+        # A pipeline in the background ends by itself, and a reader in the background is stopped.
+        sh("(echo from; echo below) | $b cat >/dev/null & wait; echo waited", r"^waited$")
+        terminal.type("$b cat &\n")
+        terminal.expect(rf"^{SH_PROMPT}")
+        sh("$b sleep 0.3; jobs", r"Stopped \(tty input\)")
+        sh("kill -KILL %1; $b sleep 1; jobs; echo gone", r"^gone$")
+        terminal.type("exit 5\n")
+        terminal.expect(r"^/bin/busybox \[pid \d+\]: exit status 5$")
+        terminal.expect(re.escape(PROMPT))
+        finish(terminal)
+
+
+def interrupt(terminal: Terminal, prompt: str) -> None:
+    """Types Ctrl-C until the prompt comes: the first may come before the program has the terminal."""
+    for attempt in range(1, 11):
+        terminal.type(CTRL_C)
+        try:
+            terminal.expect(prompt, within_s=6)
+            return
+        except Failure:
+            if attempt == 10:
+                raise
+
+
 def tests() -> list[Test]:
     """All of this kind."""
     return [
         Test("interactive/editing", editing, SECONDS, needs=NEEDS),
         Test("interactive/control-c", control_c, SECONDS, needs=NEEDS),
+        Test("interactive/busybox-sh", busybox_sh, SECONDS, needs=NEEDS),
         Test("interactive/program-reads", program_reads, SECONDS, needs=NEEDS),
         Test("interactive/first-light", first_light_by_typing, SECONDS, needs=NEEDS),
     ]

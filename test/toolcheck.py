@@ -1,8 +1,10 @@
 """The checks checked: each must find what it is there to find, and pass what is right."""
 
+import os
 import pathlib
 import tempfile
 
+from harness import packages
 from harness.console import Terminal
 from harness.plan import Context, Failure, Test
 from harness.runner import Runner, select
@@ -118,6 +120,36 @@ def typing(context: Context) -> None:
             context.check(terminal.end_status() == 7, "not the program's own status")
 
 
+# As apt-cache shows it: alternatives, of which the first counts; virtual packages; what only installing needs; a circle.
+APT_DEPENDS = {
+    "shell": "shell\n  PreDepends: libc\n |Depends: editor\n  Depends: <any-editor>\n    editor\n  Depends: debconf\n",
+    "libc": "libc\n  Depends: libgcc\n",
+    "libgcc": "libgcc\n  Depends: libc\n",
+    "editor": "editor\n  Depends: <virtual>\n",
+}
+
+
+def packages_resolved(context: Context) -> None:
+    """What a package depends on is found as apt tells it; what apt refuses is told in one sentence."""
+    asked = packages.asked
+    packages.asked = lambda _, *words, **__: "".join(APT_DEPENDS[name] for name in words[2:])
+    try:
+        found = packages.closure(["shell"])
+    finally:
+        packages.asked = asked
+    context.check(found == ["editor", "libc", "libgcc", "shell"], f"closure: {found}")
+    with tempfile.TemporaryDirectory() as place:
+        fake = pathlib.Path(place, "apt-cache")
+        fake.write_text("#!/bin/sh\necho 'E: No packages found' >&2\nexit 100\n", encoding="utf-8")
+        fake.chmod(0o755)
+        (pathlib.Path(place) / "apt-get").symlink_to(fake)
+        script = "from harness import packages; packages.depends_of(['none'])"
+        text = context.command(
+            ["/usr/bin/env", "python3", "-c", script], settings={"PATH": f"{place}:{os.environ['PATH']}", "PYTHONPATH": "tools", "PYTHONDONTWRITEBYTECODE": "1"}, status=1
+        )  # fmt: skip
+    context.check("`apt-cache depends --important none` failed: No packages found" in text, "the refusal is not told")
+
+
 CYCLE = {
     "lib/src/a.rs": "//! A.\nuse crate::b::{self, X};\n",
     "lib/src/b.rs": "//! B.\nfn f() { crate::c::g() }\n",
@@ -142,6 +174,7 @@ def tests() -> list[Test]:
         Test("tools/reading-rust", reading_rust, 60),
         Test("tools/failing-tests-fail", failing_tests_fail, 60),
         Test("tools/typing", typing, 60),
+        Test("tools/packages-resolved", packages_resolved, 60),
         Test("tools/finds-cycle", finds(modules, "a cycle of a, b, c", CYCLE), 60),
         Test("tools/finds-cycle-by-reexport", finds(modules, "a cycle of a, b", BY_REEXPORT), 60),
         Test("tools/finds-cycle-in-folder", finds(modules, "x::a", {f"src/x/{n.split('/')[-1]}": t.replace("crate::", "super::") for n, t in CYCLE.items()}), 60),

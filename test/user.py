@@ -103,6 +103,19 @@ def busybox(context: Context) -> None:
         raise Failure(f"all but `false` should end with status 0, but: {got}")
 
 
+def out_of_memory(context: Context) -> None:
+    """A program that takes all memory is ended, alone or with others like it; what it had is free again."""
+    commands = "mount 2; exec /bin/hello; mem; exec /tests/hog; exec 3 /tests/hog; cat /hello.txt; exec /bin/primes 1000; mem; exit 0"
+    result = boot(context, commands, MEM="128M")
+    got = ends(result, "/tests/hog")
+    if got != ["killed by SIGKILL (9)"] * 4:
+        raise Failure(f"four hogs ended so: {got}")
+    result.wants(r"^Hello, world!$", r"^1000: 168 primes below")
+    anonymous = [int(count) for count in re.findall(r"^Anonymous +(\d+) ", result.console, re.MULTILINE)]
+    if anonymous != [0, 0]:
+        raise Failure(f"anonymous frames before and after: {anonymous}, not none")
+
+
 def tests() -> list[Test]:
     """All of this kind."""
     return [
@@ -124,4 +137,5 @@ def tests() -> list[Test]:
             SECONDS, needs=NEEDS,
         ),
         Test("user/busybox", busybox, SECONDS, needs=NEEDS),
+        Test("user/out-of-memory", out_of_memory, SECONDS, needs=NEEDS),
     ]  # fmt: skip

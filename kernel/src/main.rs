@@ -16,6 +16,7 @@ pub mod ipc;
 pub mod process;
 pub mod random;
 pub mod sched;
+pub mod screen;
 pub mod shell;
 pub mod syscall;
 pub mod tty;
@@ -29,6 +30,7 @@ machine::entry!(kernel_main);
 
 /// The first code of the kernel proper, on the boot CPU.
 fn kernel_main() -> ! {
+    screen::init();
     let cpus = sched::start(process::page_fault);
     log::info!("{cpus} CPUs, {} KiB of usable RAM", machine::boot::usable_ram() >> 10);
     if sched::spawn("init", init).is_err() {

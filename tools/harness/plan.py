@@ -34,7 +34,10 @@ class Test:
 
 def clean_environment(settings: Mapping[str, str]) -> dict[str, str]:
     """This process' environment without the variables of `make` and of `tools/run`, then `settings`."""
-    ours = {"RUST_BUILD_MODE", "UEFI", "GRAPHICS", "CMDLINE", "SMP", "MEM", "ACCEL", "DISK", "COM2", "RUN_QEMU_GDB", "QEMU_EXTRA", "ONLY"}
+    ours = {
+        "RUST_BUILD_MODE", "UEFI", "GRAPHICS", "VIDEO", "CMDLINE", "SMP", "MEM", "ACCEL", "DISK", "COM2", "RUN_QEMU_GDB",
+        "QEMU_EXTRA", "ONLY", "ISO",
+    }  # fmt: skip
     kept = {k: v for k, v in os.environ.items() if k not in ours and not k.startswith("MAKE") and k != "MFLAGS"}
     return {**kept, **settings}
 
@@ -50,6 +53,7 @@ class Context:
         self.log_path.write_bytes(b"")
         self.com2_path.unlink(missing_ok=True)
         self.status = 0  # of the last command
+        self.shown = ""
         self.deadline = time.monotonic() + test.timeout_s
 
     @staticmethod
@@ -68,6 +72,11 @@ class Context:
         """A line in the log."""
         with self.log_path.open("a", encoding="utf-8") as log:
             log.write(text + "\n")
+
+    def show(self, text: str) -> None:
+        """Lines for the log and for the person who runs the tests: figures."""
+        self.say(text)
+        self.shown += text + "\n"
 
     def check(self, holds: bool, otherwise: str) -> None:
         """Fails with `otherwise` unless `holds`."""

@@ -22,6 +22,7 @@ class Result:
     test: Test
     why: str
     seconds: float
+    shown: str = ""  # figures for the person who runs the tests
 
 
 def select(tests: list[Test], pattern: str) -> list[Test]:
@@ -111,7 +112,7 @@ class Runner:
             why = f"{type(error).__name__}: {error}"
         if why:
             context.say(f"FAILED: {why}")
-        return Result(test, why, time.monotonic() - start)
+        return Result(test, why, time.monotonic() - start, context.shown)
 
     def finish(self, result: Result) -> None:
         """Records and reports an ended test."""
@@ -121,6 +122,8 @@ class Runner:
             return
         word = "FAILED" if result.why else "ok"
         print(f"[{len(self.results):3}/{self.total}] {word:6} {result.test.name:42} {result.seconds:7.1f} s", flush=True)
+        for line in result.shown.splitlines():
+            print(f"          | {line}", flush=True)
         if result.why:
             print(f"          {result.why}", flush=True)
             if result.seconds > 0:

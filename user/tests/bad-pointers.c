@@ -72,6 +72,33 @@ static void crossing(const char *file)
     close(fd);
 }
 
+// The same at every distance from the border that a copy may treat in its own way: whole blocks, words, bytes. What is
+// said to be copied must be there, up to the last byte.
+static void crossing_anywhere(const char *program)
+{
+    enum { LEN = 300 };
+    char wanted[LEN], back[LEN];
+    char *two = mmap(0, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CHECK(two != MAP_FAILED && munmap(two + PAGE, PAGE) == 0);
+    int fd = open(program, O_RDONLY), ends[2];
+    CHECK(fd >= 0 && pipe(ends) == 0);
+    CHECK(pread(fd, wanted, LEN, 1) == LEN);
+    for (long fits = 1; fits < LEN; fits++) {
+        char *at = two + PAGE - fits;
+        memset(at, 0, fits);
+        CHECK(syscall(SYS_pread64, fd, at, LEN, 1) == fits && memcmp(at, wanted, fits) == 0);
+        // Of a write, Linux may take what it can read, or nothing.
+        memcpy(at, wanted, fits);
+        long taken = syscall(SYS_write, ends[1], at, LEN);
+        CHECK(taken == fits || (taken == -1 && errno == EFAULT));
+        if (taken > 0)
+            CHECK(read(ends[0], back, LEN) == taken && memcmp(back, wanted, taken) == 0);
+    }
+    close(ends[0]);
+    close(ends[1]);
+    close(fd);
+}
+
 // Read-only memory is as bad a destination as none.
 static void read_only(const char *file)
 {
@@ -104,6 +131,7 @@ int main(int argc, char **argv)
     const char *file = argc > 1 ? argv[1] : "/hello.txt";
     whole_pointers(file);
     crossing(file);
+    crossing_anywhere(argv[0]);
     read_only(file);
     order_of_checks(file);
     return check_result();

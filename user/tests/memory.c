@@ -1,16 +1,16 @@
 // Checks mmap, munmap, mprotect, mremap, madvise, msync, mincore and the mlock family, down to the errno, with bad
 // pointers and ranges first. It is run on Linux too, which is the oracle: where kernels may differ, nothing is checked.
-// memory [FILE] takes a readable file of 14 bytes, "Hello, world!" and a newline. `memory figures FILE` prints instead
-// what page faults cost, in ticks of the time-stamp counter.
+// memory [FILE] takes a readable file of 14 bytes, "Hello, world!" and a newline.
 #define _GNU_SOURCE
 #include "check.h"
 
 #include <fcntl.h>
 #include <limits.h>
 #include <stdint.h>
-#include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 enum { PAGE = 4096 };
@@ -174,6 +174,82 @@ static void shared_memory(void)
     at[7] = 1;
     CHECK(twin[7] == 1);
     CHECK(munmap(at, PAGE) == 0 && munmap(twin, PAGE) == 0 && close(fd) == 0);
+}
+
+// What a child finds, and what its stores do to the parent.
+static void forked(void)
+{
+    char *shared = mmap(0, 2 * PAGE, RW, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    char *own = map(3), *wiped = map(2), *absent = map(1), *locked = map(1);
+    CHECK(shared != MAP_FAILED && madvise(wiped, 2 * PAGE, MADV_WIPEONFORK) == 0);
+    CHECK(madvise(absent, PAGE, MADV_DONTFORK) == 0 && mlock(locked, PAGE) == 0);
+    shared[0] = own[0] = own[PAGE] = wiped[0] = absent[0] = 1;
+    CHECK(own[2 * PAGE] == 0); // a load alone
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        int right = shared[0] == 1 && shared[PAGE] == 0 && own[0] == 1 && own[2 * PAGE] == 0 && wiped[0] == 0;
+        right = right && !readable(absent) && madvise(locked, PAGE, MADV_DONTNEED) == 0;
+        shared[0] = shared[PAGE] = own[0] = own[2 * PAGE] = wiped[PAGE] = 2;
+        right = right && own[PAGE] == 1 && own[0] == 2;
+        _exit(right ? 0 : 1);
+    }
+    own[PAGE] = 3;
+    int status;
+    CHECK(waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    CHECK(shared[0] == 2 && shared[PAGE] == 2 && own[0] == 1 && own[PAGE] == 3 && own[2 * PAGE] == 0);
+    CHECK(wiped[0] == 1 && wiped[PAGE] == 0 && absent[0] == 1);
+    CHECK(munmap(shared, 2 * PAGE) == 0 && munmap(own, 3 * PAGE) == 0 && munmap(wiped, 2 * PAGE) == 0);
+    CHECK(munmap(absent, PAGE) == 0 && munmap(locked, PAGE) == 0);
+}
+
+// Two processes add to one word, a thousand times each, and the sum is right.
+static void shared_by_processes(void)
+{
+    int *sum = mmap(0, PAGE, RW, MAP_SHARED | MAP_ANONYMOUS, -1, 0), status, ended = 0;
+    CHECK(sum != MAP_FAILED);
+    for (int child = 0; child < 4; child++) {
+        if (fork() == 0) {
+            for (int i = 0; i < 1000; i++)
+                __atomic_fetch_add(sum, 1, __ATOMIC_SEQ_CST);
+            _exit(0);
+        }
+    }
+    while (wait(&status) > 0)
+        ended += WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    CHECK(ended == 4 && *sum == 4000);
+    CHECK(munmap(sum, PAGE) == 0);
+}
+
+// Limits refuse what is over them, and no more. In a child, since they stay.
+static void limited(void)
+{
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        unsigned failed = checks_failed;
+        char *at = map(4);
+        struct rlimit limit = {64 << 20, 64 << 20};
+        CHECK(setrlimit(RLIMIT_AS, &limit) == 0);
+        CHECK_ERRNO(mmap(0, 128 << 20, PROT_READ, ANON | MAP_NORESERVE, -1, 0), ENOMEM);
+        CHECK_ERRNO(mremap(at, PAGE, 128 << 20, MREMAP_MAYMOVE), ENOMEM);
+        char *most = mmap(0, 32 << 20, PROT_READ, ANON, -1, 0);
+        CHECK(most != MAP_FAILED);
+        // In place of what is there, it is not more.
+        CHECK(mmap(most, 32 << 20, RW, ANON | MAP_FIXED, -1, 0) == most);
+        CHECK(munmap(most, 32 << 20) == 0);
+        limit.rlim_cur = limit.rlim_max = 8 << 20;
+        CHECK(setrlimit(RLIMIT_DATA, &limit) == 0);
+        CHECK_ERRNO(mmap(0, 16 << 20, RW, ANON, -1, 0), ENOMEM);
+        CHECK((most = mmap(0, 16 << 20, PROT_READ, ANON, -1, 0)) != MAP_FAILED);
+        CHECK_ERRNO(mprotect(most, 16 << 20, RW), ENOMEM);
+        CHECK(mmap(0, 16 << 20, RW, MAP_SHARED | MAP_ANONYMOUS, -1, 0) != MAP_FAILED);
+        char *now = sbrk(0);
+        CHECK(raw(SYS_brk, (long)now + (16 << 20), 0, 0, 0, 0, 0) == (long)now);
+        _exit(checks_failed != failed);
+    }
+    int status;
+    CHECK(waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
 
 static void protecting(void)
@@ -406,73 +482,16 @@ static void the_break(void)
     CHECK((char *)raw(SYS_brk, (long)start, 0, 0, 0, 0, 0) == start);
 }
 
-static uint64_t ticks(void)
-{
-    uint32_t low, high;
-    __asm__ volatile("lfence; rdtsc" : "=a"(low), "=d"(high)::"memory");
-    return (uint64_t)high << 32 | low;
-}
-
-// Ticks that one access to the first byte of each `step`th page costs; the least of some rounds.
-static uint64_t cost(int fd, size_t pages, size_t step, int write)
-{
-    uint64_t best = UINT64_MAX;
-    for (int round = 0; round < 5; round++) {
-        volatile char *at = mmap(0, pages * PAGE, RW, fd < 0 ? ANON : MAP_PRIVATE, fd, 0);
-        if (at == MAP_FAILED)
-            return 0;
-        // The tables are made by the first page, which does not count.
-        if (write)
-            at[0] = 1;
-        else
-            (void)at[0];
-        uint64_t start = ticks();
-        for (size_t page = step; page < pages; page += step) {
-            if (write)
-                at[page * PAGE] = 1;
-            else
-                (void)at[page * PAGE];
-        }
-        uint64_t each = (ticks() - start) / ((pages - 1) / step);
-        best = each < best ? each : best;
-        munmap((void *)at, pages * PAGE);
-    }
-    return best;
-}
-
-static int figures(const char *path)
-{
-    int fd = open(path, O_RDONLY);
-    size_t pages = lseek(fd, 0, SEEK_END) / PAGE;
-    if (fd < 0 || pages < 64)
-        return 1;
-    pages = pages < 256 ? pages : 256;
-    printf("anonymous page fault, store: %lu ticks\n", (unsigned long)cost(-1, 256, 1, 1));
-    printf("anonymous page fault, load: %lu ticks\n", (unsigned long)cost(-1, 256, 1, 0));
-    printf("file page fault, one page of 16: %lu ticks\n", (unsigned long)cost(fd, pages, 16, 0));
-    printf("file page, each: %lu ticks\n", (unsigned long)cost(fd, pages, 1, 0));
-    printf("private file page fault, store: %lu ticks\n", (unsigned long)cost(fd, pages, 1, 1));
-    return 0;
-}
+static void (*const PARTS[])(void) = {
+    bad_ranges, mapping,        populating,      shared_memory, forked,   shared_by_processes, limited,       protecting,
+    resizing,   keeping_the_old, moving_much,     advising,      syncing,  locking,             many_mappings, the_break,
+};
 
 int main(int argc, char **argv)
 {
     setvbuf(stdout, 0, _IOLBF, 0);
-    if (argc > 2 && strcmp(argv[1], "figures") == 0)
-        return figures(argv[2]);
-    bad_ranges();
-    mapping();
-    populating();
-    shared_memory();
-    protecting();
-    resizing();
-    keeping_the_old();
-    moving_much();
-    advising();
-    syncing();
-    locking();
+    for (unsigned part = 0; part < sizeof PARTS / sizeof *PARTS; part++)
+        PARTS[part]();
     files(argc > 1 ? argv[1] : "/hello.txt");
-    many_mappings();
-    the_break();
     return check_result();
 }

@@ -75,6 +75,75 @@ pod_struct! {
     }
 }
 
+pod_struct! {
+    /// What a read of `signalfd(2)` tells of a signal.
+    pub struct SignalfdSiginfo: 128 {
+        /// Signal number.
+        pub ssi_signo: u32,
+        /// Unused on Linux.
+        pub ssi_errno: i32,
+        /// Why (`SI_*`, …).
+        pub ssi_code: i32,
+        /// Process that sent it.
+        pub ssi_pid: u32,
+        /// User that sent it.
+        pub ssi_uid: u32,
+        /// Descriptor (`SIGIO`).
+        pub ssi_fd: i32,
+        /// Timer that expired.
+        pub ssi_tid: u32,
+        /// Events (`SIGIO`).
+        pub ssi_band: u32,
+        /// Expirations missed.
+        pub ssi_overrun: u32,
+        /// Number of the exception.
+        pub ssi_trapno: u32,
+        /// Exit status or signal of a child.
+        pub ssi_status: i32,
+        /// Value given to `sigqueue(3)`, as an integer.
+        pub ssi_int: i32,
+        /// The same as a pointer.
+        pub ssi_ptr: u64,
+        /// User time of a child.
+        pub ssi_utime: u64,
+        /// System time of a child.
+        pub ssi_stime: u64,
+        /// Address of a fault.
+        pub ssi_addr: u64,
+        #[doc(hidden)]
+        pub __pad: [u64; 6],
+    }
+}
+
+impl From<&Siginfo> for SignalfdSiginfo {
+    /// Which fields count depends on why the signal came (`signalfd(2)`).
+    fn from(info: &Siginfo) -> Self {
+        let [first, second, third, fourth, ..] = info.fields;
+        let mut out = SignalfdSiginfo {
+            ssi_signo: info.si_signo as u32,
+            ssi_errno: info.si_errno,
+            ssi_code: info.si_code,
+            ..SignalfdSiginfo::ZERO
+        };
+        let faults = [Signal::SIGILL, Signal::SIGFPE, Signal::SIGSEGV, Signal::SIGBUS, Signal::SIGTRAP];
+        let is = |signal: Signal| info.si_signo == i32::from(signal.number());
+        if info.si_code == SI_TIMER {
+            (out.ssi_tid, out.ssi_overrun) = (first as u32, (first >> 32) as u32);
+        } else if info.si_code > 0 && info.si_code != SI_KERNEL && faults.into_iter().any(is) {
+            out.ssi_addr = first;
+            return out;
+        } else {
+            (out.ssi_pid, out.ssi_uid) = (first as u32, (first >> 32) as u32);
+        }
+        if is(Signal::SIGCHLD) && info.si_code > 0 {
+            (out.ssi_status, out.ssi_utime, out.ssi_stime) = (second as i32, third, fourth);
+        } else {
+            (out.ssi_int, out.ssi_ptr) = (second as i32, second);
+        }
+        out
+    }
+}
+
 const _: () = assert!(Siginfo::SIZE == size_of::<raw::siginfo_t>());
 
 impl Siginfo {

@@ -11,6 +11,22 @@ pub use raw::{
 use crate::pod::{Pod, pod_struct};
 use crate::time::Timeval;
 
+/// Numbers of `reboot(2)`.
+pub mod reboot {
+    use linux_raw_sys::general as raw;
+    /// First argument.
+    pub use raw::LINUX_REBOOT_MAGIC1 as MAGIC1;
+    /// Second argument: any of these.
+    pub const MAGIC2: [u32; 4] =
+        [raw::LINUX_REBOOT_MAGIC2, raw::LINUX_REBOOT_MAGIC2A, raw::LINUX_REBOOT_MAGIC2B, raw::LINUX_REBOOT_MAGIC2C];
+    /// What to do.
+    pub use raw::{
+        LINUX_REBOOT_CMD_CAD_OFF as CAD_OFF, LINUX_REBOOT_CMD_CAD_ON as CAD_ON, LINUX_REBOOT_CMD_HALT as HALT,
+        LINUX_REBOOT_CMD_POWER_OFF as POWER_OFF, LINUX_REBOOT_CMD_RESTART as RESTART,
+        LINUX_REBOOT_CMD_RESTART2 as RESTART2,
+    };
+}
+
 /// No limit, in [`Rlimit64`].
 pub const RLIM_INFINITY: u64 = u64::MAX;
 

@@ -12,10 +12,12 @@
 
 extern crate alloc;
 
+mod changes;
 mod file_type;
 mod store;
 
 pub mod ext2;
 
+pub use changes::Changes;
 pub use file_type::FileType;
-pub use store::BlockStore;
+pub use store::{BlockStore, WriteStore};

@@ -1,8 +1,8 @@
 //! Pure data structures and parsers of the kernel, tested on the host.
 //!
 //! No module here does I/O, takes a lock or knows the machine: bytes go in, values come out. Input is taken to be
-//! hostile wherever it comes from outside the kernel (firmware tables, files, a terminal): an error that names the thing,
-//! never a panic.
+//! hostile wherever it comes from outside the kernel (firmware tables, files, a terminal): an error that names the
+//! thing, never a panic.
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -14,9 +14,12 @@ pub mod acpi;
 pub mod bytes;
 pub mod calendar;
 pub mod elf_load;
+pub mod font;
 pub mod initial_stack;
 pub mod interval_map;
+pub mod keyboard;
 pub mod ldisc;
 pub mod line_edit;
 pub mod traces;
+pub mod vt;
 pub mod words;

@@ -22,7 +22,7 @@ pub fn split_commands(line: &str) -> Result<Vec<Vec<String>>, WordsError> {
 
 /// `word` so quoted that [`split_commands`] gives it back as one word.
 pub fn quote(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,+@%".contains(c) || !c.is_ascii();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,+@%".contains(c) || !(c.is_ascii() || c.is_whitespace());
     if !word.is_empty() && word.chars().all(plain) {
         return String::from(word);
     }
@@ -223,6 +223,12 @@ mod tests {
     fn grub_is_undone() {
         assert_eq!(grub_unescape(r#"plain "exec /bin/sh -c \'a; b\'" c"#), "plain exec /bin/sh -c 'a; b' c");
         assert_eq!(grub_unescape(r#"\\ \" \"#), "\\ \" \\");
+    }
+
+    #[test]
+    fn spaces_of_all_scripts_are_quoted() {
+        assert_eq!(commands(&quote("\u{2000}")), [["\u{2000}"]]);
+        assert_eq!(quote("größe"), "größe");
     }
 
     proptest! {

@@ -27,7 +27,10 @@ static CONSOLE: IrqLock<SerialPort> = IrqLock::new("console port", Rank::Console
 static LOG_PORT: IrqLock<SerialPort> = IrqLock::new("log port", Rank::Console, SerialPort { uart: None });
 static RING: Ring = Ring::new();
 static RING_WRITER: IrqLock<()> = IrqLock::new("log ring", Rank::Console, ());
-static MIRROR: Once<fn(&[u8])> = Once::new();
+static MIRROR: Once<fn(&[u8], LineFeed)> = Once::new();
+static EMERGENCY_MIRROR: Once<fn(&str)> = Once::new();
+/// The emergency mirror is at work: should it panic, it is not called again.
+static MIRRORING: AtomicBool = AtomicBool::new(false);
 static COLOURS: AtomicBool = AtomicBool::new(true);
 /// Log lines up to this level also go to the console.
 static CONSOLE_LEVEL: AtomicU8 = AtomicU8::new(log::Level::Warn as u8);
@@ -44,7 +47,7 @@ pub(crate) fn init() {
 pub fn write_bytes(bytes: &[u8]) {
     CONSOLE.lock().send(bytes);
     if let Some(mirror) = MIRROR.get() {
-        mirror(bytes);
+        mirror(bytes, LineFeed::NewLine);
     }
 }
 
@@ -53,13 +56,29 @@ pub fn write_bytes(bytes: &[u8]) {
 pub fn write_raw(bytes: &[u8]) {
     CONSOLE.lock().send_raw(bytes);
     if let Some(mirror) = MIRROR.get() {
-        mirror(bytes);
+        mirror(bytes, LineFeed::Down);
     }
 }
 
-/// Registers a second console that gets every byte of the first. Only the first call counts.
-pub fn set_mirror(write: fn(&[u8])) {
+/// What a line feed does.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LineFeed {
+    /// Begins a new line.
+    NewLine,
+    /// Goes down one line in the same column.
+    Down,
+}
+
+/// Registers a second console that gets every byte of the first. It is called in any context, with any locks held, and
+/// must not wait. Only the first call counts.
+pub fn set_mirror(write: fn(&[u8], LineFeed)) {
     MIRROR.call_once(|| write);
+}
+
+/// Registers what shows the text of [`emergency`] elsewhere than on the ports. It must take no lock and no memory. Only the
+/// first call counts.
+pub fn set_emergency_mirror(write: fn(&str)) {
+    EMERGENCY_MIRROR.call_once(|| write);
 }
 
 /// Log lines up to `level` also go to the console.
@@ -146,6 +165,12 @@ pub fn emergency(arguments: fmt::Arguments<'_>) {
                     }
                     raw_send(port, byte);
                 }
+            }
+            if let Some(mirror) = EMERGENCY_MIRROR.get()
+                && !MIRRORING.swap(true, Ordering::Relaxed)
+            {
+                mirror(text);
+                MIRRORING.store(false, Ordering::Relaxed);
             }
             Ok(())
         }

@@ -128,6 +128,17 @@ fn write_stopped(out: &mut dyn Write, cpu: CpuId) -> fmt::Result {
     report::write_held_locks(out, cpu)
 }
 
+/// Stops all CPUs for good, with the power on: what `reboot(2)` calls halting.
+pub fn halt() -> ! {
+    guard::interrupts_disable();
+    // The others stop as for a panic, and if one of them panics at this moment this CPU stops for it.
+    let here = percpu::this_cpu().number();
+    if PANICKING.compare_exchange(NOBODY, here, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
+        stop_others();
+    }
+    cpu::halt_forever()
+}
+
 fn stop_others() {
     let here = percpu::this_cpu();
     let others = || cpu::online().filter(|&cpu| cpu != here);

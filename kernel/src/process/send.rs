@@ -11,6 +11,10 @@ use abi::signal::SigSet;
 use abi::{Errno, Signal};
 use alloc::sync::Arc;
 use core::sync::atomic::Ordering;
+use machine::sync::WaitQueue;
+
+/// Woken whenever a signal is sent: for files through which any process may read its own (signalfd(2)).
+pub static ANY_SIGNAL: WaitQueue = WaitQueue::new("a signal to read");
 
 /// kill(2) by `sender`: to a process, the own group (0), everybody (-1), or group `-target`. None looks only whether it
 /// could.
@@ -76,6 +80,7 @@ impl Process {
             thread.notify();
         }
         self.signal_sent.wake_all();
+        ANY_SIGNAL.wake_all();
     }
 
     /// What a signal does at once, whether it is blocked or not.
@@ -135,6 +140,7 @@ impl Thread {
         self.pending.add(signal, info);
         self.notify();
         self.process().signal_sent.wake_all();
+        ANY_SIGNAL.wake_all();
     }
 
     /// Sends a signal that the thread itself has caused and cannot put off: blocked or ignored, it ends the process.
@@ -151,6 +157,12 @@ impl Thread {
     /// Takes the next signal that is not kept back, its own before the process's.
     pub fn take_signal(&self) -> Option<(Signal, Siginfo)> {
         self.take_signal_of(SigSet::ALL.difference(self.blocked()))
+    }
+
+    /// Whether a signal of `wanted` waits for it or its process.
+    pub fn has_pending(&self, wanted: SigSet) -> bool {
+        let waiting = self.pending.set().union(self.process().pending.set());
+        waiting.difference(wanted) != waiting
     }
 
     /// Takes the next signal of `wanted`, its own before the process's.

@@ -75,13 +75,20 @@ fn boot_info(shell: &mut Shell, _: &[&str]) -> CommandResult {
     for (start, end) in info.modules() {
         writeln!(out, "module:       {start:#x} to {end:#x}");
     }
-    match &info.framebuffer {
-        Some(screen) => writeln!(
+    match (&info.framebuffer, &info.text_screen) {
+        (Some(screen), _) => writeln!(
             out,
             "framebuffer:  {} x {}, {} bits per pixel, {} bytes a line, at {:#x}",
             screen.width, screen.height, screen.bits_per_pixel, screen.pitch, screen.address
         ),
-        None => writeln!(out, "framebuffer:  none"),
+        (None, Some(screen)) => {
+            writeln!(
+                out,
+                "framebuffer:  none; text mode, {} x {}, at {:#x}",
+                screen.columns, screen.rows, screen.address
+            );
+        }
+        (None, None) => writeln!(out, "framebuffer:  none"),
     }
     if let Some(rates) = time::rates() {
         let (mhz, khz) = (rates.tsc_khz / 1000, rates.tsc_khz % 1000);
@@ -177,7 +184,8 @@ fn irqs(shell: &mut Shell, _: &[&str]) -> CommandResult {
         table.row_of(cells);
     }
     table.print(&mut shell.out);
-    writeln!(shell.out, "non-maskable: {}; console bytes lost: {}", irq::nmi_count(), crate::tty::lost_input());
+    let (input, output) = (crate::tty::lost_input(), crate::screen::lost());
+    writeln!(shell.out, "non-maskable: {}; console bytes lost: {input}; screen bytes lost: {output}", irq::nmi_count());
     Ok(())
 }
 

@@ -2,7 +2,8 @@
 
 use super::command::{ANY, Command, CommandError, CommandResult, number};
 use super::output::{Align, Table};
-use super::{Shell, commands, find};
+use super::{Shell, commands, error_text, find};
+use crate::vfs;
 use machine::{cpu, power, time};
 
 /// This file's commands.
@@ -22,6 +23,7 @@ pub const COMMANDS: &[Command] = &[
         help: "switch the machine off",
         details: "With status 0 the machine is switched off by ACPI. Any other status, 1 to 255, goes to an emulator\n\
                   that has the isa-debug-exit device. Without a status it is 0 if no command has failed, else 1.\n\
+                  What is not on the disks yet is written first.\n\
                   Example: exit 0",
         run: exit,
     },
@@ -31,7 +33,7 @@ pub const COMMANDS: &[Command] = &[
         arity: (0, 0),
         help: "restart the machine",
         details: "By the ACPI reset register, else the keyboard controller, else a triple fault.",
-        run: |_, _| power::restart(),
+        run: reboot,
     },
     Command {
         name: "echo",
@@ -89,10 +91,19 @@ fn exit(shell: &mut Shell, arguments: &[&str]) -> CommandResult {
         Some(text) => number(text, "status", u8::MAX.into())? as u8,
         None => u8::from(shell.any_failed()),
     };
-    match status {
+    let written = vfs::finish_all();
+    if let Err(error) = written {
+        writeln!(shell.out, "exit: not everything could be written: {}", error_text(error));
+    }
+    match status.max(u8::from(written.is_err())) {
         0 => power::off(),
         status => power::exit(status),
     }
+}
+
+fn reboot(_: &mut Shell, _: &[&str]) -> CommandResult {
+    vfs::finish_all().map_err(|error| CommandError::plain(error_text(error)))?;
+    power::restart()
 }
 
 fn echo(shell: &mut Shell, words: &[&str]) -> CommandResult {

@@ -90,3 +90,34 @@ pub fn getdents64(caller: &mut Caller<'_>, fd: Fd, buffer: UserOut<u8>, len: usi
     copy::write(buffer.0, &entries).map_err(|_| Errno::EFAULT)?;
     Ok(entries.len() as u64)
 }
+
+/// As [`getdents64`], with the kind of each entry behind its name.
+pub fn getdents(caller: &mut Caller<'_>, fd: Fd, buffer: UserOut<u8>, len: u32) -> SyscallResult {
+    /// Bytes before the name: inode number, offset, length.
+    const NAME_AT: usize = 18;
+    let file = fd.file(caller.thread)?;
+    let limit = (len as usize).min(MAX_ENTRIES_LEN);
+    let mut entries: Vec<u8> = Vec::new();
+    entries.try_reserve(limit).map_err(|_| Errno::ENOMEM)?;
+    let mut too_small = false;
+    file.read_dir(&mut |entry| {
+        let len = (NAME_AT + entry.name.len() + 2).next_multiple_of(8);
+        let start = entries.len();
+        if start + len > limit {
+            too_small = start == 0;
+            return false;
+        }
+        entries.extend_from_slice(&entry.ino.to_le_bytes());
+        entries.extend_from_slice(&entry.next_offset.to_le_bytes());
+        entries.extend_from_slice(&(len as u16).to_le_bytes());
+        entries.extend_from_slice(entry.name);
+        entries.resize(start + len - 1, 0);
+        entries.push(entry.kind);
+        true
+    })?;
+    if too_small {
+        return Err(Errno::EINVAL);
+    }
+    copy::write(buffer.0, &entries).map_err(|_| Errno::EFAULT)?;
+    Ok(entries.len() as u64)
+}

@@ -9,6 +9,7 @@ use crate::vfs::flags::O_CLOEXEC;
 use abi::Errno;
 use abi::pod::Pod;
 use abi::poll::{EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD, EpollEvent};
+use abi::signal::SigSet;
 use abi::time::Timespec;
 use alloc::sync::Arc;
 use core::time::Duration;
@@ -60,7 +61,7 @@ pub fn epoll_pwait(
     events: u64,
     most: i32,
     timeout_ms: i32,
-    mask: UserIn<u64>,
+    mask: UserIn<SigSet>,
     size: usize,
 ) -> SyscallResult {
     let mask = read_mask(mask, size)?;
@@ -73,7 +74,7 @@ pub fn epoll_pwait2(
     events: u64,
     most: i32,
     timeout: UserIn<Timespec>,
-    mask: UserIn<u64>,
+    mask: UserIn<SigSet>,
     size: usize,
 ) -> SyscallResult {
     let limit = TimeLimit::new(timeout.read_if_given()?.map(Timespec::to_duration).transpose()?);

@@ -1,13 +1,16 @@
-//! Files to wait on: eventfd(2), timerfd_create(2) and its kin.
+//! Files to wait on: eventfd(2), signalfd(2), timerfd_create(2) and its kin.
 
 use super::argument::{Fd, UserIn, UserOut};
 use super::{Caller, SyscallResult};
 use crate::ipc::eventfd;
+use crate::ipc::signalfd::{self, SignalFile};
 use crate::ipc::timerfd::{self, Setting, TimerFile};
 use crate::vfs::File;
 use crate::vfs::flags::{O_CLOEXEC, O_NONBLOCK};
 use abi::Errno;
+use abi::pod::Pod;
 use abi::poll::{EFD_SEMAPHORE, TFD_TIMER_ABSTIME, TFD_TIMER_CANCEL_ON_SET};
+use abi::signal::SigSet;
 use abi::time::{
     CLOCK_BOOTTIME, CLOCK_BOOTTIME_ALARM, CLOCK_MONOTONIC, CLOCK_REALTIME, CLOCK_REALTIME_ALARM, Itimerspec, Timespec,
 };
@@ -22,6 +25,26 @@ pub fn eventfd2(caller: &mut Caller<'_>, count: u32, flags: u32) -> SyscallResul
         return Err(Errno::EINVAL);
     }
     insert(caller, eventfd::new(count, flags & EFD_SEMAPHORE != 0, flags), flags)
+}
+
+pub fn signalfd(caller: &mut Caller<'_>, fd: Fd, mask: UserIn<SigSet>, size: usize) -> SyscallResult {
+    signalfd4(caller, fd, mask, size, 0)
+}
+
+/// With descriptor -1 a new file, else other signals for the one there is.
+pub fn signalfd4(caller: &mut Caller<'_>, fd: Fd, mask: UserIn<SigSet>, size: usize, flags: u32) -> SyscallResult {
+    if size != SigSet::SIZE {
+        return Err(Errno::EINVAL);
+    }
+    let mask = mask.read()?;
+    if flags & !(O_CLOEXEC | O_NONBLOCK) != 0 {
+        return Err(Errno::EINVAL);
+    }
+    if fd.0 == -1 {
+        return insert(caller, signalfd::new(mask, flags), flags);
+    }
+    fd.file(caller.thread)?.device::<SignalFile>().ok_or(Errno::EINVAL)?.set_mask(mask);
+    Ok(fd.0 as u64)
 }
 
 pub fn timerfd_create(caller: &mut Caller<'_>, clock: u32, flags: u32) -> SyscallResult {

@@ -38,6 +38,33 @@ pub fn openat(caller: &mut Caller<'_>, directory: Fd, path: UserPath, flags: u32
     Ok(fd as u64)
 }
 
+pub fn creat(caller: &mut Caller<'_>, path: UserPath, mode: u32) -> SyscallResult {
+    const O_WRONLY: u32 = 1;
+    const O_TRUNC: u32 = 0o1000;
+    openat(caller, Fd(-100), path, O_CREAT | O_WRONLY | O_TRUNC, mode)
+}
+
+/// close_range(2). Whether the table is shared does not matter: no other process has this one.
+pub fn close_range(caller: &mut Caller<'_>, first: u32, last: u32, flags: u32) -> SyscallResult {
+    const CLOSE_RANGE_UNSHARE: u32 = 2;
+    const CLOSE_RANGE_CLOEXEC: u32 = 4;
+    if flags & !(CLOSE_RANGE_UNSHARE | CLOSE_RANGE_CLOEXEC) != 0 || first > last {
+        return Err(Errno::EINVAL);
+    }
+    let files = &caller.thread.process().files;
+    for fd in first..=last.min(MAX_FILES as u32 - 1) {
+        let closed = {
+            let mut files = files.lock();
+            match flags & CLOSE_RANGE_CLOEXEC {
+                0 => files.remove(fd as i32).ok(),
+                _ => files.set_close_on_exec(fd as i32, true).map(|()| None).unwrap_or(None),
+            }
+        };
+        drop(closed);
+    }
+    Ok(0)
+}
+
 pub fn close(caller: &mut Caller<'_>, fd: Fd) -> SyscallResult {
     let file = caller.thread.process().files.lock().remove(fd.0)?;
     drop(file);

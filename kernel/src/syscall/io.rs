@@ -68,7 +68,8 @@ pub fn fdatasync(caller: &mut Caller<'_>, fd: Fd) -> SyscallResult {
 }
 
 pub fn sync(_: &mut Caller<'_>) -> SyscallResult {
-    crate::vfs::sync_all();
+    // sync(2) has no errors; they are for fsync(2) and syncfs(2).
+    let _ = crate::vfs::sync_all();
     Ok(0)
 }
 
@@ -81,7 +82,7 @@ pub fn fadvise64(caller: &mut Caller<'_>, fd: Fd, _offset: u64, _len: u64, advic
 }
 
 /// The addresses and lengths of an iovec array, cut to the most that one call moves.
-fn read_vectors(vectors: u64, count: usize) -> Result<Vec<(u64, usize)>, Errno> {
+pub(super) fn read_vectors(vectors: u64, count: usize) -> Result<Vec<(u64, usize)>, Errno> {
     if count > MAX_VECTORS {
         return Err(Errno::EINVAL);
     }

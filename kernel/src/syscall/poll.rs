@@ -11,7 +11,6 @@ use abi::pod::Pod;
 use abi::poll::PollFd;
 use abi::signal::SigSet;
 use abi::time::Timespec;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 use machine::time::{self, Instant};
@@ -23,7 +22,17 @@ pub(super) const ALWAYS: u32 = POLLERR | POLLHUP;
 pub fn poll(caller: &mut Caller<'_>, fds: u64, count: u32, timeout_ms: i32) -> SyscallResult {
     // A negative timeout is none.
     let timeout = u64::try_from(timeout_ms).ok().map(Duration::from_millis);
-    poll_until(caller, fds, count, TimeLimit::new(timeout))
+    let mut limit = TimeLimit::new(timeout);
+    if limit.is_zero() || timeout.is_none() {
+        return poll_until(caller, fds, count, limit);
+    }
+    // If it is begun again after a signal, it ends when it would have.
+    limit.deadline = limit.deadline.map(|deadline| caller.thread.deadline(|| deadline));
+    let result = poll_until(caller, fds, count, limit);
+    if let (Err(Errno::EINTR), Some(deadline)) = (result, limit.deadline) {
+        caller.thread.keep_deadline(deadline);
+    }
+    result
 }
 
 pub fn ppoll(
@@ -31,7 +40,7 @@ pub fn ppoll(
     fds: u64,
     count: u32,
     timeout: UserOut<Timespec>,
-    mask: UserIn<u64>,
+    mask: UserIn<SigSet>,
     size: usize,
 ) -> SyscallResult {
     let limit = TimeLimit::new(read_timespec(timeout)?);
@@ -100,32 +109,32 @@ fn look(image: &mut [u8], mut events_of: impl FnMut(i32) -> Option<u32>) -> usiz
 /// How long a call may wait.
 #[derive(Clone, Copy)]
 pub(super) struct TimeLimit {
-    timeout: Option<Duration>,
-    begun: Instant,
+    is_zero: bool,
+    deadline: Option<Instant>,
 }
 
 impl TimeLimit {
     /// From now on; None: without limit.
     pub fn new(timeout: Option<Duration>) -> Self {
-        // Only a wait that may end needs to know when it began.
-        let begun = timeout.filter(|timeout| !timeout.is_zero()).map_or(Instant::default(), |_| time::now());
-        TimeLimit { timeout, begun }
+        let is_zero = timeout.is_some_and(|timeout| timeout.is_zero());
+        // A call that does not wait needs no clock.
+        let deadline = timeout.map(|timeout| if is_zero { Instant::default() } else { time::now() + timeout });
+        TimeLimit { is_zero, deadline }
     }
 
     /// Whether the call does not wait at all.
     pub fn is_zero(&self) -> bool {
-        self.timeout.is_some_and(|timeout| timeout.is_zero())
+        self.is_zero
     }
 
     /// When it ends.
     pub fn deadline(&self) -> Option<Instant> {
-        self.timeout.map(|timeout| self.begun + timeout)
+        self.deadline
     }
 
     /// What is left of it; None if there is no limit.
     pub fn left(&self) -> Option<Duration> {
-        let timeout = self.timeout?;
-        Some(if timeout.is_zero() { timeout } else { timeout.saturating_sub(time::now() - self.begun) })
+        Some(if self.is_zero { Duration::ZERO } else { self.deadline? - time::now() })
     }
 
     /// Writes what is left where the timeout was read from; one that cannot be written is let be, as Linux does.
@@ -142,8 +151,8 @@ pub(super) fn read_timespec(at: UserOut<Timespec>) -> Result<Option<Duration>, E
 }
 
 /// A signal mask of `size` bytes; None for a null pointer.
-pub(super) fn read_mask(mask: UserIn<u64>, size: usize) -> Result<Option<u64>, Errno> {
-    if mask.0 != 0 && size != u64::SIZE {
+pub(super) fn read_mask(mask: UserIn<SigSet>, size: usize) -> Result<Option<SigSet>, Errno> {
+    if mask.0 != 0 && size != SigSet::SIZE {
         return Err(Errno::EINVAL);
     }
     mask.read_if_given()
@@ -151,13 +160,9 @@ pub(super) fn read_mask(mask: UserIn<u64>, size: usize) -> Result<Option<u64>, E
 
 /// Runs `wait` with these signals kept back instead of the thread's own (ppoll(2) and its kin). If a signal ends it, the
 /// thread's own mask comes back when that signal has been taken.
-pub(super) fn with_mask(
-    thread: &Arc<Thread>,
-    mask: Option<u64>,
-    wait: impl FnOnce() -> SyscallResult,
-) -> SyscallResult {
+pub(super) fn with_mask(thread: &Thread, mask: Option<SigSet>, wait: impl FnOnce() -> SyscallResult) -> SyscallResult {
     let Some(mask) = mask else { return wait() };
-    thread.set_blocked_for_call(SigSet(mask));
+    thread.set_blocked_for_call(mask);
     let result = wait();
     if result != Err(Errno::EINTR) {
         thread.end_blocked_for_call();

@@ -67,6 +67,7 @@ fn serve(terminal: &'static Terminal) -> ! {
     let mut bytes = [0u8; 64];
     loop {
         let len = ARRIVED.wait(|| Some(RING.take(&mut bytes)).filter(|&len| len > 0));
+        super::note_source(super::Source::Serial);
         terminal.receive(&bytes[..len]);
     }
 }

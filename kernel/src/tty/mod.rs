@@ -1,18 +1,23 @@
 //! The console terminal: what programs see as /dev/console, /dev/tty and /dev/ttyS0, and where the kernel's shell reads
 //! its keys.
 //!
-//! From the bottom up: `input` brings bytes from the serial port; [`Terminal`] edits, echoes and keeps them, for the
-//! process that owns the terminal or else for the shell; `device` is the file that programs read and write.
+//! From the bottom up: `input` brings bytes from the serial port and `keyboard` from the keyboard; [`Terminal`] edits,
+//! echoes and keeps them, for the process that owns the terminal or else for the shell; `device` is the file that
+//! programs read and write.
 
 mod checks;
 mod device;
 mod input;
+pub mod keyboard;
 mod terminal;
 
+use crate::screen;
 use crate::vfs::{File, device_number, flags, register_device};
+use abi::termios::Winsize;
 use alloc::sync::Arc;
 use device::{ControllingTerminal, TerminalFile};
 pub use input::lost as lost_input;
+use machine::sync::{Rank, SpinLock};
 pub use terminal::Terminal;
 
 /// Character device, readable and writable by all.
@@ -34,6 +39,47 @@ pub fn init() {
     register_device("ttyS0", MODE, device_number(4, 64), file);
     if let Err(error) = input::start(console()) {
         log::warn!("console: no input: {error}");
+    }
+    screen::start(answer);
+    if keyboard::start(console()).is_err() {
+        log::warn!("console: no memory for the keyboard's task");
+    }
+}
+
+/// Where input comes from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Source {
+    /// The serial port.
+    Serial,
+    /// The keyboard, and the screen that belongs to it.
+    Keyboard,
+}
+
+/// The source of the last input, and the window of the other one. The two share one terminal, whose window is that of
+/// whoever typed last.
+static FOCUS: SpinLock<(Source, Option<Winsize>)> = SpinLock::new("console focus", Rank::Table, (Source::Serial, None));
+
+/// Notes that input comes from `source`.
+fn note_source(source: Source) {
+    let mut focus = FOCUS.lock();
+    if focus.0 == source {
+        return;
+    }
+    let window = focus.1.or_else(|| {
+        let (columns, rows) = screen::size()?;
+        Some(Winsize { ws_row: rows as u16, ws_col: columns as u16, ws_xpixel: 0, ws_ypixel: 0 })
+    });
+    let left = CONSOLE.window();
+    *focus = (source, Some(left));
+    drop(focus);
+    CONSOLE.set_window(window.unwrap_or(left));
+}
+
+/// What the screen answers to programs. If the keyboard is not where somebody types, a terminal at the serial port gets
+/// the same questions, and one answer is enough.
+fn answer(bytes: &[u8]) {
+    if FOCUS.lock().0 == Source::Keyboard {
+        CONSOLE.receive(bytes);
     }
 }
 

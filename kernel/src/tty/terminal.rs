@@ -5,6 +5,7 @@
 //! after it is released. Input comes from the input task, which is a kernel task and may sleep.
 
 use crate::process::{self, Process, send, table};
+use crate::screen;
 use abi::Errno;
 use abi::Signal;
 use abi::termios::{LocalFlags, Termios, VMIN, VTIME, Winsize};
@@ -196,7 +197,10 @@ impl Terminal {
     /// Writes text of the kernel: a line feed begins a new line.
     pub fn write(&self, bytes: &[u8]) {
         let _output = self.output.lock();
-        bytes.chunks(SEND_LEN).for_each(console::write_bytes);
+        for part in bytes.chunks(SEND_LEN) {
+            screen::make_room(part.len());
+            console::write_bytes(part);
+        }
     }
 
     /// Writes what a terminal is sent, control sequences and all, as it is.
@@ -335,7 +339,10 @@ impl Terminal {
     fn send_raw(&self, bytes: &[u8]) {
         if !bytes.is_empty() {
             let _output = self.output.lock();
-            bytes.chunks(SEND_LEN).for_each(console::write_raw);
+            for part in bytes.chunks(SEND_LEN) {
+                screen::make_room(part.len());
+                console::write_raw(part);
+            }
         }
     }
 

@@ -85,6 +85,7 @@ pub fn remove_file(context: &FsContext, base: Option<&Location>, path: &[u8]) ->
     // What the last reference frees may take long: not under the lock.
     drop(held);
     drop(child);
+    walk.at.settle();
     Ok(())
 }
 
@@ -98,13 +99,18 @@ pub fn remove_directory(context: &FsContext, base: Option<&Location>, path: &[u8
         _ => {}
     }
     let directory = &walk.at.dentry;
-    let _held = directory.directory.lock();
+    let held = directory.directory.lock();
     let child = directory.child_locked(walk.name(&last))?.ok_or(Errno::ENOENT)?;
     if !child.is_dir() {
         return Err(Errno::ENOTDIR);
     }
-    let _emptied = child.directory.lock();
-    remove_locked(&walk.at, walk.name(&last), &child)
+    let emptied = child.directory.lock();
+    remove_locked(&walk.at, walk.name(&last), &child)?;
+    drop(emptied);
+    drop(held);
+    drop(child);
+    walk.at.settle();
+    Ok(())
 }
 
 fn remove_locked(directory: &Location, name: &[u8], child: &Arc<Dentry>) -> Result<()> {
@@ -132,15 +138,18 @@ pub fn rename(
     }
     from.at.check_changeable_directory()?;
     to.at.check_changeable_directory()?;
-    if Arc::ptr_eq(&from.at.dentry, &to.at.dentry) {
+    let result = if Arc::ptr_eq(&from.at.dentry, &to.at.dentry) {
         let _held = from.at.dentry.directory.lock();
-        return rename_locked(&from, &name, &to, &new_name, how);
-    }
-    let _moving = MOVING.lock();
-    let (first, second) = lock_order(&from.at.dentry, &to.at.dentry);
-    let _first = first.directory.lock();
-    let _second = second.directory.lock();
-    rename_locked(&from, &name, &to, &new_name, how)
+        rename_locked(&from, &name, &to, &new_name, how)
+    } else {
+        let _moving = MOVING.lock();
+        let (first, second) = lock_order(&from.at.dentry, &to.at.dentry);
+        let _first = first.directory.lock();
+        let _second = second.directory.lock();
+        rename_locked(&from, &name, &to, &new_name, how)
+    };
+    to.at.settle();
+    result
 }
 
 /// The rest of a rename, with the directories locked.

@@ -13,6 +13,8 @@ use super::location::Location;
 use super::page_cache::PageCache;
 use super::read_ahead::ReadAhead;
 use super::transfer::{Sink, Source, outcome};
+use super::write::write_pages;
+use super::write_back;
 use abi::Errno;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
@@ -107,13 +109,17 @@ impl File {
         let mut offset = self.offset.lock();
         let (moved, end) = self.write_at_unchecked(*offset, source)?;
         *offset = end;
+        drop(offset);
+        write_back::throttle();
         Ok(moved)
     }
 
     /// Writes at `offset`, as `pwrite(2)`; at the end with `O_APPEND`, as Linux does.
     pub fn write_at(&self, offset: u64, source: &mut dyn Source) -> Result<usize> {
         self.check_positioned(offset)?;
-        self.write_at_unchecked(offset, source).map(|(moved, _)| moved)
+        let moved = self.write_at_unchecked(offset, source).map(|(moved, _)| moved);
+        write_back::throttle();
+        moved
     }
 
     /// Moves the position; the new one.
@@ -207,11 +213,11 @@ impl File {
         self.location.as_ref().ok_or(Errno::EINVAL)?.truncate(size)
     }
 
-    /// Sees to it that what was written lasts, as `fsync(2)`. All file systems that can be written are in memory.
+    /// Sees to it that what was written lasts, as `fsync(2)`.
     pub fn sync(&self) -> Result<()> {
         self.check_not_path()?;
-        match self.kind {
-            Kind::Node => Ok(()),
+        match (&self.kind, &self.location) {
+            (Kind::Node, Some(location)) => location.inode().sync(),
             _ => Err(Errno::EINVAL),
         }
     }
@@ -341,10 +347,11 @@ impl File {
                 self.location.as_ref().ok_or(Errno::EBADF)?.mount.check_writable()?;
                 let _writer = pages.writer.lock();
                 let offset = if self.flags() & O_APPEND != 0 { inode.size() } else { offset };
-                let before = source.remaining();
-                let result = write_pages(&**inode, pages, offset, source);
-                let moved = outcome(before, source.remaining(), result)?;
-                Ok((moved, offset + moved as u64))
+                let (moved, result) = write_pages(&**inode, pages, offset, source);
+                match result {
+                    Err(error) if moved == 0 => Err(error),
+                    _ => Ok((moved, offset + moved as u64)),
+                }
             }
             Kind::Path => Err(Errno::EBADF),
         }
@@ -442,30 +449,4 @@ impl Drop for File {
             }
         }
     }
-}
-
-/// Moves all of `source` into the pages from `at` on. The caller holds the writer lock.
-fn write_pages(inode: &dyn Inode, pages: &PageCache, mut at: u64, source: &mut dyn Source) -> Result<()> {
-    let wanted = u64::try_from(source.remaining()).map_err(|_| Errno::EFBIG)?;
-    if wanted > 0 && at >= OFFSET_MAX {
-        return Err(Errno::EFBIG);
-    }
-    while source.remaining() > 0 && at < OFFSET_MAX {
-        let within = (at % PAGE) as usize;
-        let len = (PAGE_SIZE - within).min(source.remaining());
-        inode.prepare_write(at, len as u64)?;
-        // A page that is overwritten whole is read all the same if the source may fail half-way: what it held must stay.
-        let frame = pages.page(at / PAGE)?;
-        let before = source.remaining();
-        let result = source.take_into_frame(&frame, within, len);
-        let taken = (before - source.remaining()) as u64;
-        if taken > 0 {
-            at += taken;
-            inode.wrote(at);
-        }
-        if result? == 0 {
-            break;
-        }
-    }
-    Ok(())
 }

@@ -8,6 +8,7 @@
 use super::Result;
 use super::page_cache::PageCache;
 use abi::Errno;
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::any::Any;
@@ -118,6 +119,8 @@ pub struct Statistics {
     pub blocks: u64,
     /// Free blocks.
     pub blocks_free: u64,
+    /// Free blocks that any user may take.
+    pub blocks_available: u64,
     /// All inodes.
     pub files: u64,
     /// Free inodes.
@@ -135,6 +138,25 @@ pub trait FileSystem: Send + Sync {
     /// Whether it cannot be written at all, whatever the mount says.
     fn read_only(&self) -> bool {
         false
+    }
+    /// Gets ready to be written, once, before the first mount that allows it; the error says why it cannot be.
+    fn begin_writing(&self) -> core::result::Result<(), String> {
+        Ok(())
+    }
+    /// Sees to it that all that was changed lasts, as `syncfs(2)`.
+    fn sync(&self) -> Result<()> {
+        Ok(())
+    }
+    /// Frees what removed files had that nobody uses any more. Called often, without any lock.
+    fn settle(&self) {}
+    /// As `sync`, and ends writing: the file system is as it should be found by the next one who mounts it. Nobody uses
+    /// it any more, or the machine is about to stop.
+    fn finish(&self) -> Result<()> {
+        self.sync()
+    }
+    /// For how long something that should last has not been written, in ms; None if there is nothing.
+    fn unwritten_ms(&self) -> Option<u64> {
+        None
     }
 }
 
@@ -189,12 +211,24 @@ pub trait Inode: Any + Send + Sync {
     fn size(&self) -> u64 {
         0
     }
-    /// Regular file: makes sure that `len` bytes from `offset` on can be stored. Called with the cache's writer lock.
-    fn prepare_write(&self, _offset: u64, _len: u64) -> Result<()> {
+    /// Regular file: whether bytes up to `end` could be stored, as far as the file's size matters. Called with the cache's
+    /// writer lock.
+    fn check_write(&self, _end: u64) -> Result<()> {
         Err(Errno::EROFS)
     }
-    /// Regular file: the pages up to the byte `end` have been written. Called with the cache's writer lock.
-    fn wrote(&self, _end: u64) {}
+    /// Regular file: the bytes `start .. end` have been put into the pages and are to be stored; the size follows.
+    /// After an error they are not part of the file. Called with the cache's writer lock.
+    fn wrote(&self, _start: u64, _end: u64) -> Result<()> {
+        Err(Errno::EROFS)
+    }
+    /// Regular file: a mapping is about to write to the page `index`, which lies in the file.
+    fn page_dirtied(&self, _index: u64) -> Result<()> {
+        Ok(())
+    }
+    /// Regular file or directory: sees to it that what was changed lasts, as `fsync(2)`.
+    fn sync(&self) -> Result<()> {
+        Ok(())
+    }
     /// Regular file: cuts or extends it to `size` bytes. Called with the cache's writer lock.
     fn truncate(&self, _size: u64) -> Result<()> {
         Err(Errno::EROFS)

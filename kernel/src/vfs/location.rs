@@ -205,6 +205,21 @@ impl Location {
         self.mount.check_writable()
     }
 
+    /// Frees what removed files had that nobody uses any more. Called without locks.
+    pub(super) fn settle(&self) {
+        self.mount.volume.file_system.settle();
+    }
+
+    /// Sees to it that all changes of its file system last, as `syncfs(2)`.
+    pub fn sync_file_system(&self) -> Result<()> {
+        self.mount.volume.file_system.sync()
+    }
+
+    /// Figures of its file system, as `statfs(2)`.
+    pub fn statistics(&self) -> Result<super::inode::Statistics> {
+        self.mount.volume.file_system.statistics()
+    }
+
     /// Changes attributes, as `chmod`, `chown` and `utimensat` do.
     pub fn set_attributes(&self, change: &super::inode::AttributeChange) -> Result<()> {
         self.mount.check_writable()?;

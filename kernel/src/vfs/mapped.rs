@@ -2,6 +2,7 @@
 
 use super::Result;
 use super::file::File;
+use super::page_cache::CachedPages;
 use abi::Errno;
 use machine::PAGE_SIZE;
 use machine::mm::Frame;
@@ -20,13 +21,17 @@ impl File {
         pages.page(index)
     }
 
-    /// Those pages of a regular file from number `first` on that are in memory, each into its place of `frames`. Waits for
-    /// nothing.
-    pub fn cached_pages(&self, first: u64, frames: &mut [Option<Frame>]) {
-        let Some((inode, pages)) = self.paged() else { return };
+    /// Shows `look` those of `count` pages of a regular file from number `first` on that are in memory, each with its
+    /// distance from `first`. Waits for nothing; the cache's spinlock is held meanwhile. None if the file has no pages.
+    pub fn with_cached_pages<R>(&self, first: u64, count: usize, look: impl FnOnce(CachedPages<'_>) -> R) -> Option<R> {
+        let (inode, pages) = self.paged()?;
         let end = inode.size().div_ceil(PAGE_SIZE as u64);
-        let count = end.saturating_sub(first).min(frames.len() as u64) as usize;
-        pages.cached(first, &mut frames[..count]);
+        Some(pages.with_cached(first, end.saturating_sub(first).min(count as u64), look))
+    }
+
+    /// Page number `index` of a regular file if it is in memory. Waits for nothing.
+    pub fn cached_page(&self, index: u64) -> Option<Frame> {
+        self.with_cached_pages(index, 1, |mut pages| pages.next().map(|(_, frame)| frame.clone()))?
     }
 
     /// Starts to read `count` pages of a regular file from number `first` on, as far as there are any.
@@ -34,5 +39,15 @@ impl File {
         let Some((inode, pages)) = self.paged() else { return };
         let end = inode.size().div_ceil(PAGE_SIZE as u64);
         pages.read_ahead(first, end.saturating_sub(first).min(count) as usize);
+    }
+
+    /// A shared mapping is about to write to the page `index` of a regular file, or has: the page is to be stored. ENOSPC
+    /// if there is no room for it, EFAULT beyond the last page.
+    pub fn page_dirtied(&self, index: u64) -> Result<()> {
+        let (inode, _) = self.paged().ok_or(Errno::ENODEV)?;
+        if index >= inode.size().div_ceil(PAGE_SIZE as u64) {
+            return Err(Errno::EFAULT);
+        }
+        inode.page_dirtied(index)
     }
 }

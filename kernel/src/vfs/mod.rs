@@ -1,6 +1,6 @@
 //! The virtual file system: one tree of names over all mounted file systems, and open files in it.
 //!
-//! From the bottom up: `flags`, `clock` · [`transfer`] where bytes go · [`page_cache`] and `reclaim` · [`inode`] what a
+//! From the bottom up: `flags`, `clock` · [`transfer`] where bytes go · [`page_cache`] and `reclaim`, `write_back` · [`inode`] what a
 //! file system gives · [`dentry`] known names · [`location`] places and the mount table · [`walk`] paths · [`change`]
 //! making and removing · [`device`] and [`file`] open files, `mapped` their pages · `open` · the file systems [`tmpfs`], [`devfs`] and `ext2` ·
 //! [`mounting`]. System calls, the program loader and the shell call in by the names re-exported here; nothing here knows
@@ -27,6 +27,8 @@ mod tests;
 mod tmpfs;
 mod transfer;
 mod walk;
+mod write;
+mod write_back;
 
 pub use change::{link, make, remove_directory, remove_file, rename};
 pub use devfs::{RandomFill, register_device};
@@ -35,12 +37,13 @@ pub use file::{EndWatcher, File};
 pub use inode::{AttributeChange, DirEntry, FileType, Metadata, NewKind, NewNode, Statistics, Time};
 pub use location::Location;
 pub use mount_error::MountError;
-pub use mounting::{MountInfo, MountSource, mount, mounts, unmount};
+pub use mounting::{MountInfo, MountSource, mount, mounts, remount, unmount};
 pub use open::{open, open_location};
 pub(crate) use page_cache::{PageCache, Quota};
 pub use reclaim::reclaim;
 pub use transfer::{Sink, SliceSink, SliceSource, Source, VecSink};
 pub use walk::lookup;
+pub use write_back::{finish_all, sync_all};
 
 use abi::Errno;
 use machine::sync::Once;
@@ -77,7 +80,3 @@ pub fn root_context() -> FsContext {
         None => panic!("the file system tree is used before vfs::init"),
     }
 }
-
-/// Writes everything back that devices do not have yet, as `sync(2)`. What can be written is in memory for now, so there
-/// is nothing to wait for.
-pub fn sync_all() {}

@@ -4,7 +4,7 @@
 //! each change whole, by the table's own lock.
 
 use super::dentry::Dentry;
-use super::inode::FileSystem;
+use super::inode::{FileSystem, Statistics};
 use super::location::{Location, MOUNTS, Mount, MountEntry, Volume};
 use super::mount_error::MountError;
 use super::walk::{self, Walk};
@@ -42,6 +42,8 @@ pub struct MountInfo {
     pub type_name: &'static str,
     /// Whether changes are refused.
     pub read_only: bool,
+    /// How full it is.
+    pub statistics: Result<Statistics>,
 }
 
 /// Mounts `source` over the directory `at`.
@@ -55,8 +57,9 @@ pub fn mount(
     at: &[u8],
     read_only: bool,
 ) -> core::result::Result<(), MountError> {
-    let (volume, name) = open_volume(&source)?;
     let _held = MOUNTING.lock();
+    let (volume, name) = open_volume(&source)?;
+    let read_only = read_only || !can_be_written(&volume, &name);
     let point = mount_point(context, at).map_err(|error| MountError::place(at, error))?;
     let mount = Arc::new(Mount { volume, source: name, read_only: AtomicBool::new(read_only) });
     let covers_root = point.is_same(&context.root.top());
@@ -74,6 +77,24 @@ pub fn unmount(context: &FsContext, at: &[u8]) -> core::result::Result<(), Mount
     unmount_here(context, place).map_err(|error| MountError::place(at, error))
 }
 
+/// Makes the mount that `place` is the root of read-only or writable: EINVAL if it is no root. What has been written
+/// is safe before a mount becomes read-only; files that are open for writing find EROFS from then on.
+pub fn remount(place: &Location, read_only: bool) -> core::result::Result<(), MountError> {
+    let _held = MOUNTING.lock();
+    let failed = |error| MountError::place(&place.path(), error);
+    if place.dentry.parent().is_some() {
+        return Err(failed(Errno::EINVAL));
+    }
+    let mount = place.mount();
+    if read_only {
+        mount.read_only.store(true, Ordering::Release);
+        return place.sync_file_system().map_err(failed);
+    }
+    mount.volume.file_system.begin_writing().map_err(MountError::Format)?;
+    mount.read_only.store(false, Ordering::Release);
+    Ok(())
+}
+
 /// All mounts, in the order in which they were made.
 pub fn mounts() -> Vec<MountInfo> {
     let all: Vec<(Arc<Mount>, Option<Location>)> = {
@@ -85,6 +106,7 @@ pub fn mounts() -> Vec<MountInfo> {
         at: point.as_ref().map_or_else(|| b"/".to_vec(), Location::path),
         type_name: mount.volume.file_system.type_name(),
         read_only: mount.check_writable().is_err(),
+        statistics: mount.volume.file_system.statistics(),
     });
     info.collect()
 }
@@ -95,6 +117,15 @@ pub(super) fn make_root() -> Result<Location> {
     let mount = Arc::new(Mount { volume, source: String::from("rootfs"), read_only: AtomicBool::new(false) });
     MOUNTS.lock().push(MountEntry { mount: mount.clone(), point: None });
     Ok(Location::mount_root(&mount))
+}
+
+/// Gets the volume ready for writing; says in the log why it will be read-only.
+fn can_be_written(volume: &Volume, name: &str) -> bool {
+    let begun = volume.file_system.begin_writing();
+    if let Err(reason) = &begun {
+        log::warn!("{name} is mounted read-only: {reason}");
+    }
+    begun.is_ok()
 }
 
 fn open_volume(source: &MountSource) -> core::result::Result<(Arc<Volume>, String), MountError> {
@@ -185,8 +216,15 @@ fn detach(mount: Arc<Mount>) -> Result<()> {
         }
         mounts.remove(at)
     };
+    let volume = mount.volume.clone();
     drop(entry);
-    Ok(())
+    drop(mount);
+    if Arc::strong_count(&volume) > 1 {
+        // It is mounted elsewhere, too.
+        return Ok(());
+    }
+    volume.root.prune();
+    volume.file_system.finish()
 }
 
 fn release_point(point: &Location) {

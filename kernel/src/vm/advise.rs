@@ -161,9 +161,7 @@ fn in_cache(area: &Area, start: u64, out: &mut [u8]) {
         Backing::PrivateFile(file, first) | Backing::SharedFile(file, first) => {
             let mut index = first + area.page_number(start);
             for part in out.chunks_mut(LOOK) {
-                let mut frames = [const { None }; LOOK];
-                file.cached_pages(index, &mut frames[..part.len()]);
-                part.iter_mut().zip(&frames).for_each(|(byte, frame)| *byte = frame.is_some().into());
+                file.with_cached_pages(index, part.len(), |pages| pages.for_each(|(number, _)| part[number] = 1));
                 index += part.len() as u64;
             }
         }

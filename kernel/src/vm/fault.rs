@@ -9,7 +9,7 @@ use abi::Errno;
 use alloc::sync::Arc;
 use machine::addr::USER_END;
 use machine::hooks::Access;
-use machine::mm::{Frame, FrameKind, MapError, OutOfMemory, Protection};
+use machine::mm::{Around, Frame, FrameKind, MapError, Mapping, OutOfMemory, Protection};
 
 /// Pages of a file that are mapped together if they are in memory: those around the one that is wanted.
 const AROUND: usize = 16;
@@ -53,6 +53,8 @@ enum Step {
     Done,
     /// This page of the file has to be read first.
     Read(Arc<File>, u64),
+    /// This page of the file is about to be written through a shared mapping, which the file has to know first.
+    Dirty(Arc<File>, u64),
 }
 
 /// Makes `address` accessible, if the areas allow it.
@@ -64,9 +66,14 @@ pub fn resolve(space: &AddressSpace, address: u64, access: Access) -> Result<(),
     // Keeps what was read from being given up before it is mapped.
     let mut _kept = None;
     let mut reclaimed = false;
+    let mut announced = false;
     loop {
-        match attempt(space, page, access) {
+        match attempt(space, page, access, announced) {
             Ok(Step::Done) => return Ok(()),
+            Ok(Step::Dirty(file, index)) => {
+                file.page_dirtied(index).map_err(of_file)?;
+                announced = true;
+            }
             Ok(Step::Read(file, index)) => _kept = Some(file.page_around(index, READ_AROUND).map_err(of_file)?),
             Err(FaultError::OutOfMemory) if !reclaimed && crate::vfs::reclaim(RECLAIM) > 0 => reclaimed = true,
             Err(error) => return Err(error),
@@ -74,13 +81,25 @@ pub fn resolve(space: &AddressSpace, address: u64, access: Access) -> Result<(),
     }
 }
 
-/// One look, under the lock.
-fn attempt(space: &AddressSpace, page: u64, access: Access) -> Result<Step, FaultError> {
+/// One look, under the lock. `announced` says that the file knows of the store.
+fn attempt(space: &AddressSpace, page: u64, access: Access, announced: bool) -> Result<Step, FaultError> {
     let mut layout = space.layout.lock();
-    if layout.areas.map().find(page).is_none() {
-        layout.grow_stack(page)?;
+    let layout = &mut *layout;
+    if let Some(area) = layout.areas.map().find(page) {
+        return attempt_in(space, area, page, access, announced);
     }
+    layout.grow_stack(page)?;
     let area = layout.areas.map().find(page).ok_or(FaultError::NotMapped)?;
+    attempt_in(space, area, page, access, announced)
+}
+
+fn attempt_in(
+    space: &AddressSpace,
+    area: &Area,
+    page: u64,
+    access: Access,
+    announced: bool,
+) -> Result<Step, FaultError> {
     let allowed = match access {
         Access::Read => area.protection.read,
         Access::Write => area.protection.read && area.protection.write,
@@ -89,12 +108,29 @@ fn attempt(space: &AddressSpace, page: u64, access: Access) -> Result<Step, Faul
     if !allowed {
         return Err(FaultError::Forbidden);
     }
-    match space.tables.get(page) {
-        Some(mapping) => {
-            upgrade(space, area, page, mapping.frame, mapping.protection, access)?;
-            Ok(Step::Done)
-        }
-        None => fill(space, area, page, access),
+    let present = match &area.backing {
+        Backing::Anonymous => space.tables.map_with(page, || anonymous(area, access))?,
+        Backing::SharedMemory(memory, first) => match space.tables.get(page) {
+            None => {
+                let frame = memory.page(first + area.page_number(page)).map_err(of_file)?;
+                space.tables.map_with(page, || Ok((frame, area.protection)))?
+            }
+            present => present,
+        },
+        Backing::PrivateFile(..) if access == Access::Write => return copy_from_file(space, area, page),
+        Backing::PrivateFile(..) | Backing::SharedFile(..) => return from_file(space, area, page, access, announced),
+    };
+    match present {
+        Some(mapping) => upgrade(space, area, page, mapping, access),
+        None => Ok(Step::Done),
+    }
+}
+
+/// A page of zeros: its own for a store, the one that all share for a load.
+fn anonymous(area: &Area, access: Access) -> Result<(Frame, Protection), OutOfMemory> {
+    match access {
+        Access::Write => Ok((Frame::zeroed(FrameKind::Anonymous)?, area.protection)),
+        _ => Ok((Frame::zeros()?, Protection { write: false, ..area.protection })),
     }
 }
 
@@ -123,81 +159,73 @@ impl Layout {
     }
 }
 
-/// No page is there yet.
-fn fill(space: &AddressSpace, area: &Area, page: u64, access: Access) -> Result<Step, FaultError> {
-    let (frame, protection) = match &area.backing {
-        Backing::Anonymous if access == Access::Write => (Frame::zeroed(FrameKind::Anonymous)?, area.protection),
-        Backing::Anonymous => (Frame::zeros()?, Protection { write: false, ..area.protection }),
-        Backing::SharedMemory(memory, first) => {
-            (memory.page(first + area.page_number(page)).map_err(of_file)?, area.protection)
-        }
-        Backing::PrivateFile(..) | Backing::SharedFile(..) => return fill_from_file(space, area, page, access),
-    };
-    match space.tables.map(page, frame, protection) {
-        // Another thread was faster.
-        Ok(()) | Err(MapError::AlreadyMapped) => Ok(Step::Done),
-        Err(error) => Err(error.into()),
-    }
-}
-
 /// A page of a file, and with it its neighbours that are in memory.
-fn fill_from_file(space: &AddressSpace, area: &Area, page: u64, access: Access) -> Result<Step, FaultError> {
+fn from_file(
+    space: &AddressSpace,
+    area: &Area,
+    page: u64,
+    access: Access,
+    announced: bool,
+) -> Result<Step, FaultError> {
     let (file, index) = area.file_page(page).ok_or(FaultError::NotMapped)?;
-    if access == Access::Write && !area.is_shared() {
-        let mut cached = [None];
-        file.cached_pages(index, &mut cached);
-        let [Some(cached)] = cached else { return Ok(Step::Read(file.clone(), index)) };
-        space.tables.map(page, copy_of(&cached)?, area.protection)?;
-        return Ok(Step::Done);
-    }
     let window = AROUND as u64 * PAGE;
     let first = (page & !(window - 1)).max(area.start);
     let count = ((page | (window - 1)).saturating_add(1).min(area.end) - first) / PAGE;
-    let wanted = ((page - first) / PAGE) as usize;
-    let mut frames = [const { None }; AROUND];
-    let frames = &mut frames[..count as usize];
-    file.cached_pages(index - wanted as u64, frames);
-    if frames[wanted].is_none() {
-        return Ok(Step::Read(file.clone(), index));
+    let wanted = (page - first) / PAGE;
+    // A store must fault first: others read the same frames, and the file must know of a store to a shared one.
+    let protection = Protection { write: false, ..area.protection };
+    let around = file.with_cached_pages(index - wanted, count as usize, |pages| {
+        space.tables.map_around(first, wanted as usize, pages, protection)
+    });
+    match around.unwrap_or(Ok(Around::Absent))? {
+        Around::Mapped => Ok(Step::Done),
+        Around::Present(mapping)
+            if access == Access::Write && area.is_shared() && !mapping.protection.write && !announced =>
+        {
+            Ok(Step::Dirty(file.clone(), index))
+        }
+        Around::Present(mapping) => upgrade(space, area, page, mapping, access),
+        Around::Absent => Ok(Step::Read(file.clone(), index)),
     }
-    // Others read the same frames: a store to a private page must fault first.
-    let protection = Protection { write: area.protection.write && area.is_shared(), ..area.protection };
-    space.tables.map_around(first, frames, protection)?;
+}
+
+/// A store to a page of a file that stays in the process: to a copy.
+fn copy_from_file(space: &AddressSpace, area: &Area, page: u64) -> Result<Step, FaultError> {
+    if let Some(mapping) = space.tables.get(page) {
+        return upgrade(space, area, page, mapping, Access::Write);
+    }
+    let (file, index) = area.file_page(page).ok_or(FaultError::NotMapped)?;
+    let Some(cached) = file.cached_page(index) else { return Ok(Step::Read(file.clone(), index)) };
+    space.tables.map(page, copy_of(&cached)?, area.protection)?;
     Ok(Step::Done)
 }
 
 /// A page is there, but allows less than the area does.
-fn upgrade(
-    space: &AddressSpace,
-    area: &Area,
-    page: u64,
-    frame: Frame,
-    has: Protection,
-    access: Access,
-) -> Result<(), FaultError> {
+fn upgrade(space: &AddressSpace, area: &Area, page: u64, mapping: Mapping, access: Access) -> Result<Step, FaultError> {
+    let Mapping { frame, protection: has, .. } = mapping;
     let enough = match access {
         Access::Read => has.read,
         Access::Write => has.read && has.write,
         Access::Execute => has.read && has.execute,
     };
     if enough {
-        return Ok(()); // a stale translation; the fault itself has flushed it
+        return Ok(Step::Done); // a stale translation; the fault itself has flushed it
     }
     let end = page + PAGE;
     if access != Access::Write {
         space.tables.protect(page, end, Protection { write: has.write, ..area.protection });
-        return Ok(());
+        return Ok(Step::Done);
     }
     // One reference is the page table's, one is ours.
     let alone = frame.kind() == FrameKind::Anonymous && frame.references() == 2;
     if area.is_shared() || alone {
         space.tables.protect(page, end, area.protection);
-        return Ok(());
+        return Ok(Step::Done);
     }
     let copy = copy_of(&frame)?;
     drop(frame);
     space.tables.replace(page, copy, area.protection)?;
-    Ok(())
+    Ok(Step::Done)
 }
 
 fn copy_of(frame: &Frame) -> Result<Frame, OutOfMemory> {

@@ -83,7 +83,7 @@ impl<S: BlockStore> Ext2<S> {
     }
 
     /// The blocks of `directory` from number `first` on.
-    fn blocks_of<'a>(&'a self, directory: &'a Inode, first: u64) -> Result<Blocks<'a, S>, Error<S::Error>> {
+    pub(super) fn blocks_of<'a>(&'a self, directory: &'a Inode, first: u64) -> Result<Blocks<'a, S>, Error<S::Error>> {
         if directory.kind != FileType::Directory {
             return Err(Error::NotADirectory { inode: directory.number });
         }
@@ -101,13 +101,14 @@ impl<S: BlockStore> Ext2<S> {
             next: first,
             count,
             run: Run { start: None, count: 0 },
+            block: 0,
             buffer: Vec::new(),
         })
     }
 }
 
 /// Reads a directory's blocks one after the other into one buffer.
-struct Blocks<'a, S> {
+pub(super) struct Blocks<'a, S> {
     volume: &'a Ext2<S>,
     directory: &'a Inode,
     /// Block to read next, of `count`.
@@ -115,12 +116,14 @@ struct Blocks<'a, S> {
     count: u64,
     /// Where `next` and those behind it are; empty when that has to be looked up.
     run: Run,
-    buffer: Vec<u8>,
+    /// Number of the block on the device that was read last.
+    pub(super) block: u64,
+    pub(super) buffer: Vec<u8>,
 }
 
 impl<S: BlockStore> Blocks<'_, S> {
     /// Reads the next block into `buffer`. Returns its byte offset in the directory, or `None` at the end.
-    fn read_next(&mut self) -> Result<Option<u64>, Error<S::Error>> {
+    pub(super) fn read_next(&mut self) -> Result<Option<u64>, Error<S::Error>> {
         if self.next >= self.count {
             return Ok(None);
         }
@@ -137,13 +140,14 @@ impl<S: BlockStore> Blocks<'_, S> {
             return Err(hole(self.directory, base).into());
         };
         self.volume.read_in_block(block, 0, &mut self.buffer)?;
+        self.block = block;
         self.run = Run { start: Some(block + 1), count: self.run.count - 1 };
         self.next += 1;
         Ok(Some(base))
     }
 }
 
-fn corrupt(directory: &Inode, base: u64, defect: Defect) -> Corruption {
+pub(super) fn corrupt(directory: &Inode, base: u64, defect: Defect) -> Corruption {
     let Defect { offset, field, value, rule } = defect;
     let place = Place::DirEntry { inode: directory.number, offset: base + offset as u64 };
     Corruption { place, field, value, rule }

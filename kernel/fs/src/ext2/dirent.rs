@@ -145,6 +145,83 @@ fn kind(file_type: u8) -> Option<FileType> {
     })
 }
 
+/// The `file_type` byte (`EXT2_FT_…`) of a kind.
+fn type_byte(kind: FileType) -> u8 {
+    match kind {
+        FileType::Regular => 1,
+        FileType::Directory => 2,
+        FileType::CharDevice => 3,
+        FileType::BlockDevice => 4,
+        FileType::Fifo => 5,
+        FileType::Socket => 6,
+        FileType::Symlink => 7,
+    }
+}
+
+/// Bytes that a record with a name of `name_len` bytes takes.
+pub(super) const fn record_bytes(name_len: usize) -> usize {
+    (HEADER_BYTES + name_len).next_multiple_of(4)
+}
+
+/// What an entry is to hold.
+#[derive(Clone, Copy)]
+pub(super) struct NewEntry<'a> {
+    pub(super) inode: u32,
+    pub(super) kind: FileType,
+    pub(super) name: &'a [u8],
+}
+
+impl Rules {
+    /// Whether `record` has room for an entry of `name_len` bytes behind its own.
+    pub(super) fn has_room(record: &Record<'_>, name_len: usize) -> bool {
+        record.len - used_bytes(record) >= record_bytes(name_len)
+    }
+
+    /// The bytes of `entry` in the room that `record` of `block` has: where they go, and where `rec_len` of `record`
+    /// itself has to say that it is shorter now, if it is in use.
+    pub(super) fn enter(&self, block: &mut [u8], record: (usize, usize, usize), entry: NewEntry<'_>) {
+        let (offset, len, used) = record;
+        if used > 0 {
+            put_len(&mut block[offset..], used);
+        }
+        self.write(block, offset + used, len - used, entry);
+    }
+
+    /// Writes a record of `len` bytes.
+    pub(super) fn write(&self, block: &mut [u8], offset: usize, len: usize, entry: NewEntry<'_>) {
+        let record = &mut block[offset..];
+        INODE.put(record, entry.inode);
+        put_len(record, len);
+        NAME_LEN.put(record, entry.name.len() as u8);
+        FILE_TYPE.put(record, if self.has_file_types { type_byte(entry.kind) } else { 0 });
+        record[HEADER_BYTES..HEADER_BYTES + entry.name.len()].copy_from_slice(entry.name);
+        record[HEADER_BYTES + entry.name.len()..record_bytes(entry.name.len())].fill(0);
+    }
+
+    /// Lets the record at `offset` name another inode.
+    pub(super) fn retarget(&self, block: &mut [u8], offset: usize, inode: u32, kind: FileType) {
+        INODE.put(&mut block[offset..], inode);
+        FILE_TYPE.put(&mut block[offset..], if self.has_file_types { type_byte(kind) } else { 0 });
+    }
+
+    /// Takes the record at `offset`, of `len` bytes, out: the one before it takes its room, or it stays as unused.
+    pub(super) fn remove(block: &mut [u8], before: Option<(usize, usize)>, (offset, len): (usize, usize)) {
+        match before {
+            Some((before, before_len)) => put_len(&mut block[before..], before_len + len),
+            None => INODE.put(&mut block[offset..], 0),
+        }
+    }
+}
+
+/// Bytes of a record that its own name needs; none if it is unused.
+pub(super) fn used_bytes(record: &Record<'_>) -> usize {
+    if record.inode == 0 { 0 } else { record_bytes(record.name.len()) }
+}
+
+fn put_len(record: &mut [u8], len: usize) {
+    REC_LEN.put(record, u16::try_from(len).unwrap_or(u16::MAX));
+}
+
 #[cfg(test)]
 mod tests {
     extern crate std;

@@ -8,7 +8,7 @@ use crate::FileType;
 /// Why an operation on an ext2 file system failed. `E` is the error of the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Error<E> {
-    /// The store could not read.
+    /// The store could not read or write.
     Store(E),
     /// A value on the device breaks a rule of the format.
     Corrupt(Corruption),
@@ -58,6 +58,36 @@ pub enum Error<E> {
     },
     /// No memory for a buffer of one block.
     NoMemory,
+    /// No free block, or no free inode.
+    NoSpace,
+    /// The file, the link count or the directory would get larger than the format can say.
+    TooLarge {
+        /// The inode that has grown.
+        inode: u32,
+        /// What of it cannot grow more: `i_size`, `i_blocks` or `i_links_count`.
+        field: &'static str,
+    },
+    /// A directory that was to be removed has entries.
+    NotEmpty {
+        /// The inode given.
+        inode: u32,
+    },
+    /// There is no such name in the directory.
+    NoEntry {
+        /// The directory's inode.
+        directory: u32,
+    },
+    /// The name is taken.
+    Exists {
+        /// The directory's inode.
+        directory: u32,
+    },
+    /// Not a name: empty, longer than 255 bytes, or a target of a symbolic link longer than a block.
+    BadName,
+    /// The file system cannot be written, for this reason.
+    NotWritable(&'static str),
+    /// The journal cannot be used, for this reason.
+    Journal(&'static str),
 }
 
 /// A value on the device that breaks a rule of the format.
@@ -84,6 +114,10 @@ pub enum Place {
     Inode(u32),
     /// A block of pointers, by its number on the device.
     PointerBlock(u64),
+    /// A bitmap of blocks or inodes, by its number on the device.
+    Bitmap(u64),
+    /// A block of extended attributes, by its number on the device.
+    Attributes(u64),
     /// An entry of a directory.
     DirEntry {
         /// The directory's inode number.
@@ -117,7 +151,7 @@ impl<E> From<Unsupported> for Error<E> {
 impl<E: fmt::Display> fmt::Display for Error<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Error::Store(error) => write!(f, "ext2: reading the device: {error}"),
+            Error::Store(error) => write!(f, "ext2: using the device: {error}"),
             Error::Corrupt(corruption) => write!(f, "ext2: {corruption}"),
             Error::Unsupported(unsupported) => write!(f, "ext2: {unsupported}"),
             Error::BadInodeNumber { inode } => write!(f, "ext2: {inode} is not the number of a file's inode"),
@@ -131,6 +165,14 @@ impl<E: fmt::Display> fmt::Display for Error<E> {
                 write!(f, "ext2: block {file_block} of a file is beyond triple indirection")
             }
             Error::NoMemory => f.write_str("ext2: no memory for a block buffer"),
+            Error::NoSpace => f.write_str("ext2: no space left"),
+            Error::TooLarge { inode, field } => write!(f, "ext2: {field} of inode {inode} is at its largest"),
+            Error::NotEmpty { inode } => write!(f, "ext2: directory {inode} is not empty"),
+            Error::NoEntry { directory } => write!(f, "ext2: no such name in directory {directory}"),
+            Error::Exists { directory } => write!(f, "ext2: the name is taken in directory {directory}"),
+            Error::BadName => f.write_str("ext2: a name or target of no or too many bytes"),
+            Error::NotWritable(reason) => write!(f, "ext2: cannot be written: {reason}"),
+            Error::Journal(reason) => write!(f, "ext2: journal: {reason}"),
         }
     }
 }
@@ -150,6 +192,8 @@ impl fmt::Display for Place {
             Place::Superblock => f.write_str("superblock"),
             Place::Group(group) => write!(f, "descriptor of group {group}"),
             Place::Inode(inode) => write!(f, "inode {inode}"),
+            Place::Bitmap(block) => write!(f, "bitmap in block {block}"),
+            Place::Attributes(block) => write!(f, "extended attributes in block {block}"),
             Place::PointerBlock(block) => write!(f, "pointer block {block}"),
             Place::DirEntry { inode, offset } => write!(f, "directory {inode}, entry at byte {offset}"),
         }

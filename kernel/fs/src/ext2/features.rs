@@ -9,6 +9,12 @@ pub(super) const INODE_FLAGS: &str = "i_flags";
 
 /// `EXT2_FEATURE_INCOMPAT_FILETYPE`: directory entries carry the type of what they name.
 pub(super) const INCOMPAT_FILETYPE: u32 = 0x2;
+/// `EXT3_FEATURE_INCOMPAT_RECOVER`: the journal must be replayed before anything else is read.
+pub(super) const INCOMPAT_RECOVER: u32 = 0x4;
+/// `EXT3_FEATURE_COMPAT_HAS_JOURNAL`: `s_journal_inum` is the inode of a journal.
+pub(super) const COMPAT_HAS_JOURNAL: u32 = 0x4;
+/// `EXT2_INDEX_FL` of `i_flags`: the directory has an index.
+pub(super) const INODE_FLAG_INDEX: u32 = 0x1000;
 /// All that reading understands.
 pub(super) const INCOMPAT_READABLE: u32 = INCOMPAT_FILETYPE;
 

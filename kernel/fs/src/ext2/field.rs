@@ -24,6 +24,16 @@ impl<T: LittleEndian> Field<T> {
         T::load(&record[self.offset..])
     }
 
+    /// Sets the field of `record`, which is as [`get`](Self::get) wants it.
+    pub(super) fn put(self, record: &mut [u8], value: T) {
+        value.store(&mut record[self.offset..]);
+    }
+
+    /// Where in its record the field starts, in bytes.
+    pub(super) const fn offset(self) -> usize {
+        self.offset
+    }
+
     /// The statement that this field of the record at `place` holds `value` and so breaks `rule`.
     pub(super) fn corrupt(self, place: Place, value: T, rule: &'static str) -> Corruption {
         Corruption { place, field: self.name, value: value.into(), rule }
@@ -34,11 +44,17 @@ impl<T: LittleEndian> Field<T> {
 pub(super) trait LittleEndian: Copy + Into<u64> {
     /// The number in the first bytes of `bytes`.
     fn load(bytes: &[u8]) -> Self;
+    /// Puts the number into the first bytes of `bytes`.
+    fn store(self, bytes: &mut [u8]);
 }
 
 impl LittleEndian for u8 {
     fn load(bytes: &[u8]) -> Self {
         bytes[0]
+    }
+
+    fn store(self, bytes: &mut [u8]) {
+        bytes[0] = self;
     }
 }
 
@@ -46,11 +62,19 @@ impl LittleEndian for u16 {
     fn load(bytes: &[u8]) -> Self {
         u16::from_le_bytes([bytes[0], bytes[1]])
     }
+
+    fn store(self, bytes: &mut [u8]) {
+        bytes[..2].copy_from_slice(&self.to_le_bytes());
+    }
 }
 
 impl LittleEndian for u32 {
     fn load(bytes: &[u8]) -> Self {
         u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])
+    }
+
+    fn store(self, bytes: &mut [u8]) {
+        bytes[..4].copy_from_slice(&self.to_le_bytes());
     }
 }
 
@@ -63,6 +87,15 @@ mod tests {
         let record = [0xaa, 0x01, 0x02, 0x03, 0x04];
         assert_eq!(Field::<u8>::at(0, "a").get(&record), 0xaa);
         assert_eq!(Field::<u16>::at(1, "b").get(&record), 0x0201);
+        assert_eq!(Field::<u32>::at(1, "c").get(&record), 0x0403_0201);
+    }
+
+    #[test]
+    fn what_is_put_is_got() {
+        let mut record = [0xff; 5];
+        Field::<u16>::at(1, "b").put(&mut record, 0x0201);
+        assert_eq!(record, [0xff, 0x01, 0x02, 0xff, 0xff]);
+        Field::<u32>::at(1, "c").put(&mut record, 0x0403_0201);
         assert_eq!(Field::<u32>::at(1, "c").get(&record), 0x0403_0201);
     }
 

@@ -15,11 +15,6 @@ impl<S: BlockStore> Ext2<S> {
         if inode.kind == FileType::Directory {
             return Err(Error::IsADirectory { inode: inode.number });
         }
-        self.read_content(inode, offset, out)
-    }
-
-    /// As `read_at`, for whatever has blocks.
-    pub(super) fn read_content(&self, inode: &Inode, offset: u64, out: &mut [u8]) -> Result<usize, Error<S::Error>> {
         let block_shift = self.geometry().block_shift;
         let left_in_file = usize::try_from(inode.size.saturating_sub(offset)).unwrap_or(usize::MAX);
         let len = out.len().min(left_in_file);
@@ -33,7 +28,7 @@ impl<S: BlockStore> Ext2<S> {
             let part_len = ((run.count << block_shift) - in_block).min((len - done) as u64) as usize;
             let part = &mut out[done..done + part_len];
             match run.start {
-                Some(start) => self.read_in_block(start, in_block as usize, part)?,
+                Some(start) => self.read_content_at(start, in_block as usize, part)?,
                 None => part.fill(0),
             }
             done += part_len;

@@ -10,9 +10,9 @@ pub(super) const LEN_BYTES: usize = DESCRIPTOR_BYTES as usize;
 const BG_BLOCK_BITMAP: Field<u32> = Field::at(0, "bg_block_bitmap");
 const BG_INODE_BITMAP: Field<u32> = Field::at(4, "bg_inode_bitmap");
 const BG_INODE_TABLE: Field<u32> = Field::at(8, "bg_inode_table");
-const BG_FREE_BLOCKS_COUNT: Field<u16> = Field::at(12, "bg_free_blocks_count");
-const BG_FREE_INODES_COUNT: Field<u16> = Field::at(14, "bg_free_inodes_count");
-const BG_USED_DIRS_COUNT: Field<u16> = Field::at(16, "bg_used_dirs_count");
+pub(super) const BG_FREE_BLOCKS_COUNT: Field<u16> = Field::at(12, "bg_free_blocks_count");
+pub(super) const BG_FREE_INODES_COUNT: Field<u16> = Field::at(14, "bg_free_inodes_count");
+pub(super) const BG_USED_DIRS_COUNT: Field<u16> = Field::at(16, "bg_used_dirs_count");
 
 /// A group descriptor whose blocks are known to lie on the device, behind the superblock and the descriptors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

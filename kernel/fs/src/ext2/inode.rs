@@ -20,13 +20,13 @@ const I_SIZE: Field<u32> = Field::at(4, "i_size");
 const I_ATIME: Field<u32> = Field::at(8, "i_atime");
 const I_CTIME: Field<u32> = Field::at(12, "i_ctime");
 const I_MTIME: Field<u32> = Field::at(16, "i_mtime");
-const I_DTIME: Field<u32> = Field::at(20, "i_dtime");
+pub(super) const I_DTIME: Field<u32> = Field::at(20, "i_dtime");
 const I_GID: Field<u16> = Field::at(24, "i_gid");
 const I_LINKS_COUNT: Field<u16> = Field::at(26, "i_links_count");
 const I_BLOCKS: Field<u32> = Field::at(28, "i_blocks");
 const I_FLAGS: Field<u32> = Field::at(32, features::INODE_FLAGS);
 const I_BLOCK: usize = 40;
-const I_GENERATION: Field<u32> = Field::at(100, "i_generation");
+pub(super) const I_GENERATION: Field<u32> = Field::at(100, "i_generation");
 const I_FILE_ACL: Field<u32> = Field::at(104, "i_file_acl");
 const I_SIZE_HIGH: Field<u32> = Field::at(108, "i_size_high");
 const L_I_UID_HIGH: Field<u16> = Field::at(120, "l_i_uid_high");
@@ -130,6 +130,56 @@ impl Inode {
         })
     }
 
+    /// Writes the fields into `record`, which holds the inode as it is on the device: what is not kept here, such as
+    /// `i_dtime` or attributes behind the times, stays. `record` is as long as the part of the inode that is read.
+    pub(super) fn encode(&self, record: &mut [u8]) {
+        I_MODE.put(record, self.mode);
+        I_UID.put(record, self.uid as u16);
+        L_I_UID_HIGH.put(record, (self.uid >> 16) as u16);
+        I_GID.put(record, self.gid as u16);
+        L_I_GID_HIGH.put(record, (self.gid >> 16) as u16);
+        I_SIZE.put(record, self.size as u32);
+        if self.kind == FileType::Regular {
+            I_SIZE_HIGH.put(record, (self.size >> 32) as u32);
+        }
+        I_LINKS_COUNT.put(record, self.links_count);
+        I_BLOCKS.put(record, self.sectors_count);
+        I_FLAGS.put(record, self.flags);
+        I_GENERATION.put(record, self.generation);
+        I_FILE_ACL.put(record, self.attributes_block);
+        for (index, word) in self.block.iter().enumerate() {
+            Field::<u32>::at(I_BLOCK + 4 * index, "i_block").put(record, *word);
+        }
+        let end = match record.len() > GOOD_OLD_BYTES {
+            true => GOOD_OLD_BYTES + usize::from(I_EXTRA_ISIZE.get(record)),
+            false => GOOD_OLD_BYTES,
+        };
+        for (time, low, high) in [
+            (Some(self.accessed), I_ATIME, I_ATIME_EXTRA),
+            (Some(self.changed), I_CTIME, I_CTIME_EXTRA),
+            (Some(self.modified), I_MTIME, I_MTIME_EXTRA),
+            (self.created, I_CRTIME, I_CRTIME_EXTRA),
+        ] {
+            let Some(time) = time else { continue };
+            let extended = high.offset() + 4 <= end;
+            let (seconds, extra) = time.encode(extended);
+            if low.offset() + 4 <= end {
+                low.put(record, seconds);
+            }
+            if extended {
+                high.put(record, extra);
+            }
+        }
+    }
+
+    /// Makes a record of zeros one of a new inode: the size of the added fields.
+    pub(super) fn lay_out(record: &mut [u8]) {
+        if record.len() > GOOD_OLD_BYTES {
+            // Up to `i_projid`, as e2fsprogs and Linux lay inodes out.
+            I_EXTRA_ISIZE.put(record, 32.min((record.len() - GOOD_OLD_BYTES) as u16));
+        }
+    }
+
     /// What a device node stands for; `None` for all other kinds.
     ///
     /// `i_block[0]` holds the old 16-bit form; if it is zero, `i_block[1]` holds the 32-bit one, as Linux encodes it:
@@ -163,6 +213,11 @@ pub(super) fn wrong_kind(inode: &Inode, rule: &'static str) -> Corruption {
 /// The statement that the size of `inode` breaks `rule`.
 pub(super) fn wrong_size(inode: &Inode, rule: &'static str) -> Corruption {
     Corruption { place: Place::Inode(inode.number), field: "i_size", value: inode.size, rule }
+}
+
+/// The statement that `i_blocks` of `inode` is less than the blocks found.
+pub(super) fn wrong_sectors(inode: &Inode) -> Corruption {
+    I_BLOCKS.corrupt(Place::Inode(inode.number), inode.sectors_count, "must count all blocks of the inode")
 }
 
 /// `i_size` with its upper half, which only regular files have.
@@ -200,6 +255,15 @@ impl<'a> Extra<'a> {
 }
 
 impl DeviceNumber {
+    /// `i_block[0]` and `i_block[1]`: the old form where the numbers fit into it, as Linux does.
+    pub(super) fn encode(self) -> (u32, u32) {
+        let DeviceNumber { major, minor } = self;
+        match major < 256 && minor < 256 {
+            true => (major << 8 | minor, 0),
+            false => (0, minor & 0xff | (major & 0xfff) << 8 | (minor & 0xf_ff00) << 12),
+        }
+    }
+
     fn decode(old: u32, new: u32) -> DeviceNumber {
         if old != 0 {
             DeviceNumber { major: old >> 8 & 0xff, minor: old & 0xff }
@@ -210,6 +274,17 @@ impl DeviceNumber {
 }
 
 impl Timestamp {
+    /// The four bytes of the seconds, and those of their extension. Where there is none, times beyond 32 bits stop at
+    /// the first or last that can be said.
+    fn encode(self, extended: bool) -> (u32, u32) {
+        let least = i64::from(i32::MIN);
+        let most = if extended { i64::from(i32::MAX) + (3 << 32) } else { i64::from(i32::MAX) };
+        let seconds = self.seconds.clamp(least, most);
+        let low = seconds as u32;
+        let epoch = (seconds - i64::from(low.cast_signed())) >> 32;
+        (low, self.nanoseconds << 2 | epoch as u32 & 3)
+    }
+
     /// `seconds` counts as signed; the two low bits of `extra` add multiples of 2^32 to it, the others are nanoseconds.
     fn decode(seconds: u32, extra: Option<u32>) -> Timestamp {
         let extra = extra.unwrap_or(0);
@@ -247,6 +322,22 @@ mod tests {
         ];
         for (seconds, extra, expected) in cases {
             assert_eq!(Timestamp::decode(seconds, extra).seconds, expected, "{seconds:#x} {extra:?}");
+        }
+    }
+
+    #[test]
+    fn times_and_device_numbers_survive_encoding() {
+        for seconds in [-0x8000_0000, -1, 0, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff, 0x1_0000_0000, 0x3_7fff_ffff] {
+            let time = Timestamp { seconds, nanoseconds: 123_456_789 };
+            let (low, extra) = time.encode(true);
+            assert_eq!(Timestamp::decode(low, Some(extra)), time);
+        }
+        let late = Timestamp { seconds: 1 << 40, nanoseconds: 5 };
+        assert_eq!(late.encode(false).0, 0x7fff_ffff);
+        for (major, minor) in [(0, 0), (8, 17), (255, 255), (256, 0), (1, 256), (0xfff, 0xf_ffff)] {
+            let number = DeviceNumber { major, minor };
+            let (old, new) = number.encode();
+            assert_eq!(DeviceNumber::decode(old, new), number);
         }
     }
 

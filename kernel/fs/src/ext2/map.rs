@@ -21,7 +21,9 @@ pub struct Run {
 
 /// Pointers read from an indirect block at a time.
 const POINTERS_PER_READ: usize = 64;
-const POINTER_BYTES: usize = 4;
+/// Pointers of an inode that lead straight to data.
+pub(super) const DIRECT: usize = DIRECT_POINTERS;
+pub(super) const POINTER_BYTES: usize = 4;
 
 impl<S: BlockStore> Ext2<S> {
     /// The block of the device that holds block `file_block` of the file; `None` if it is a hole.
@@ -80,17 +82,17 @@ impl<S: BlockStore> Ext2<S> {
 }
 
 /// Checks a pointer that is not 0.
-fn check(geometry: &Geometry, holder: Holder, pointer: u32) -> Result<u64, Corruption> {
+pub(super) fn check(geometry: &Geometry, holder: Holder, pointer: u32) -> Result<u64, Corruption> {
     let block = u64::from(pointer);
     if geometry.contains(block, 1) { Ok(block) } else { Err(holder.bad_pointer(block)) }
 }
 
 /// The way from an inode's pointers to one block of its file.
-struct Path {
+pub(super) struct Path {
     /// Index into `i_block`.
-    root: usize,
+    pub(super) root: usize,
     /// Blocks of pointers between `i_block` and the data: 0 to 3.
-    levels: u32,
+    pub(super) levels: u32,
     /// Number of the block among those below `root`.
     below_root: u64,
     pointers_shift: u32,
@@ -98,7 +100,7 @@ struct Path {
 
 impl Path {
     /// `None` if triple indirection does not reach that far.
-    fn to(file_block: u64, geometry: &Geometry) -> Option<Path> {
+    pub(super) fn to(file_block: u64, geometry: &Geometry) -> Option<Path> {
         let pointers_shift = geometry.pointers_shift();
         if file_block < DIRECT_POINTERS as u64 {
             return Some(Path { root: file_block as usize, levels: 0, below_root: 0, pointers_shift });
@@ -115,7 +117,7 @@ impl Path {
     }
 
     /// Which pointer of a block of pointers to take; `level` is 1 for one that points to data.
-    fn index_in(&self, level: u32) -> usize {
+    pub(super) fn index_in(&self, level: u32) -> usize {
         let pointers = 1u64 << self.pointers_shift;
         (self.below_root >> (self.pointers_shift * (level - 1)) & (pointers - 1)) as usize
     }
@@ -129,7 +131,7 @@ impl Path {
 
 /// Where a pointer is kept.
 #[derive(Clone, Copy)]
-enum Holder {
+pub(super) enum Holder {
     Inode { inode: u32, index: usize },
     Block(u64),
 }

@@ -4,35 +4,55 @@
 //! `features` the feature bits · `error` what can be wrong · `field` little-endian fields at fixed offsets ·
 //! `superblock` the first record · `geometry` the checked sizes all arithmetic rests on · `group` group descriptors ·
 //! `inode` one inode · `volume` the mounted file system · `map` file block to device block · `file` and `symlink`
-//! content · `dirent` entries within a block · `dir` directories. Apart from these stands `bitmap`, what allocation rests
-//! on.
+//! content · `dirent` entries within a block · `dir` directories. For writing: `bitmap` · `writer` what a writer remembers · `edit` the basis of all changes · `balloc` and `ialloc`
+//! space · `grow` and `trim` what files take · `orphans` · `entries`, `names` and `rename` directories · `journal`.
 //!
 //! Reading keeps no state but what [`Ext2::mount`] checked: every later access goes through the
-//! [`BlockStore`](crate::BlockStore), whose cache is the only copy of the metadata. Writing can therefore change blocks
-//! in that cache without anything here going stale, under locks that the kernel holds per inode and per allocator.
+//! [`BlockStore`](crate::BlockStore), which keeps the metadata that is being changed beside its cache. So readers need no
+//! lock against a writer but the one that keeps the directory or file they look at as it is.
+//!
+//! Writing: [`recover`], [`Ext2::mount`], [`Ext2::begin_writing`]; then [`Ext2::edit`] for each operation, with commits
+//! ([`Edit::commit`]) in between; at last [`Edit::end_writing`].
 
+mod balloc;
 mod bitmap;
 mod dir;
 mod dirent;
+mod edit;
+mod entries;
 mod error;
 mod features;
 mod field;
 mod file;
 mod geometry;
 mod group;
+mod grow;
+mod ialloc;
 mod inode;
+mod journal;
 mod map;
+mod names;
+mod orphans;
+mod rename;
 mod superblock;
 mod symlink;
+mod trim;
 mod volume;
+mod writer;
 
 pub use bitmap::Bitmap;
 pub use dir::{DirEntry, Link};
 pub use dirent::NAME_MAX;
+pub use edit::Edit;
 pub use error::{Corruption, Error, Place, Unsupported};
 pub use geometry::{Geometry, ROOT_INODE};
 pub use group::Group;
 pub use inode::{DeviceNumber, Inode, Timestamp};
+pub use journal::recover;
 pub use map::Run;
+pub use names::{LINKS_MAX, NewFile, NewKind};
+pub use rename::Rename;
 pub use superblock::Superblock;
+pub use trim::Progress;
 pub use volume::{Ext2, Statfs};
+pub use writer::Writer;

@@ -11,10 +11,10 @@ use super::field::Field;
 pub(super) const OFFSET_BYTES: u64 = 1024;
 pub(super) const LEN_BYTES: usize = 1024;
 
-const MAGIC: u16 = 0xef53;
+pub(super) const MAGIC: u16 = 0xef53;
 /// `s_state`: unmounted cleanly, and no errors seen.
-const STATE_VALID: u16 = 1;
-const STATE_ERROR: u16 = 2;
+pub(super) const STATE_VALID: u16 = 1;
+pub(super) const STATE_ERROR: u16 = 2;
 /// Revision 0 has no `s_inode_size` and `s_first_ino`; these were its values.
 const GOOD_OLD_INODE_SIZE: u16 = 128;
 const GOOD_OLD_FIRST_INO: u32 = 11;
@@ -30,12 +30,20 @@ pub(super) const S_BLOCKS_PER_GROUP: Field<u32> = Field::at(32, "s_blocks_per_gr
 pub(super) const S_INODES_PER_GROUP: Field<u32> = Field::at(40, "s_inodes_per_group");
 pub(super) const S_FIRST_INO: Field<u32> = Field::at(84, "s_first_ino");
 pub(super) const S_INODE_SIZE: Field<u16> = Field::at(88, "s_inode_size");
-const S_MAGIC: Field<u16> = Field::at(56, "s_magic");
-const S_STATE: Field<u16> = Field::at(58, "s_state");
+pub(super) const S_MAGIC: Field<u16> = Field::at(56, "s_magic");
+pub(super) const S_STATE: Field<u16> = Field::at(58, "s_state");
 const S_REV_LEVEL: Field<u32> = Field::at(76, "s_rev_level");
-const S_FEATURE_COMPAT: Field<u32> = Field::at(92, "s_feature_compat");
-const S_FEATURE_INCOMPAT: Field<u32> = Field::at(96, features::INCOMPAT);
-const S_FEATURE_RO_COMPAT: Field<u32> = Field::at(100, features::RO_COMPAT);
+pub(super) const S_FEATURE_COMPAT: Field<u32> = Field::at(92, "s_feature_compat");
+pub(super) const S_FEATURE_INCOMPAT: Field<u32> = Field::at(96, features::INCOMPAT);
+pub(super) const S_FEATURE_RO_COMPAT: Field<u32> = Field::at(100, features::RO_COMPAT);
+pub(super) const S_MTIME: Field<u32> = Field::at(44, "s_mtime");
+pub(super) const S_WTIME: Field<u32> = Field::at(48, "s_wtime");
+pub(super) const S_MNT_COUNT: Field<u16> = Field::at(52, "s_mnt_count");
+pub(super) const S_JOURNAL_INUM: Field<u32> = Field::at(224, "s_journal_inum");
+pub(super) const S_LAST_ORPHAN: Field<u32> = Field::at(232, "s_last_orphan");
+/// Says whether `s_jnl_blocks` holds a copy of the journal inode's `i_block`, `i_size_high` and `i_size`: 1 if so.
+pub(super) const S_JNL_BACKUP_TYPE: Field<u8> = Field::at(253, "s_jnl_backup_type");
+pub(super) const S_JNL_BLOCKS: usize = 268;
 const S_UUID: usize = 104;
 const S_VOLUME_NAME: usize = 120;
 
@@ -81,8 +89,8 @@ pub struct Superblock {
 }
 
 impl Superblock {
-    /// Reads the fields; fails on a wrong magic, an unknown revision or a feature that reading does not know.
-    pub(super) fn parse<E>(record: &[u8; LEN_BYTES]) -> Result<Superblock, Error<E>> {
+    /// Reads the fields; fails on a wrong magic, an unknown revision or an incompatible feature but those given.
+    pub(super) fn parse<E>(record: &[u8; LEN_BYTES], known_incompat: u32) -> Result<Superblock, Error<E>> {
         let magic = S_MAGIC.get(record);
         if magic != MAGIC {
             return Err(S_MAGIC.corrupt(Place::Superblock, magic, "must be 0xef53").into());
@@ -113,7 +121,7 @@ impl Superblock {
             uuid: sixteen_bytes(record, S_UUID),
             volume_name: sixteen_bytes(record, S_VOLUME_NAME),
         };
-        match superblock.feature_incompat & !features::INCOMPAT_READABLE {
+        match superblock.feature_incompat & !known_incompat {
             0 => Ok(superblock),
             bits => Err(Unsupported { field: features::INCOMPAT, bits }.into()),
         }

@@ -1,6 +1,7 @@
 //! A mounted ext2 file system: the store, and what mounting checked about it.
 
 use super::error::{Error, Unsupported};
+use super::features;
 use super::geometry::{Geometry, ROOT_INODE};
 use super::group::{self, Group};
 use super::inode::{self, Inode};
@@ -37,21 +38,27 @@ impl<S: BlockStore> Ext2<S> {
     /// Mounts the file system on `store`: checks the superblock, every group descriptor, and that the root is a
     /// directory. Reads one descriptor per group; keeps no buffer.
     pub fn mount(store: S) -> Result<Self, Error<S::Error>> {
+        let volume = Self::open(store, features::INCOMPAT_READABLE)?;
+        let root = volume.read_inode(ROOT_INODE)?;
+        if root.kind != FileType::Directory {
+            return Err(inode::wrong_kind(&root, "the root must be a directory").into());
+        }
+        Ok(volume)
+    }
+
+    /// As [`mount`](Self::mount) for a file system with these incompatible features, without a look at the root.
+    pub(super) fn open(store: S, known_incompat: u32) -> Result<Self, Error<S::Error>> {
         let len_bytes = store.len_bytes();
         let mut record = [0; superblock::LEN_BYTES];
         if len_bytes < superblock::OFFSET_BYTES + superblock::LEN_BYTES as u64 {
             return Err(superblock::too_short(len_bytes).into());
         }
         store.read(superblock::OFFSET_BYTES, &mut record).map_err(Error::Store)?;
-        let superblock = Superblock::parse(&record)?;
+        let superblock = Superblock::parse(&record, known_incompat)?;
         let geometry = Geometry::check(&superblock, len_bytes)?;
         let volume = Ext2 { store, geometry, superblock };
         for group in 0..geometry.group_count {
             volume.group(group)?;
-        }
-        let root = volume.read_inode(ROOT_INODE)?;
-        if root.kind != FileType::Directory {
-            return Err(inode::wrong_kind(&root, "the root must be a directory").into());
         }
         Ok(volume)
     }
@@ -78,9 +85,7 @@ impl<S: BlockStore> Ext2<S> {
 
     /// Figures for `statfs(2)`. The free counts are those on the store now.
     pub fn statfs(&self) -> Result<Statfs, Error<S::Error>> {
-        let mut record = [0; superblock::LEN_BYTES];
-        self.store.read(superblock::OFFSET_BYTES, &mut record).map_err(Error::Store)?;
-        let now = Superblock::parse(&record)?;
+        let now = Superblock::parse(&self.superblock_record()?, u32::MAX)?;
         let geometry = &self.geometry;
         let copies = group::superblock_copies(geometry.group_count, self.superblock.has_sparse_superblocks());
         let overhead = geometry.first_data_block
@@ -100,36 +105,84 @@ impl<S: BlockStore> Ext2<S> {
         })
     }
 
+    /// The superblock as it is now.
+    pub(super) fn superblock_record(&self) -> Result<[u8; superblock::LEN_BYTES], Error<S::Error>> {
+        let mut record = [0; superblock::LEN_BYTES];
+        let (block, offset) = self.superblock_place();
+        self.read_in_block(block, offset, &mut record)?;
+        Ok(record)
+    }
+
+    /// Block and offset in it of the superblock.
+    pub(super) fn superblock_place(&self) -> (u64, usize) {
+        let offset = superblock::OFFSET_BYTES;
+        (offset >> self.geometry.block_shift, offset as usize & (self.geometry.block_size() - 1))
+    }
+
     /// The descriptor of `group`, counted from 0.
     pub fn group(&self, group: u32) -> Result<Group, Error<S::Error>> {
+        let (block, offset) = self.group_place(group)?;
+        let mut record = [0; group::LEN_BYTES];
+        self.read_in_block(block, offset, &mut record)?;
+        Ok(Group::parse(group, &record, &self.geometry)?)
+    }
+
+    /// Block and offset in it of the descriptor of `group`.
+    pub(super) fn group_place(&self, group: u32) -> Result<(u64, usize), Error<S::Error>> {
         if group >= self.geometry.group_count {
             return Err(Error::BadGroupNumber { group });
         }
         let offset = u64::from(group) * group::LEN_BYTES as u64;
         let block = self.geometry.first_data_block + 1 + (offset >> self.geometry.block_shift);
-        let mut record = [0; group::LEN_BYTES];
-        self.read_in_block(block, offset as usize & (self.geometry.block_size() - 1), &mut record)?;
-        Ok(Group::parse(group, &record, &self.geometry)?)
+        Ok((block, offset as usize & (self.geometry.block_size() - 1)))
     }
 
     /// Reads inode `number`, which must be in use.
     pub fn read_inode(&self, number: u32) -> Result<Inode, Error<S::Error>> {
-        let geometry = &self.geometry;
-        if !geometry.names_a_file(number) {
+        if !self.geometry.names_a_file(number) {
             return Err(Error::BadInodeNumber { inode: number });
         }
-        let (group, index) = ((number - 1) / geometry.inodes_per_group, (number - 1) % geometry.inodes_per_group);
-        let offset = u64::from(index) * u64::from(geometry.inode_size);
-        let block = self.group(group)?.inode_table + (offset >> geometry.block_shift);
+        Inode::parse(number, &self.inode_record(number)?, &self.geometry)
+    }
+
+    /// As [`read_inode`](Self::read_inode), for reserved inodes too.
+    pub(super) fn inode_in_use(&self, number: u32) -> Result<Inode, Error<S::Error>> {
+        Inode::parse(number, &self.inode_record(number)?, &self.geometry)
+    }
+
+    /// The part of inode `number` that is read; what lies beyond the inode's size on the device is zero.
+    pub(super) fn inode_record(&self, number: u32) -> Result<[u8; inode::RECORD_BYTES], Error<S::Error>> {
+        let (block, offset) = self.inode_place(number)?;
         let mut record = [0; inode::RECORD_BYTES];
-        let len = inode::RECORD_BYTES.min(geometry.inode_size as usize);
-        self.read_in_block(block, offset as usize & (geometry.block_size() - 1), &mut record[..len])?;
-        Inode::parse(number, &record, geometry)
+        self.read_in_block(block, offset, &mut record[..self.inode_record_len()])?;
+        Ok(record)
+    }
+
+    /// Bytes of an inode that are read and written.
+    pub(super) fn inode_record_len(&self) -> usize {
+        inode::RECORD_BYTES.min(self.geometry.inode_size as usize)
+    }
+
+    /// Block and offset in it of inode `number`, which is from 1 to `s_inodes_count`.
+    pub(super) fn inode_place(&self, number: u32) -> Result<(u64, usize), Error<S::Error>> {
+        let geometry = &self.geometry;
+        let index = number.checked_sub(1).filter(|&index| index < geometry.inodes_count);
+        let index = index.ok_or(Error::BadInodeNumber { inode: number })?;
+        let offset = u64::from(index % geometry.inodes_per_group) * u64::from(geometry.inode_size);
+        let table = self.group(index / geometry.inodes_per_group)?.inode_table;
+        Ok((table + (offset >> geometry.block_shift), offset as usize & (geometry.block_size() - 1)))
+    }
+
+    /// Fills `out` with metadata: the bytes from `offset` of `block` on, which lie within it, as they are now.
+    pub(super) fn read_in_block(&self, block: u64, offset: usize, out: &mut [u8]) -> Result<(), Error<S::Error>> {
+        let mut changed = false;
+        self.store.with_changes(&mut |changes| changed = changes.read(block, offset, out));
+        if changed { Ok(()) } else { self.read_content_at(block, offset, out) }
     }
 
     /// Fills `out` from byte `offset` of `block` on, as far as into the blocks behind it. The range must lie on the
     /// device.
-    pub(super) fn read_in_block(&self, block: u64, offset: usize, out: &mut [u8]) -> Result<(), Error<S::Error>> {
+    pub(super) fn read_content_at(&self, block: u64, offset: usize, out: &mut [u8]) -> Result<(), Error<S::Error>> {
         self.store.read((block << self.geometry.block_shift) + offset as u64, out).map_err(Error::Store)
     }
 }

@@ -3,11 +3,21 @@
 //! `image` makes images and stores over them, `tree` compares whole trees with their source, `directories` and `mapping`
 //! look closer at those two, `oracle` compares with an independent reader, `damage` breaks one field at a time, `fuzz`
 //! breaks bytes at random.
+//!
+//! Writing: `recorder` is a store that remembers what is written and made safe, `files` works on a volume by paths, `model`
+//! is the naive tree to compare with, `writing` tests one thing at a time, `random` many operations at random, and
+//! `power` cuts the power in the middle.
 
 mod damage;
 mod directories;
+mod files;
 mod fuzz;
 mod image;
 mod mapping;
+mod model;
 mod oracle;
+mod power;
+mod random;
+mod recorder;
 mod tree;
+mod writing;

@@ -7,6 +7,7 @@
 //! Invariants: no chunk is empty; intervals rise and do not overlap, over all chunks; `gap` is exact.
 
 use alloc::vec::Vec;
+use core::cell::Cell;
 
 /// Intervals in a chunk at most. Few in tests, so that they see many chunks.
 const CHUNK_LEN: usize = if cfg!(test) { 4 } else { 64 };
@@ -46,6 +47,8 @@ impl From<OutOfMemory> for Refused {
 #[derive(Debug)]
 pub struct IntervalMap<T> {
     chunks: Vec<Chunk<T>>,
+    /// Where `find` found something last: what is looked for next is often in the same interval.
+    last_found: Cell<Place>,
 }
 
 #[derive(Debug)]
@@ -61,7 +64,7 @@ type Place = (usize, usize);
 impl<T: Interval> IntervalMap<T> {
     /// An empty map.
     pub const fn new() -> Self {
-        IntervalMap { chunks: Vec::new() }
+        IntervalMap { chunks: Vec::new(), last_found: Cell::new((0, 0)) }
     }
 
     /// How many intervals there are.
@@ -81,7 +84,14 @@ impl<T: Interval> IntervalMap<T> {
 
     /// The interval that `address` lies in.
     pub fn find(&self, address: u64) -> Option<&T> {
-        self.get(self.seek(address)).filter(|interval| interval.start() <= address)
+        let has = |interval: &&T| interval.start() <= address && address < interval.end();
+        if let Some(interval) = self.get(self.last_found.get()).filter(has) {
+            return Some(interval);
+        }
+        let place = self.seek(address);
+        let interval = self.get(place).filter(has)?;
+        self.last_found.set(place);
+        Some(interval)
     }
 
     /// The lowest interval that ends above `address`: the one it lies in, or the next.
@@ -233,13 +243,14 @@ impl<T: Interval> IntervalMap<T> {
                 chunks.push(Chunk { items, gap });
             }
         }
-        Ok(IntervalMap { chunks })
+        Ok(IntervalMap { chunks, last_found: Cell::new((0, 0)) })
     }
 
     /// Place of the lowest interval that ends above `address`; one behind the last chunk if there is none.
     fn seek(&self, address: u64) -> Place {
-        let chunk = self.chunks.partition_point(|chunk| chunk.items.last().is_some_and(|last| last.end() <= address));
-        let index = self.chunks.get(chunk).map_or(0, |chunk| chunk.items.partition_point(|item| item.end() <= address));
+        let ends_above = |chunk: &Chunk<T>| chunk.items.last().is_some_and(|last| last.end() > address);
+        let chunk = first_that(&self.chunks, ends_above);
+        let index = self.chunks.get(chunk).map_or(0, |chunk| first_that(&chunk.items, |item| item.end() > address));
         (chunk, index)
     }
 
@@ -343,6 +354,21 @@ impl<T: Interval> Default for IntervalMap<T> {
     fn default() -> Self {
         Self::new()
     }
+}
+
+/// Index of the first of `items` for which `holds`, as it does for all behind it. A page fault waits for this.
+#[inline]
+fn first_that<I>(items: &[I], holds: impl Fn(&I) -> bool) -> usize {
+    let (mut low, mut high) = (0, items.len());
+    while low < high {
+        let middle = low + (high - low) / 2;
+        if holds(&items[middle]) {
+            high = middle;
+        } else {
+            low = middle + 1;
+        }
+    }
+    low
 }
 
 fn largest_gap<T: Interval>(items: &[T]) -> u64 {

@@ -5,6 +5,7 @@
 //! allocator leaves out.
 
 use crate::addr::{PHYS_BASE, PhysAddr};
+pub use crate::io::framebuffer::Layout as Framebuffer;
 use multiboot2::{
     BootInformation, BootInformationHeader, ElfSectionExt, ElfSectionType, FramebufferType, MemoryAreaType,
 };
@@ -37,21 +38,17 @@ pub struct Area {
     pub kind: AreaKind,
 }
 
-/// A linear framebuffer as the firmware set it up.
+/// A screen of characters: two bytes each, code and colours, as VGA has them.
 #[derive(Clone, Copy, Debug)]
-#[allow(missing_docs, reason = "positions and sizes in bits, as the multiboot2 tag names them")]
-pub struct Framebuffer {
+pub struct TextScreen {
+    /// Of the first character.
     pub address: PhysAddr,
     /// Bytes from one line to the next.
     pub pitch: u32,
-    /// Pixels.
-    pub width: u32,
-    /// Pixels.
-    pub height: u32,
-    pub bits_per_pixel: u8,
-    pub red: (u8, u8),
-    pub green: (u8, u8),
-    pub blue: (u8, u8),
+    /// Characters.
+    pub columns: u32,
+    /// Characters.
+    pub rows: u32,
 }
 
 /// Where GRUB put the kernel's symbol and string tables.
@@ -85,6 +82,8 @@ pub struct BootInfo {
     module_count: usize,
     /// The screen, if GRUB set a graphics mode.
     pub framebuffer: Option<Framebuffer>,
+    /// The screen, if it is in text mode.
+    pub text_screen: Option<TextScreen>,
     /// Root of the ACPI tables, if the firmware has any.
     pub acpi_root: Option<AcpiRoot>,
     /// The kernel's own symbols.
@@ -125,6 +124,7 @@ impl BootInfo {
             modules: [(0, 0); MAX_MODULES],
             module_count: 0,
             framebuffer: None,
+            text_screen: None,
             acpi_root: None,
             symbols: None,
             traces: None,
@@ -158,7 +158,7 @@ pub(crate) unsafe fn read(address: u32) -> Option<BootInfo> {
             info.traces = Some(range);
         }
     }
-    info.framebuffer = framebuffer(&source);
+    (info.framebuffer, info.text_screen) = screen(&source);
     info.acpi_root = acpi_root(&source);
     info.symbols = symbols(&source);
     Some(info)
@@ -178,19 +178,30 @@ fn copy_areas(source: &BootInformation<'_>, info: &mut BootInfo) {
     }
 }
 
-fn framebuffer(source: &BootInformation<'_>) -> Option<Framebuffer> {
-    let tag = source.framebuffer_tag()?.ok()?;
-    let Ok(FramebufferType::RGB { red, green, blue }) = tag.buffer_type() else { return None };
-    Some(Framebuffer {
-        address: PhysAddr::new(tag.address()),
-        pitch: tag.pitch(),
-        width: tag.width(),
-        height: tag.height(),
-        bits_per_pixel: tag.bpp(),
-        red: (red.position, red.size),
-        green: (green.position, green.size),
-        blue: (blue.position, blue.size),
-    })
+fn screen(source: &BootInformation<'_>) -> (Option<Framebuffer>, Option<TextScreen>) {
+    let Some(Ok(tag)) = source.framebuffer_tag() else { return (None, None) };
+    let address = PhysAddr::new(tag.address());
+    match tag.buffer_type() {
+        Ok(FramebufferType::RGB { red, green, blue }) => {
+            let framebuffer = Framebuffer {
+                address,
+                pitch: tag.pitch(),
+                width: tag.width(),
+                height: tag.height(),
+                bits_per_pixel: tag.bpp(),
+                red: (red.position, red.size),
+                green: (green.position, green.size),
+                blue: (blue.position, blue.size),
+            };
+            (Some(framebuffer), None)
+        }
+        Ok(FramebufferType::Text) => {
+            let text = TextScreen { address, pitch: tag.pitch(), columns: tag.width(), rows: tag.height() };
+            (None, Some(text))
+        }
+        // Colours by a palette: there is no driver for such.
+        Ok(FramebufferType::Indexed { .. }) | Err(_) => (None, None),
+    }
 }
 
 /// Version 2 counts if it is whole, else version 1 (ACPI 6.5, 5.2.5.3).

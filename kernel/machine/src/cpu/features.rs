@@ -66,7 +66,7 @@ pub(crate) fn init_this_cpu() {
     }
     // SAFETY: (1) every bit is one the CPU reports, SSE and PGE are part of x86-64; the kernel has no user mapping
     // that SMEP or SMAP would cut off, and opens SMAP around user copies. (2) PAT is part of x86-64: entries 0-3 and 4,
-    // 6, 7 stay at their reset values, entry 5 (PAT bit and PWT) becomes write-combining; nothing uses it yet.
+    // 6, 7 stay at their reset values, entry 5 (PAT bit and PWT) becomes write-combining; nothing is mapped by it yet.
     unsafe {
         set_cr0((cr0() | CR0_MP | CR0_NE) & !(CR0_EM | CR0_TS));
         set_cr4(cr4);

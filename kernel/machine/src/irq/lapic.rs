@@ -29,6 +29,8 @@ const DELIVERY_NMI: u32 = 4 << 8;
 const DELIVERY_INIT: u32 = 5 << 8;
 const DELIVERY_STARTUP: u32 = 6 << 8;
 const ASSERT: u32 = 1 << 14;
+/// Destination shorthand (SDM volume 3, 11.6.1): the target field does not count.
+const TO_SELF: u32 = 1 << 18;
 const PENDING: u32 = 1 << 12;
 /// Divide the timer's clock by 16.
 const DIVIDE_BY_16: u32 = 3;
@@ -101,6 +103,11 @@ pub(super) fn clear_error() {
 /// Sends `vector` to `cpu`.
 pub(super) fn send(cpu: CpuId, vector: u8) {
     command(id_of(cpu), ASSERT | u32::from(vector));
+}
+
+/// Sends `vector` to the CPU that this runs on.
+pub(super) fn send_to_self(vector: u8) {
+    command(0, ASSERT | TO_SELF | u32::from(vector));
 }
 
 /// Sends a non-maskable interrupt to `cpu`.

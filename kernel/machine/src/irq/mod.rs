@@ -105,6 +105,12 @@ impl IrqLine {
         lapic::send(cpu, self.vector);
     }
 
+    /// Raises it on this CPU, as soon as that takes interrupts: so code that holds locks, or is an interrupt handler, has
+    /// something done that it may not do itself.
+    pub fn raise_here(&self) {
+        lapic::send_to_self(self.vector);
+    }
+
     /// Lets the global system interrupt `gsi` raise it on `cpu`.
     pub fn route_gsi(&self, gsi: u32, polarity: Polarity, trigger: Trigger, cpu: CpuId) -> Result<(), IrqError> {
         ioapic::route(gsi, self.vector, polarity, trigger, cpu)

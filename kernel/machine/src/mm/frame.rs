@@ -12,6 +12,7 @@ use super::buddy::Buddy;
 use super::{early, phys};
 use crate::addr::{PAGE_SIZE, PhysAddr};
 use crate::percpu;
+use crate::sync::guard::Pinned;
 use crate::sync::{IrqGuard, IrqLock, Once, Rank};
 use core::fmt;
 use core::mem::ManuallyDrop;
@@ -58,6 +59,19 @@ impl FrameKind {
         FrameKind::Dma,
         FrameKind::PerCpu,
     ];
+
+    /// Whether programs bring it about that such frames are taken, as many as they like. They leave some for the kernel's
+    /// heap, which has to go on when they have taken the rest.
+    fn leaves_reserve(self) -> bool {
+        matches!(
+            self,
+            FrameKind::PageTable
+                | FrameKind::KernelStack
+                | FrameKind::Anonymous
+                | FrameKind::PageCache
+                | FrameKind::Pipe
+        )
+    }
 }
 
 /// What the kernel knows of one frame.
@@ -82,6 +96,12 @@ static COUNTS: [AtomicUsize; FrameKind::ALL.len()] = [const { AtomicUsize::new(0
 static ZERO_PAGE: Once<Frame> = Once::new();
 /// References to it at most: far from where the count would overflow.
 const MOST_ZERO_PAGES: u32 = 1 << 30;
+
+/// Free frames that are for the heap and for devices: a part of the memory, and what CPUs may keep to themselves.
+static RESERVE: AtomicUsize = AtomicUsize::new(0);
+/// Of all frames, one in so many is reserved, but at least [`RESERVE_LEAST`].
+const RESERVE_PART: usize = 256;
+const RESERVE_LEAST: usize = 128;
 
 /// A CPU's own few frames: numbers in `slots[..len]`. Touched by the owning CPU with interrupts off only.
 struct Cache {
@@ -127,7 +147,18 @@ pub(crate) fn init() -> Result<(), OutOfMemory> {
     COUNTS[FrameKind::Reserved as usize].store(count - free, Ordering::Relaxed);
     let zeros = Frame::zeroed(FrameKind::Reserved)?;
     ZERO_PAGE.call_once(|| zeros);
+    RESERVE.store((free / RESERVE_PART).max(RESERVE_LEAST), Ordering::Relaxed);
     Ok(())
+}
+
+/// Notes that one more CPU keeps frames to itself, which nobody else gets.
+pub(crate) fn add_cpu() {
+    RESERVE.fetch_add(CACHE_LEN, Ordering::Relaxed);
+}
+
+/// Free frames that programs do not get.
+pub fn reserve() -> usize {
+    RESERVE.load(Ordering::Relaxed)
 }
 
 /// Whether the frame at `address` is the one page of zeros.
@@ -154,6 +185,9 @@ pub struct Frame {
 impl Frame {
     /// A frame with undefined contents.
     pub fn allocate(kind: FrameKind) -> Result<Frame, OutOfMemory> {
+        if kind.leaves_reserve() && count(FrameKind::Free) <= RESERVE.load(Ordering::Relaxed) {
+            return Err(OutOfMemory);
+        }
         let number = take_cached().or_else(refill).ok_or(OutOfMemory)?;
         let descriptor = &descriptors()[number as usize];
         recount(descriptor, kind);
@@ -243,6 +277,7 @@ impl Frame {
         }
     }
 
+    #[inline]
     fn descriptor(&self) -> &'static Descriptor {
         &descriptors()[self.number as usize]
     }
@@ -269,6 +304,7 @@ impl Frame {
 }
 
 impl Clone for Frame {
+    #[inline]
     fn clone(&self) -> Self {
         let before = self.descriptor().references.fetch_add(1, Ordering::Relaxed);
         assert!(before != 0 && before < u32::MAX / 2, "frame {:#x}: reference count {before}", self.address());
@@ -277,12 +313,11 @@ impl Clone for Frame {
 }
 
 impl Drop for Frame {
+    #[inline]
     fn drop(&mut self) {
         let descriptor = self.descriptor();
         if descriptor.references.fetch_sub(1, Ordering::Release) == 1 {
-            core::sync::atomic::fence(Ordering::Acquire);
-            recount(descriptor, FrameKind::Free);
-            give_back(self.number);
+            free(descriptor, self.number);
         }
     }
 }
@@ -381,6 +416,7 @@ pub(super) fn descriptor_of(address: PhysAddr) -> &'static Descriptor {
     &descriptors()[address.frame_number()]
 }
 
+#[inline]
 fn descriptors() -> &'static [Descriptor] {
     match DESCRIPTORS.get() {
         Some(descriptors) => descriptors,
@@ -394,6 +430,13 @@ fn recount(descriptor: &Descriptor, kind: FrameKind) {
     COUNTS[kind as usize].fetch_add(1, Ordering::Relaxed);
 }
 
+/// The last reference is gone.
+fn free(descriptor: &Descriptor, number: u32) {
+    core::sync::atomic::fence(Ordering::Acquire);
+    recount(descriptor, FrameKind::Free);
+    give_back(number);
+}
+
 fn take_cached() -> Option<u32> {
     let guard = IrqGuard::new();
     let cache = CACHE.get(&guard);
@@ -404,38 +447,39 @@ fn take_cached() -> Option<u32> {
     })
 }
 
-/// Takes half a cache's worth from the buddy lists, and one more to return.
+/// Takes half a cache's worth from the buddy lists, in one block if there is one; one of them to return.
 fn refill() -> Option<u32> {
+    const ORDER: u8 = (CACHE_LEN / 2).trailing_zeros() as u8;
     let all = descriptors();
     let mut buddy = BUDDY.lock();
-    let first = buddy.allocate(all, 0)?;
-    let cache = CACHE.get(buddy.pin());
-    let mut len = cache.len.load(Ordering::Relaxed);
-    let mut extra = [NO_FRAME; CACHE_LEN / 2];
-    let mut count = 0;
-    while count < extra.len() && len + count < CACHE_LEN {
-        let Some(number) = buddy.allocate(all, 0) else { break };
-        extra[count] = number;
-        count += 1;
+    let Some(first) = buddy.allocate(all, ORDER) else { return buddy.allocate(all, 0) };
+    // From the end, so that frames are given out by rising number.
+    for number in (first + 1..first + (1 << ORDER)).rev() {
+        // The cache was empty a moment ago, but this may be another CPU by now.
+        if !put_cached(buddy.pin(), number) {
+            buddy.free(all, number, 0);
+        }
     }
-    let cache = CACHE.get(buddy.pin());
-    for &number in &extra[..count] {
-        cache.slots[len].store(number, Ordering::Relaxed);
-        len += 1;
-    }
-    cache.len.store(len, Ordering::Relaxed);
     Some(first)
 }
 
-fn give_back(number: u32) {
-    let guard = IrqGuard::new();
-    let cache = CACHE.get(&guard);
+/// Puts a free frame into this CPU's cache, with interrupts off; false if that is full.
+fn put_cached(pin: &impl Pinned, number: u32) -> bool {
+    let cache = CACHE.get(pin);
     let len = cache.len.load(Ordering::Relaxed);
     if len < CACHE_LEN {
         cache.slots[len].store(number, Ordering::Relaxed);
         cache.len.store(len + 1, Ordering::Relaxed);
+    }
+    len < CACHE_LEN
+}
+
+fn give_back(number: u32) {
+    let guard = IrqGuard::new();
+    if put_cached(&guard, number) {
         return;
     }
+    let cache = CACHE.get(&guard);
     let all = descriptors();
     let mut buddy = BUDDY.lock();
     buddy.free(all, number, 0);

@@ -20,4 +20,4 @@ mod user_space;
 pub use frame::{Frame, FrameBlock, FrameKind, OutOfMemory};
 pub use heap::{HeapStatistics, statistics as heap_statistics};
 pub use tlb::synchronize as synchronize_cpus;
-pub use user_space::{MapError, Mapping, Protection, UserSpace, switch_to_kernel};
+pub use user_space::{Around, MapError, Mapping, Protection, UserSpace, switch_to_kernel};

@@ -60,6 +60,17 @@ impl From<OutOfMemory> for MapError {
     }
 }
 
+/// What has come of mapping the pages around one that is wanted.
+#[derive(Debug)]
+pub enum Around {
+    /// It is mapped now.
+    Mapped,
+    /// It was there before.
+    Present(Mapping),
+    /// It was not among the frames.
+    Absent,
+}
+
 /// The page tables of a process.
 pub struct UserSpace {
     pub(super) root: PhysAddr,
@@ -89,49 +100,75 @@ impl UserSpace {
 
     /// Maps `frame` at `address`.
     pub fn map(&self, address: u64, frame: Frame, protection: Protection) -> Result<(), MapError> {
+        match self.map_with(address, || Ok((frame, protection)))? {
+            None => Ok(()),
+            Some(_) => Err(MapError::AlreadyMapped),
+        }
+    }
+
+    /// Maps what `make` gives at `address`, unless something is mapped there: then that, and `make` is not called.
+    pub fn map_with(
+        &self,
+        address: u64,
+        make: impl FnOnce() -> Result<(Frame, Protection), OutOfMemory>,
+    ) -> Result<Option<Mapping>, MapError> {
         check(address)?;
         let _entries = self.entries.lock();
         let leaf_table = self.make_tables(address)?;
         // SAFETY: (1) the lock keeps the table.
         let slot = unsafe { table::slot(leaf_table, address, 1) };
-        if occupied(slot.load(Ordering::Relaxed)) {
-            return Err(MapError::AlreadyMapped);
+        let old = slot.load(Ordering::Relaxed);
+        if occupied(old) {
+            return Ok(Some(mapping(old)));
         }
+        let Ok((frame, protection)) = make() else {
+            self.drop_unused_tables(address);
+            return Err(MapError::OutOfMemory);
+        };
         let entry = leaf(frame.into_raw(), protection);
         slot.store(entry, Ordering::Release);
         count_entries(leaf_table, 1);
         self.resident.fetch_add(resident(entry), Ordering::Relaxed);
-        Ok(())
+        Ok(None)
     }
 
-    /// Maps those of `frames` that are there at consecutive pages from `first` on, where nothing is mapped yet. All of
-    /// them have to be within what one lowest table spans: BadAddress otherwise. Takes the frames that it maps.
-    pub fn map_around(&self, first: u64, frames: &mut [Option<Frame>], protection: Protection) -> Result<(), MapError> {
+    /// Maps frames at the pages `first` + their numbers, where nothing is mapped yet; with another reference to each.
+    /// All of them, and `wanted`, have to be within what one lowest table spans: BadAddress otherwise. If there is
+    /// something at `wanted`, nothing is mapped at all.
+    pub fn map_around<'f>(
+        &self,
+        first: u64,
+        wanted: usize,
+        frames: impl Iterator<Item = (usize, &'f Frame)>,
+        protection: Protection,
+    ) -> Result<Around, MapError> {
         check(first)?;
-        let last = first + (frames.len().max(1) as u64 - 1) * PAGE_SIZE as u64;
-        if last >= table::end_of_span(first, 2) {
-            return Err(MapError::BadAddress);
-        }
         let _entries = self.entries.lock();
         let leaf_table = self.make_tables(first)?;
         // SAFETY: (1) the lock keeps the table.
-        let slots = unsafe { table::at(leaf_table) }[table::index(first, 1)..].iter();
-        let mut mapped = 0;
-        for (slot, frame) in slots.zip(frames) {
-            if !occupied(slot.load(Ordering::Relaxed))
-                && let Some(frame) = frame.take()
-            {
-                slot.store(leaf(frame.into_raw(), protection), Ordering::Release);
+        let slots = &unsafe { table::at(leaf_table) }[table::index(first, 1)..];
+        let there = slots.get(wanted).ok_or(MapError::BadAddress)?.load(Ordering::Relaxed);
+        if occupied(there) {
+            return Ok(Around::Present(mapping(there)));
+        }
+        let (mut mapped, mut found) = (0, Around::Absent);
+        for (number, frame) in frames {
+            let Some(slot) = slots.get(number) else { break };
+            if !occupied(slot.load(Ordering::Relaxed)) {
+                slot.store(leaf(frame.clone().into_raw(), protection), Ordering::Release);
                 mapped += 1;
+                if number == wanted {
+                    found = Around::Mapped;
+                }
             }
         }
         if mapped == 0 {
             self.drop_unused_tables(first);
-            return Ok(());
+        } else {
+            count_entries(leaf_table, mapped as i64);
+            self.resident.fetch_add(mapped, Ordering::Relaxed);
         }
-        count_entries(leaf_table, mapped as i64);
-        self.resident.fetch_add(mapped, Ordering::Relaxed);
-        Ok(())
+        Ok(found)
     }
 
     /// Maps `frame` at `address` in place of what is there.
@@ -163,16 +200,7 @@ impl UserSpace {
         let _entries = self.entries.lock();
         let slot = self.find(address)?;
         let entry = slot.load(Ordering::Acquire);
-        occupied(entry).then(|| Mapping {
-            // SAFETY: (1) the entry keeps its reference while the lock is held.
-            frame: unsafe { Frame::borrow_raw(table::address(entry)) },
-            protection: Protection {
-                read: entry & PRESENT != 0,
-                write: entry & table::WRITABLE != 0,
-                execute: entry & table::NO_EXECUTE == 0,
-            },
-            dirty: entry & table::DIRTY != 0,
-        })
+        occupied(entry).then(|| mapping(entry))
     }
 
     /// Calls `f` with the address of each mapped page of `[start, end)`, lowest first.
@@ -246,6 +274,14 @@ impl UserSpace {
 
     /// The lowest table for `address`, made if it is not there. A table is counted in its parent.
     pub(super) fn make_tables(&self, address: u64) -> Result<PhysAddr, OutOfMemory> {
+        match self.leaf_table(address) {
+            Ok(leaf_table) => Ok(leaf_table),
+            Err(_) => self.make_missing_tables(address),
+        }
+    }
+
+    #[cold]
+    fn make_missing_tables(&self, address: u64) -> Result<PhysAddr, OutOfMemory> {
         let mut at = self.root;
         for level in (2..=table::TOP).rev() {
             // SAFETY: (1) the lock keeps the table.
@@ -282,6 +318,7 @@ impl UserSpace {
     }
 
     /// The lowest table for `address`, or the first address behind it that may have one.
+    #[inline]
     pub(super) fn leaf_table(&self, address: u64) -> Result<PhysAddr, u64> {
         let mut at = self.root;
         for level in (2..=table::TOP).rev() {
@@ -363,6 +400,20 @@ impl Drop for UserSpace {
 pub fn switch_to_kernel(_pin: &impl Pinned) {
     // SAFETY: (1) the kernel's root.
     unsafe { control::set_cr3(space::root()) };
+}
+
+/// What an entry says, which the caller keeps in its table meanwhile.
+fn mapping(entry: u64) -> Mapping {
+    Mapping {
+        // SAFETY: (1) the entry keeps its reference while the lock of its space is held.
+        frame: unsafe { Frame::borrow_raw(table::address(entry)) },
+        protection: Protection {
+            read: entry & PRESENT != 0,
+            write: entry & table::WRITABLE != 0,
+            execute: entry & table::NO_EXECUTE == 0,
+        },
+        dirty: entry & table::DIRTY != 0,
+    }
 }
 
 pub(super) fn leaf(frame: PhysAddr, protection: Protection) -> u64 {

@@ -124,4 +124,5 @@ pub(crate) fn init_this_cpu() {
     user::init_this_cpu();
     irq::init_this_cpu();
     cpu::set_online(percpu::this_cpu());
+    crate::mm::frame::add_cpu();
 }

@@ -2,27 +2,32 @@
 //!
 //! Metadata goes through the device's own page cache, file data straight from the device into the file's pages, in as few
 //! requests as the block map allows. The format crate names what is wrong on a damaged disk; that goes to the log, and the
-//! program gets EIO. Read-only.
+//! program gets EIO. `writing` has the order of writes.
 //!
-//! Locks: `VOLUMES` (rank Table) and each volume's `inodes` (rank File), for the tables alone.
+//! Locks: `VOLUMES` (rank Table) and each volume's `inodes` (rank File), for the tables alone; those of `writing`.
 
 mod content;
+mod names;
 mod node;
+mod requests;
 mod store;
+mod writing;
 
-use super::Result;
 use super::device::device_number;
 use super::inode::{FileSystem, Inode, Statistics};
 use super::location::Volume;
 use super::mount_error::MountError;
+use super::{Result, clock};
 use abi::Errno;
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::sync::{Arc, Weak};
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use drivers::block::BlockDevice;
-use fs::ext2::{Error, Ext2, ROOT_INODE};
-use machine::sync::{Rank, SpinLock};
+use fs::ext2::{self, Error, Ext2, ROOT_INODE, Writer};
+use machine::sync::{Mutex, Rank, SpinLock};
 use node::Node;
 use store::DeviceStore;
 
@@ -42,6 +47,20 @@ struct Ext2Volume {
     /// Inodes in use by number, so that all names of a file share its pages.
     inodes: SpinLock<BTreeMap<u32, Weak<Node>>>,
     itself: Weak<Ext2Volume>,
+    /// Whether its journal was replayed when it was opened.
+    recovered: bool,
+    /// There while the volume is being written.
+    writer: Mutex<Option<Writer>>,
+    /// Whether changes are taken: from the begin of writing to its end, or to a failure that forbids more.
+    writable: AtomicBool,
+    /// Nodes with dirty pages, by number.
+    dirty: SpinLock<BTreeMap<u32, Arc<Node>>>,
+    /// Inodes without a name that nobody uses any more.
+    orphans: SpinLock<Vec<ext2::Inode>>,
+    /// Numbers of inodes that nobody uses any more.
+    unused: SpinLock<Vec<u32>>,
+    /// When the oldest change was made that is not safe yet, in ms since boot; 0 if there is none.
+    changed_at_ms: AtomicU64,
 }
 
 /// The volume on block device `index`, and the device's name. The caller mounts one at a time.
@@ -53,22 +72,42 @@ pub(super) fn open(index: usize) -> core::result::Result<(Arc<Volume>, String), 
     if let Some(volume) = known {
         return Ok((volume, name));
     }
-    let format = Ext2::mount(DeviceStore::new(device.clone())).map_err(|error| match error {
+    let failed = |error| match error {
         Error::Store(error) => MountError::Source(name.clone(), error),
         error => MountError::Format(format!("{name}: {error}")),
-    })?;
+    };
+    let store = DeviceStore::new(device.clone());
+    let recovered = !device.read_only() && ext2::recover(&store).map_err(failed)?;
+    if recovered {
+        log::info!("{name}: was not unmounted; its journal has been replayed");
+    }
+    let format = Ext2::mount(store).map_err(failed)?;
     let itself = Arc::new_cyclic(|itself| Ext2Volume {
         name: device.name().to_string(),
         format,
         device,
         inodes: SpinLock::new("ext2 inodes", Rank::File, BTreeMap::new()),
         itself: itself.clone(),
+        recovered,
+        writer: Mutex::new("ext2 writer", None),
+        writable: AtomicBool::new(false),
+        dirty: SpinLock::new("ext2 dirty nodes", Rank::File, BTreeMap::new()),
+        orphans: SpinLock::new("ext2 orphans", Rank::File, Vec::new()),
+        unused: SpinLock::new("ext2 unused inodes", Rank::File, Vec::new()),
+        changed_at_ms: AtomicU64::new(0),
     });
+    writing::register(&itself);
     let number = device_number(DISK_MAJOR, index as u32 * 16);
     let volume = Volume::new(itself, Some(number)).map_err(|error| MountError::Source(name.clone(), error))?;
     let old = VOLUMES.lock().insert(index, Arc::downgrade(&volume));
     drop(old);
     Ok((volume, name))
+}
+
+/// The time of day.
+fn now() -> ext2::Timestamp {
+    let (seconds, nanoseconds) = clock::now();
+    ext2::Timestamp { seconds, nanoseconds }
 }
 
 impl FileSystem for Ext2Volume {
@@ -81,19 +120,42 @@ impl FileSystem for Ext2Volume {
     }
 
     fn statistics(&self) -> Result<Statistics> {
+        self.free_removed();
         let figures = self.format.statfs().map_err(|error| self.errno(error))?;
         Ok(Statistics {
             magic: MAGIC,
             block_size: figures.block_size,
             blocks: figures.blocks,
             blocks_free: figures.blocks_free,
+            blocks_available: figures.blocks_available,
             files: figures.inodes,
             files_free: figures.inodes_free,
         })
     }
 
     fn read_only(&self) -> bool {
-        true
+        !self.writable.load(Ordering::Acquire)
+    }
+
+    fn begin_writing(&self) -> core::result::Result<(), String> {
+        self.start_writing()
+    }
+
+    fn sync(&self) -> Result<()> {
+        self.free_removed();
+        self.make_safe()
+    }
+
+    fn settle(&self) {
+        self.free_removed();
+    }
+
+    fn finish(&self) -> Result<()> {
+        self.stop_writing()
+    }
+
+    fn unwritten_ms(&self) -> Option<u64> {
+        self.unwritten()
     }
 }
 
@@ -105,8 +167,13 @@ impl Ext2Volume {
             return Ok(node);
         }
         let inode = self.format.read_inode(number).map_err(|error| self.errno(error))?;
-        let volume = self.itself.upgrade().ok_or(Errno::EIO)?;
-        let new = Arc::new(Node::new(volume, inode));
+        self.adopt(inode)
+    }
+
+    /// The node of `inode`, which has just been read or made.
+    fn adopt(&self, inode: ext2::Inode) -> Result<Arc<Node>> {
+        let number = inode.number;
+        let new = Node::new(self.itself.upgrade().ok_or(Errno::EIO)?, inode);
         let mut inodes = self.inodes.lock();
         // Another may have read it meanwhile; then all use that one, and ours goes when the lock is released.
         let node = inodes.get(&number).and_then(Weak::upgrade).unwrap_or_else(|| {
@@ -134,6 +201,14 @@ impl Ext2Volume {
             Error::IsADirectory { .. } => Errno::EISDIR,
             Error::NotASymlink { .. } => Errno::EINVAL,
             Error::BeyondReach { .. } => Errno::EFBIG,
+            Error::NoSpace => Errno::ENOSPC,
+            Error::TooLarge { field: "i_links_count", .. } => Errno::EMLINK,
+            Error::TooLarge { .. } => Errno::EFBIG,
+            Error::NotEmpty { .. } => Errno::ENOTEMPTY,
+            Error::NoEntry { .. } => Errno::ENOENT,
+            Error::Exists { .. } => Errno::EEXIST,
+            Error::BadName => Errno::ENAMETOOLONG,
+            Error::NotWritable(_) => Errno::EROFS,
             Error::Unsupported(_) => {
                 log::warn!("{}: {error}", self.name);
                 Errno::EOPNOTSUPP

@@ -1,47 +1,153 @@
 //! One inode of an ext2 volume as the VFS sees it.
+//!
+//! `inode` is the one copy of the on-disk inode: it changes under the volume's writer lock alone, and its own lock (rank
+//! File) is for copying it.
 
 use super::super::Result;
 use super::super::device::device_number;
-use super::super::inode::{DirEntry, FileType, Inode, Metadata, directory_type};
+use super::super::flags::PERMISSION_BITS;
+use super::super::inode::{AttributeChange, DirEntry, FileType, Inode, Metadata, NewNode, directory_type};
 use super::super::page_cache::PageCache;
-use super::Ext2Volume;
 use super::content::Content;
+use super::{Ext2Volume, now};
 use abi::Errno;
 use alloc::boxed::Box;
-use alloc::sync::Arc;
+use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::ops::ControlFlow;
-use fs::ext2::{self, Timestamp};
+use core::sync::atomic::{AtomicBool, Ordering};
+use fs::ext2::{self, Progress, Timestamp};
+use machine::PAGE_SIZE;
+use machine::sync::{Rank, SpinLock};
+
+const PAGE: u64 = PAGE_SIZE as u64;
 
 /// An inode in use.
 pub(super) struct Node {
-    volume: Arc<Ext2Volume>,
-    inode: ext2::Inode,
+    pub(super) volume: Arc<Ext2Volume>,
+    number: u32,
+    kind: FileType,
+    inode: Arc<SpinLock<ext2::Inode>>,
     /// Of a regular file.
     pages: Option<Arc<PageCache>>,
+    /// Whether blocks may have been set aside for it.
+    has_grown: AtomicBool,
+    itself: Weak<Node>,
 }
 
 impl Node {
-    pub fn new(volume: Arc<Ext2Volume>, inode: ext2::Inode) -> Node {
+    pub fn new(volume: Arc<Ext2Volume>, inode: ext2::Inode) -> Arc<Node> {
+        let (number, kind) = (inode.number, inode.kind);
+        let inode = Arc::new(SpinLock::new("ext2 inode", Rank::File, inode));
         let content = || Box::new(Content { volume: volume.clone(), inode: inode.clone() });
-        let pages = (inode.kind == FileType::Regular).then(|| PageCache::new(content()));
-        Node { volume, inode, pages }
+        let pages = (kind == FileType::Regular).then(|| PageCache::new(content()));
+        Arc::new_cyclic(|itself| Node {
+            volume,
+            number,
+            kind,
+            inode,
+            pages,
+            has_grown: AtomicBool::new(false),
+            itself: itself.clone(),
+        })
+    }
+
+    /// Its number.
+    pub fn number(&self) -> u32 {
+        self.number
+    }
+
+    /// Its pages, if it is a regular file.
+    pub fn page_cache(&self) -> Option<&Arc<PageCache>> {
+        self.pages.as_ref()
+    }
+
+    /// Whether it has no name any more.
+    pub fn is_removed(&self) -> bool {
+        self.inode.lock().links_count == 0
+    }
+
+    /// The inode as it is now.
+    pub fn inode(&self) -> ext2::Inode {
+        self.inode.lock().clone()
+    }
+
+    /// Replaces the inode, within an operation of the volume's writer.
+    pub fn set_inode(&self, inode: ext2::Inode) {
+        *self.inode.lock() = inode;
+    }
+
+    fn block_len(&self) -> u64 {
+        self.volume.format.geometry().block_size() as u64
+    }
+
+    fn page_cache_or_invalid(&self) -> Result<&Arc<PageCache>> {
+        self.pages.as_ref().ok_or(Errno::EINVAL)
+    }
+
+    /// Makes the bytes `start .. end`, which are in the pages, part of what is stored.
+    fn store(&self, start: u64, end: u64) -> Result<()> {
+        let pages = self.page_cache_or_invalid()?;
+        self.has_grown.store(true, Ordering::Relaxed);
+        self.volume.edit(|edit| {
+            let mut inode = self.inode();
+            edit.grow(&mut inode, start, end - start)?;
+            self.set_inode(inode);
+            Ok(())
+        })?;
+        // Whole blocks: a new one has to be written whole, with zeros around the bytes.
+        let block_len = self.block_len();
+        pages.mark_dirty(start - start % block_len, end.next_multiple_of(block_len));
+        if let Some(node) = self.itself.upgrade() {
+            self.volume.list_dirty(&node);
+        }
+        Ok(())
+    }
+
+    /// Gives up the pages behind `size`, the new end, and sees to it that the rest of its block becomes zeros.
+    fn cut_pages(&self, size: u64) -> Result<()> {
+        let pages = self.page_cache_or_invalid()?;
+        let block_len = self.block_len();
+        let stored = !size.is_multiple_of(block_len)
+            && self
+                .volume
+                .format
+                .map_block(&self.inode(), size / block_len)
+                .map_err(|error| self.volume.errno(error))?
+                .is_some();
+        if stored {
+            pages.page(size / PAGE)?;
+        }
+        self.inode.lock().size = size;
+        pages.cut(size);
+        if stored {
+            pages.mark_dirty(size - size % block_len, size.next_multiple_of(block_len));
+            if let Some(node) = self.itself.upgrade() {
+                self.volume.list_dirty(&node);
+            }
+        }
+        Ok(())
     }
 }
 
 impl Drop for Node {
     fn drop(&mut self) {
-        self.volume.forget(self.inode.number);
+        self.volume.forget(self.number);
+        if self.is_removed() {
+            self.volume.list_orphan(self.inode());
+        } else if self.has_grown.load(Ordering::Relaxed) {
+            self.volume.list_unused(self.number);
+        }
     }
 }
 
 impl Inode for Node {
     fn file_type(&self) -> FileType {
-        self.inode.kind
+        self.kind
     }
 
     fn metadata(&self) -> Result<Metadata> {
-        let inode = &self.inode;
+        let inode = self.inode();
         let time = |stamp: Timestamp| (stamp.seconds, stamp.nanoseconds);
         Ok(Metadata {
             dev: 0,
@@ -52,7 +158,7 @@ impl Inode for Node {
             gid: inode.gid,
             rdev: inode.device().map_or(0, |device| device_number(device.major, device.minor)),
             size: inode.size,
-            blksize: self.volume.format.geometry().block_size() as u64,
+            blksize: self.block_len(),
             blocks: inode.sectors_count.into(),
             atime: time(inode.accessed),
             mtime: time(inode.modified),
@@ -60,8 +166,26 @@ impl Inode for Node {
         })
     }
 
+    fn set_attributes(&self, change: &AttributeChange) -> Result<()> {
+        let stamp = |(seconds, nanoseconds)| Timestamp { seconds, nanoseconds };
+        self.volume.edit(|edit| {
+            let mut inode = self.inode();
+            if let Some(mode) = change.mode {
+                inode.mode = inode.mode & !(PERMISSION_BITS as u16) | (mode & PERMISSION_BITS) as u16;
+            }
+            inode.uid = change.uid.unwrap_or(inode.uid);
+            inode.gid = change.gid.unwrap_or(inode.gid);
+            inode.accessed = change.atime.map_or(inode.accessed, stamp);
+            inode.modified = change.mtime.map_or(inode.modified, stamp);
+            inode.changed = now();
+            edit.update(&inode)?;
+            self.set_inode(inode);
+            Ok(())
+        })
+    }
+
     fn lookup(&self, name: &[u8]) -> Result<Arc<dyn Inode>> {
-        let link = self.volume.format.lookup(&self.inode, name).map_err(|error| self.volume.errno(error))?;
+        let link = self.volume.format.lookup(&self.inode(), name).map_err(|error| self.volume.errno(error))?;
         Ok(self.volume.node(link.ok_or(Errno::ENOENT)?.inode)?)
     }
 
@@ -77,17 +201,34 @@ impl Inode for Node {
             };
             if emit(shown) { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         };
-        self.volume.format.read_dir(&self.inode, cookie, visit).map_err(|error| self.volume.errno(error))?;
+        self.volume.format.read_dir(&self.inode(), cookie, visit).map_err(|error| self.volume.errno(error))?;
         Ok(())
     }
 
+    fn create(&self, name: &[u8], new: &NewNode<'_>) -> Result<Arc<dyn Inode>> {
+        self.create_file(name, new)
+    }
+
+    fn link(&self, name: &[u8], target: &Arc<dyn Inode>) -> Result<()> {
+        self.link_file(name, target)
+    }
+
+    fn remove(&self, name: &[u8], target: &Arc<dyn Inode>) -> Result<()> {
+        self.remove_name(name, target)
+    }
+
+    fn rename(&self, name: &[u8], new_parent: &Arc<dyn Inode>, new_name: &[u8], exchange: bool) -> Result<()> {
+        self.rename_file(name, new_parent, new_name, exchange)
+    }
+
     fn read_link(&self) -> Result<Vec<u8>> {
-        let longest = self.volume.format.geometry().block_size() as u64;
+        let longest = self.block_len();
+        let inode = self.inode();
         let mut target = Vec::new();
-        let len = self.inode.size.min(longest) as usize;
+        let len = inode.size.min(longest) as usize;
         target.try_reserve_exact(len).map_err(|_| Errno::ENOMEM)?;
         target.resize(len, 0);
-        let len = self.volume.format.read_link(&self.inode, &mut target).map_err(|error| self.volume.errno(error))?;
+        let len = self.volume.format.read_link(&inode, &mut target).map_err(|error| self.volume.errno(error))?;
         target.truncate(len);
         Ok(target)
     }
@@ -97,21 +238,77 @@ impl Inode for Node {
     }
 
     fn size(&self) -> u64 {
-        self.inode.size
+        self.inode.lock().size
+    }
+
+    fn check_write(&self, end: u64) -> Result<()> {
+        match end <= self.volume.format.geometry().max_file_bytes() {
+            true => Ok(()),
+            false => Err(Errno::EFBIG),
+        }
+    }
+
+    fn wrote(&self, start: u64, end: u64) -> Result<()> {
+        self.store(start, end).inspect_err(|_| {
+            if let Some(pages) = &self.pages {
+                pages.discard_clean(start, end);
+            }
+        })
+    }
+
+    fn page_dirtied(&self, index: u64) -> Result<()> {
+        let start = index * PAGE;
+        let end = self.size().min(start + PAGE);
+        if start >= end {
+            return Err(Errno::EFAULT);
+        }
+        self.store(start, end)?;
+        let block_len = self.block_len();
+        self.page_cache_or_invalid()?.mark_mapped(start, end.next_multiple_of(block_len));
+        Ok(())
+    }
+
+    fn truncate(&self, size: u64) -> Result<()> {
+        self.check_write(size)?;
+        if self.volume.writer.lock().is_none() {
+            return Err(Errno::EROFS);
+        }
+        if size < self.size() {
+            self.cut_pages(size)?;
+        }
+        loop {
+            let progress = self.volume.edit(|edit| {
+                let mut inode = self.inode();
+                let progress = edit.resize(&mut inode, size)?;
+                self.set_inode(inode);
+                Ok(progress)
+            })?;
+            if progress == Progress::Done {
+                return Ok(());
+            }
+        }
+    }
+
+    fn sync(&self) -> Result<()> {
+        let written = self.pages.as_ref().map_or(Ok(()), |pages| pages.write_back());
+        let safe = self.volume.make_safe();
+        let failed = self.pages.as_ref().is_some_and(|pages| pages.take_failure());
+        if failed { Err(Errno::EIO) } else { written.and(safe) }
     }
 
     fn seek_data(&self, offset: u64, data: bool) -> Result<u64> {
-        let block_len = self.volume.format.geometry().block_size() as u64;
-        let end = self.inode.size.div_ceil(block_len);
+        let block_len = self.block_len();
+        let inode = self.inode();
+        let end = inode.size.div_ceil(block_len);
         let mut block = offset / block_len;
         while block < end {
             let format = &self.volume.format;
-            let run = format.map_run(&self.inode, block, end - block).map_err(|error| self.volume.errno(error))?;
+            let run = format.map_run(&inode, block, end - block).map_err(|error| self.volume.errno(error))?;
             if run.start.is_some() == data {
                 break;
             }
             block += run.count.max(1);
         }
-        Ok((block * block_len).max(offset).min(self.inode.size))
+        Ok((block * block_len).max(offset).min(inode.size))
     }
 }

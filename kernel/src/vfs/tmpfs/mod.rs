@@ -68,6 +68,7 @@ impl FileSystem for TmpFs {
             block_size: PAGE_SIZE as u64,
             blocks: all,
             blocks_free: all.saturating_sub(used),
+            blocks_available: all.saturating_sub(used),
             files: files + all,
             files_free: all,
         })

@@ -292,14 +292,17 @@ impl Inode for Node {
         self.size.load(Ordering::Acquire)
     }
 
-    fn prepare_write(&self, offset: u64, _len: u64) -> Result<()> {
-        let Content::Pages(pages) = &self.content else { return Err(Errno::EINVAL) };
-        pages.page(offset / PAGE).map(|_| ())
+    fn check_write(&self, _end: u64) -> Result<()> {
+        match &self.content {
+            Content::Pages(_) => Ok(()),
+            _ => Err(Errno::EINVAL),
+        }
     }
 
-    fn wrote(&self, end: u64) {
+    fn wrote(&self, _start: u64, end: u64) -> Result<()> {
         self.size.fetch_max(end, Ordering::AcqRel);
         self.content_changed();
+        Ok(())
     }
 
     fn truncate(&self, size: u64) -> Result<()> {

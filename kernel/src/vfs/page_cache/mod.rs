@@ -8,8 +8,14 @@
 //! Locks: `state` (rank PageCache) is held for look-ups and changes of the map, never across a sleep. `writer` orders
 //! writes and truncations of the file; taken before anything here, and held while the pages are filled.
 //!
+//! What is written marks sectors of a page as dirty (`dirty`); such a page stays until they are written back.
+//!
 //! A cache without a backing (a file in memory) reads absent pages as zeros, never gives a page up by itself, and keeps
 //! to a [`Quota`].
+
+mod dirty;
+
+pub use dirty::{DirtyPage, dirty_total};
 
 use super::Result;
 use super::reclaim::{self, Reclaimable};
@@ -17,10 +23,10 @@ use crate::block::Completion;
 use abi::Errno;
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
-use alloc::collections::btree_map::Entry;
+use alloc::collections::btree_map::{Entry, RangeMut};
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use machine::PAGE_SIZE;
 use machine::mm::{Frame, FrameKind};
 use machine::sync::{Mutex, Rank, SpinLock};
@@ -35,6 +41,11 @@ pub trait Backing: Send + Sync {
     /// Starts to fill `frames`, the consecutive pages from number `first` on, with the stored bytes, and holes with
     /// zeros. Each request started is added to `completion`. After an error, requests already started still run.
     fn start_read(&self, first: u64, frames: &[Frame], completion: &Arc<Completion>) -> Result<()>;
+    /// Starts to store the dirty sectors of `pages`, which come in order. Each request started is added to `completion`.
+    /// After an error, requests already started still run.
+    fn start_write(&self, _pages: &[DirtyPage], _completion: &Arc<Completion>) -> Result<()> {
+        Err(Errno::EROFS)
+    }
 }
 
 /// How many pages the files of one file system in memory may have together.
@@ -49,6 +60,13 @@ pub struct PageCache {
     state: SpinLock<State>,
     /// Held by whoever writes to the file or changes its size.
     pub writer: Mutex<()>,
+    /// Held while pages are written back, so that of two writes of a page the later one is what stays. Taken after
+    /// `writer`, and after the file system's locks.
+    writing_back: Mutex<()>,
+    /// Pages with dirty sectors.
+    dirty: AtomicUsize,
+    /// Writing back has failed since the last one who asked.
+    failed: AtomicBool,
 }
 
 enum Origin {
@@ -67,6 +85,10 @@ struct Page {
     reading: Option<Batch>,
     /// Used since the hand last came by.
     referenced: bool,
+    /// Sectors that the device does not have yet, one bit each.
+    dirty: u8,
+    /// Sectors that a shared mapping may write to at any time, for as long as the frame is used elsewhere.
+    mapped: u8,
 }
 
 #[derive(Clone)]
@@ -107,6 +129,9 @@ impl PageCache {
             origin,
             state: SpinLock::new("page cache", Rank::PageCache, state),
             writer: Mutex::new("file write", ()),
+            writing_back: Mutex::new("write-back", ()),
+            dirty: AtomicUsize::new(0),
+            failed: AtomicBool::new(false),
         }
     }
 
@@ -156,15 +181,10 @@ impl PageCache {
         }
     }
 
-    /// Those of the pages from `first` on that are in memory and whole, each into its place of `frames`.
-    pub fn cached(&self, first: u64, frames: &mut [Option<Frame>]) {
+    /// Shows `look` those of the `count` pages from `first` on that are in memory and whole, under the lock.
+    pub fn with_cached<R>(&self, first: u64, count: u64, look: impl FnOnce(CachedPages<'_>) -> R) -> R {
         let mut state = self.state.lock();
-        for (&index, page) in state.pages.range_mut(first..first.saturating_add(frames.len() as u64)) {
-            if let Some(Ok(())) = page.settle(index) {
-                page.referenced = true;
-                frames[(index - first) as usize] = Some(page.frame.clone());
-            }
-        }
+        look(CachedPages { pages: state.pages.range_mut(first..first.saturating_add(count)), first })
     }
 
     /// The first page from `index` on that is in memory.
@@ -177,11 +197,15 @@ impl PageCache {
         self.state.lock().pages.len()
     }
 
-    /// Gives up all bytes from `size` on, the last page's rest included.
+    /// Gives up all bytes from `size` on, the last page's rest included. What is being written back has been when this
+    /// returns.
     pub fn cut(&self, size: u64) {
+        let _held = self.writing_back.lock();
         let removed = {
             let mut state = self.state.lock();
-            state.pages.split_off(&size.div_ceil(PAGE_SIZE as u64))
+            let removed = state.pages.split_off(&size.div_ceil(PAGE_SIZE as u64));
+            self.count_dirty(-(removed.values().filter(|page| page.is_pending()).count() as isize));
+            removed
         };
         let within = (size % PAGE_SIZE as u64) as usize;
         if within != 0
@@ -209,11 +233,18 @@ impl PageCache {
         }
     }
 
-    /// The page if it is there and whole.
-    fn present(&self, index: u64) -> Option<Frame> {
-        match self.find(index) {
-            Found::Ready(frame) => Some(frame),
-            _ => None,
+    /// The page if it is there, once it is whole.
+    pub fn present(&self, index: u64) -> Option<Frame> {
+        loop {
+            match self.find(index) {
+                Found::Ready(frame) => return Some(frame),
+                Found::Reading(batch) => {
+                    if batch.completion.wait().is_err() {
+                        self.forget(index, &batch);
+                    }
+                }
+                Found::Absent | Found::Failed { .. } => return None,
+            }
         }
     }
 
@@ -260,7 +291,8 @@ impl PageCache {
         }
         let batch = Batch { len: frames.len(), ..batch };
         for (index, frame) in (start..).zip(frames.iter()) {
-            let page = Page { frame: frame.clone(), reading: Some(batch.clone()), referenced: false };
+            let page =
+                Page { frame: frame.clone(), reading: Some(batch.clone()), referenced: false, dirty: 0, mapped: 0 };
             state.pages.insert(index, page);
         }
         Ok((start, start + frames.len() as u64))
@@ -273,7 +305,7 @@ impl PageCache {
             quota.give(1);
             return Err(Errno::ENOMEM);
         };
-        let page = Page { frame, reading: None, referenced: true };
+        let page = Page { frame, reading: None, referenced: true, dirty: 0, mapped: 0 };
         let another_was_first = match self.state.lock().pages.entry(index) {
             Entry::Occupied(_) => true,
             Entry::Vacant(vacant) => {
@@ -285,6 +317,27 @@ impl PageCache {
             quota.give(1);
         }
         Ok(())
+    }
+}
+
+/// Pages in memory, each with its distance from the first one asked for.
+pub struct CachedPages<'a> {
+    pages: RangeMut<'a, u64, Page>,
+    first: u64,
+}
+
+impl<'a> Iterator for CachedPages<'a> {
+    type Item = (usize, &'a Frame);
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let (&index, page) = self.pages.next()?;
+            if page.reading.is_none() || page.settle(index) == Some(Ok(())) {
+                page.referenced = true;
+                return Some(((index - self.first) as usize, &page.frame));
+            }
+        }
     }
 }
 
@@ -310,7 +363,7 @@ impl Reclaimable for PageCache {
             }
             hand = index + 1;
             let used = core::mem::replace(&mut page.referenced, false);
-            if !used && page.idle() && page.frame.references() == 1 {
+            if !used && !page.is_pending() && page.idle() && page.frame.references() == 1 {
                 victims.push(index);
             }
         }
@@ -324,6 +377,8 @@ impl Reclaimable for PageCache {
 
 impl Drop for PageCache {
     fn drop(&mut self) {
+        let dirty = self.dirty.load(Ordering::Relaxed) as isize;
+        self.count_dirty(-dirty);
         if let Origin::Memory(quota) = &self.origin {
             quota.give(self.state.get_mut().pages.len());
         }
@@ -366,6 +421,11 @@ impl Page {
             self.reading = None;
         }
         Some(result.map_err(|_| Errno::EIO))
+    }
+
+    /// Whether it has something to write back, or may have.
+    fn is_pending(&self) -> bool {
+        self.dirty | self.mapped != 0
     }
 
     /// Whether no request for it is under way.

@@ -1,0 +1,150 @@
+//! What the writer of a volume has to remember: freed space that may not be used yet, space set aside for growing files,
+//! inodes without a name, and the journal.
+//!
+//! Freed space is [`Held`] until no power cut can bring back what was in it: blocks of content until the transaction
+//! that frees them is committed, blocks of metadata until the journal no longer has a copy that a replay would write.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+use core::ops::Range;
+
+/// The state of writing to one volume. There is one for each; whoever has it is alone in changing the volume.
+pub struct Writer {
+    pub(super) held: Held,
+    /// Blocks set aside, by inode: free on the device, taken by nobody else while there is room elsewhere.
+    pub(super) windows: BTreeMap<u32, Window>,
+    /// The list of orphans on the device from its end to its head: the last one is `s_last_orphan`.
+    pub(super) orphans: Vec<u32>,
+    /// The list before the operation under way, if that has changed it.
+    pub(super) orphans_before: Option<Vec<u32>>,
+    /// Block of a directory before which there is no room for a long name, by inode.
+    pub(super) room_hints: BTreeMap<u32, u64>,
+    /// None where there was no room for one.
+    pub(super) journal: Option<Journal>,
+    /// Whether the file system was clean and is to be marked so at the end.
+    pub(super) was_clean: bool,
+}
+
+/// A journal that is in use.
+pub(super) struct Journal {
+    /// Its blocks on the device, in the order of the file.
+    pub(super) blocks: Vec<u64>,
+    /// Index of the first block of the log.
+    pub(super) first: usize,
+    /// Index of the next block to write.
+    pub(super) head: usize,
+    /// Sequence number of the next transaction.
+    pub(super) sequence: u32,
+    /// Whether it goes at the end of the mount.
+    pub(super) temporary: bool,
+}
+
+/// Blocks set aside for one file.
+#[derive(Clone, Copy)]
+pub(super) struct Window {
+    pub(super) start: u64,
+    pub(super) count: u64,
+    /// How many to set aside next.
+    pub(super) next_count: u64,
+}
+
+/// Freed blocks that may not be used yet.
+#[derive(Default)]
+pub(super) struct Held {
+    /// Start to count, and what for.
+    ranges: BTreeMap<u64, (u64, HeldUntil)>,
+    /// Starts that the operation under way has entered.
+    entered: Vec<u64>,
+    blocks: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum HeldUntil {
+    Commit,
+    Checkpoint,
+}
+
+impl Writer {
+    pub(super) fn new(journal: Option<Journal>, was_clean: bool) -> Writer {
+        Writer {
+            held: Held::default(),
+            windows: BTreeMap::new(),
+            orphans: Vec::new(),
+            orphans_before: None,
+            room_hints: BTreeMap::new(),
+            journal,
+            was_clean,
+        }
+    }
+
+    /// Whether a journal keeps power cuts from harming the file system.
+    pub fn has_journal(&self) -> bool {
+        self.journal.is_some()
+    }
+
+    /// The most blocks that a transaction should change before it is committed.
+    pub fn transaction_limit(&self) -> usize {
+        self.journal.as_ref().map_or(1024, Journal::transaction_limit)
+    }
+
+    /// Freed blocks that a commit and a checkpoint would make free to use.
+    pub fn held_blocks(&self) -> u64 {
+        self.held.blocks
+    }
+
+    /// Numbers of the inodes that have no name and still exist.
+    pub fn orphans(&self) -> &[u32] {
+        &self.orphans
+    }
+
+    /// `inode` is used no more: what was set aside for it is free again.
+    pub fn forget(&mut self, inode: u32) {
+        self.windows.remove(&inode);
+        self.room_hints.remove(&inode);
+    }
+}
+
+impl Journal {
+    /// Changed blocks from which on a transaction should be committed: the operation that reaches it, and the
+    /// descriptors, must still fit.
+    pub(super) fn transaction_limit(&self) -> usize {
+        self.blocks.len() / 4
+    }
+}
+
+impl Held {
+    /// The `count` blocks from `start` on have been freed.
+    pub(super) fn enter(&mut self, start: u64, count: u64, until: HeldUntil) {
+        self.ranges.insert(start, (count, until));
+        self.entered.push(start);
+        self.blocks += count;
+    }
+
+    /// The operation under way has succeeded.
+    pub(super) fn keep(&mut self) {
+        self.entered.clear();
+    }
+
+    /// The operation under way has failed.
+    pub(super) fn take_back(&mut self) {
+        for start in core::mem::take(&mut self.entered) {
+            if let Some((count, _)) = self.ranges.remove(&start) {
+                self.blocks -= count;
+            }
+        }
+    }
+
+    /// The transaction is committed, and if `checkpointed` the journal empty.
+    pub(super) fn release(&mut self, checkpointed: bool) {
+        self.ranges.retain(|_, (_, until)| *until == HeldUntil::Checkpoint && !checkpointed);
+        self.blocks = self.ranges.values().map(|(count, _)| count).sum();
+    }
+
+    /// Shows `each` the held parts of `range`.
+    pub(super) fn each_in(&self, range: Range<u64>, mut each: impl FnMut(Range<u64>)) {
+        // A held range is freed as a run within one group, so one that begins before does not reach in.
+        for (&start, &(count, _)) in self.ranges.range(range.clone()) {
+            each(start..(start + count).min(range.end));
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! From the scan codes of a PC keyboard to the bytes that a terminal sends.
+//!
+//! The crate `pc-keyboard` knows scan codes and layouts; here are the modifiers, the locks, and the sequences of keys
+//! that are no characters, which are xterm's. The keyboard itself repeats a key that is held.
+
+mod sequence;
+#[cfg(test)]
+mod tests;
+
+use alloc::vec::Vec;
+use bitflags::bitflags;
+use pc_keyboard::layouts::{self, AnyLayout};
+use pc_keyboard::{DecodedKey, HandleControl, KeyCode, KeyEvent, KeyState, KeyboardLayout, Modifiers};
+use pc_keyboard::{ScancodeSet, ScancodeSet1, ScancodeSet2};
+
+/// How a keyboard says which key it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum CodeSet {
+    /// The PC/XT's, into which the controller translates.
+    Set1,
+    /// The PC/AT's, which keyboards send.
+    Set2,
+}
+
+bitflags! {
+    /// The lights of a keyboard, as its command 0xed takes them.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+    pub struct Leds: u8 {
+        /// Output is stopped.
+        const SCROLL_LOCK = 1;
+        /// The keypad types digits.
+        const NUM_LOCK = 2;
+        /// Letters are capital.
+        const CAPS_LOCK = 4;
+    }
+}
+
+/// What a key asks for that is no input.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Action {
+    /// Show what is half a screen earlier.
+    ScrollBack,
+    /// Show what is half a screen later.
+    ScrollForward,
+    /// Ctrl-Alt-Delete.
+    Restart,
+    /// The lights are to be set.
+    Leds(Leds),
+}
+
+/// A layout that can be chosen: its short name, and what it is.
+pub struct LayoutName {
+    /// As `loadkeys` calls it.
+    pub name: &'static str,
+    /// In words.
+    pub what: &'static str,
+    make: fn() -> AnyLayout,
+}
+
+/// All layouts; the first is the one a keyboard starts with.
+pub const LAYOUTS: &[LayoutName] = &[
+    LayoutName { name: "us", what: "English, United States", make: || AnyLayout::Us104Key(layouts::Us104Key) },
+    LayoutName { name: "uk", what: "English, United Kingdom", make: || AnyLayout::Uk105Key(layouts::Uk105Key) },
+    LayoutName { name: "de", what: "German", make: || AnyLayout::De105Key(layouts::De105Key) },
+    LayoutName { name: "fr", what: "French", make: || AnyLayout::Azerty(layouts::Azerty) },
+    LayoutName { name: "fi", what: "Finnish and Swedish", make: || AnyLayout::FiSe105Key(layouts::FiSe105Key) },
+    LayoutName { name: "no", what: "Norwegian", make: || AnyLayout::No105Key(layouts::No105Key) },
+    LayoutName { name: "jp", what: "Japanese, Latin characters", make: || AnyLayout::Jis109Key(layouts::Jis109Key) },
+    LayoutName { name: "dvorak", what: "Dvorak", make: || AnyLayout::Dvorak104Key(layouts::Dvorak104Key) },
+    LayoutName { name: "dvp", what: "Dvorak for programmers", make: || AnyLayout::DVP104Key(layouts::DVP104Key) },
+    LayoutName { name: "colemak", what: "Colemak", make: || AnyLayout::Colemak(layouts::Colemak) },
+];
+
+/// The state of one keyboard.
+pub struct Keyboard {
+    codes: Codes,
+    layout: usize,
+    map: AnyLayout,
+    modifiers: Modifiers,
+    scroll_lock: bool,
+    /// The lock key that is held: its repetitions do not count.
+    held_lock: Option<KeyCode>,
+}
+
+enum Codes {
+    Set1(ScancodeSet1),
+    Set2(ScancodeSet2),
+}
+
+impl Keyboard {
+    /// A keyboard with no key held, the first layout, and Num Lock on.
+    pub fn new(set: CodeSet) -> Self {
+        Keyboard {
+            codes: match set {
+                CodeSet::Set1 => Codes::Set1(ScancodeSet1::new()),
+                CodeSet::Set2 => Codes::Set2(ScancodeSet2::new()),
+            },
+            layout: 0,
+            map: (LAYOUTS[0].make)(),
+            modifiers: Modifiers { numlock: true, ..Modifiers::default() },
+            scroll_lock: false,
+            held_lock: None,
+        }
+    }
+
+    /// The layout in use.
+    pub fn layout(&self) -> &'static LayoutName {
+        &LAYOUTS[self.layout]
+    }
+
+    /// Takes the layout called `name`; false if there is none.
+    pub fn set_layout(&mut self, name: &str) -> bool {
+        match LAYOUTS.iter().position(|layout| layout.name == name) {
+            Some(index) => {
+                self.layout = index;
+                self.map = (LAYOUTS[index].make)();
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// The lights that belong to the state of the locks.
+    pub fn leds(&self) -> Leds {
+        let mut leds = Leds::empty();
+        leds.set(Leds::SCROLL_LOCK, self.scroll_lock);
+        leds.set(Leds::NUM_LOCK, self.modifiers.numlock);
+        leds.set(Leds::CAPS_LOCK, self.modifiers.capslock);
+        leds
+    }
+
+    /// Takes a scan code. What the key types is added to `out`; `application_cursor` says that the terminal is in the
+    /// mode of that name. Codes that mean no key are left out.
+    pub fn input(&mut self, code: u8, application_cursor: bool, out: &mut Vec<u8>) -> Option<Action> {
+        let event = match &mut self.codes {
+            Codes::Set1(set) => set.advance_state(code),
+            Codes::Set2(set) => set.advance_state(code),
+        };
+        let KeyEvent { code, state } = event.ok().flatten()?;
+        if self.modifier(code, state != KeyState::Up) {
+            return None;
+        }
+        match state {
+            KeyState::Up => {
+                if self.held_lock == Some(code) {
+                    self.held_lock = None;
+                }
+                None
+            }
+            KeyState::Down | KeyState::SingleShot => self.press(code, application_cursor, out),
+        }
+    }
+
+    /// Notes that a modifier is held or not; false if `code` is none.
+    fn modifier(&mut self, code: KeyCode, down: bool) -> bool {
+        let modifiers = &mut self.modifiers;
+        let held = match code {
+            KeyCode::LShift => &mut modifiers.lshift,
+            KeyCode::RShift => &mut modifiers.rshift,
+            KeyCode::LControl => &mut modifiers.lctrl,
+            KeyCode::RControl => &mut modifiers.rctrl,
+            KeyCode::LAlt => &mut modifiers.lalt,
+            KeyCode::RAltGr => &mut modifiers.ralt,
+            KeyCode::RControl2 => &mut modifiers.rctrl2,
+            _ => return false,
+        };
+        *held = down;
+        true
+    }
+
+    fn press(&mut self, code: KeyCode, application_cursor: bool, out: &mut Vec<u8>) -> Option<Action> {
+        let (shift, control, alt) =
+            (self.modifiers.is_shifted(), self.modifiers.is_ctrl(), self.modifiers.lalt && !self.modifiers.ralt);
+        match code {
+            KeyCode::CapsLock | KeyCode::NumpadLock | KeyCode::ScrollLock => return self.lock(code),
+            KeyCode::PageUp if shift => return Some(Action::ScrollBack),
+            KeyCode::PageDown if shift => return Some(Action::ScrollForward),
+            KeyCode::Delete if control && alt => return Some(Action::Restart),
+            _ => {}
+        }
+        let held = sequence::Held { shift, alt, control };
+        if sequence::push(code, held, application_cursor, out) {
+            return None;
+        }
+        match self.map.map_keycode(code, &self.modifiers, HandleControl::Ignore) {
+            DecodedKey::Unicode(c) => {
+                if alt {
+                    out.push(0x1b);
+                }
+                let c = if control { sequence::control(c).unwrap_or(c) } else { c };
+                out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+            }
+            // The keypad without Num Lock.
+            DecodedKey::RawKey(other) => drop(sequence::push(other, held, application_cursor, out)),
+        }
+        None
+    }
+
+    fn lock(&mut self, code: KeyCode) -> Option<Action> {
+        // Pause sends Num Lock's code behind one of its own.
+        let is_pause = code == KeyCode::NumpadLock && self.modifiers.rctrl2;
+        if is_pause || self.held_lock == Some(code) {
+            return None;
+        }
+        self.held_lock = Some(code);
+        let lock = match code {
+            KeyCode::CapsLock => &mut self.modifiers.capslock,
+            KeyCode::NumpadLock => &mut self.modifiers.numlock,
+            _ => &mut self.scroll_lock,
+        };
+        *lock = !*lock;
+        Some(Action::Leds(self.leds()))
+    }
+}

@@ -1,0 +1,126 @@
+//! Keys by their scan codes (set 1 unless it is said), and what they type.
+
+use super::*;
+use alloc::string::String;
+use alloc::vec;
+use proptest::prelude::*;
+
+const SHIFT: u8 = 0x2a;
+const CONTROL: u8 = 0x1d;
+const ALT: u8 = 0x38;
+const UP: u8 = 0x80;
+
+struct Typist {
+    keyboard: Keyboard,
+    actions: Vec<Action>,
+}
+
+impl Typist {
+    fn new() -> Self {
+        Typist { keyboard: Keyboard::new(CodeSet::Set1), actions: Vec::new() }
+    }
+
+    fn codes(&mut self, codes: &[u8]) -> String {
+        let mut out = Vec::new();
+        for &code in codes {
+            self.actions.extend(self.keyboard.input(code, false, &mut out));
+        }
+        String::from_utf8(out).expect("keys type UTF-8")
+    }
+
+    /// Presses `key` while `held` are held.
+    fn with(&mut self, held: &[u8], key: &[u8]) -> String {
+        let up: Vec<u8> = held.iter().map(|code| code | UP).collect();
+        self.codes(&[held, key, &up].concat())
+    }
+}
+
+#[test]
+fn letters_and_modifiers() {
+    let mut typist = Typist::new();
+    assert_eq!(typist.codes(&[0x23, 0x23 | UP, 0x17, 0x17 | UP, 0x1c]), "hi\r");
+    assert_eq!(typist.with(&[SHIFT], &[0x23, 0x02, 0x35]), "H!?");
+    assert_eq!(typist.with(&[CONTROL], &[0x2e, 0x39, 0x1a, 0x2b, 0x0c]), "\x03\0\x1b\x1c\x1f");
+    assert_eq!(typist.with(&[ALT], &[0x21]), "\x1bf");
+    assert_eq!(typist.with(&[ALT, CONTROL], &[0x21]), "\x1b\x06");
+    assert_eq!(typist.codes(&[0x1e, 0x1e, 0x1e]), "aaa", "a key that is held repeats");
+    assert_eq!(typist.codes(&[0x0f, 0x0e, 0x01]), "\t\x7f\x1b");
+    assert_eq!(typist.with(&[SHIFT], &[0x0f]), "\x1b[Z");
+}
+
+#[test]
+fn keys_without_characters() {
+    let mut typist = Typist::new();
+    assert_eq!(typist.codes(&[0xe0, 0x48, 0xe0, 0xc8, 0xe0, 0x50, 0xe0, 0x4d, 0xe0, 0x4b]), "\x1b[A\x1b[B\x1b[C\x1b[D");
+    assert_eq!(typist.codes(&[0xe0, 0x47, 0xe0, 0x4f, 0xe0, 0x52, 0xe0, 0x53]), "\x1b[H\x1b[F\x1b[2~\x1b[3~");
+    assert_eq!(typist.codes(&[0xe0, 0x49, 0xe0, 0x51]), "\x1b[5~\x1b[6~");
+    assert_eq!(typist.codes(&[0x3b, 0x3e, 0x3f, 0x44, 0x58]), "\x1bOP\x1bOS\x1b[15~\x1b[21~\x1b[24~");
+    assert_eq!(typist.with(&[CONTROL], &[0xe0, 0x4d, 0x3b, 0xe0, 0x53]), "\x1b[1;5C\x1b[1;5P\x1b[3;5~");
+    let mut out = Vec::new();
+    typist.keyboard.input(0xe0, true, &mut out);
+    typist.keyboard.input(0x48, true, &mut out);
+    assert_eq!(out, b"\x1bOA");
+}
+
+#[test]
+fn the_keypad_and_its_lock() {
+    let mut typist = Typist::new();
+    assert_eq!(typist.codes(&[0x47, 0x4c, 0x53, 0xe0, 0x1c]), "75.\r");
+    assert_eq!(typist.codes(&[0x45, 0x45, 0x45 | UP, 0x47, 0x48]), "\x1b[H\x1b[A");
+    assert_eq!(typist.actions, [Action::Leds(Leds::empty())], "a held lock key counts once");
+    assert_eq!(typist.codes(&[0xe1, 0x1d, 0x45, 0xe1, 0x9d, 0xc5, 0x48]), "\x1b[A", "Pause is no Num Lock");
+}
+
+#[test]
+fn caps_lock_and_lights() {
+    let mut typist = Typist::new();
+    assert_eq!(typist.codes(&[0x3a, 0xba, 0x1e, 0x02, 0x46, 0xc6, 0x3a, 0xba, 0x1e]), "A1a");
+    let all = Leds::NUM_LOCK | Leds::SCROLL_LOCK;
+    assert_eq!(
+        typist.actions,
+        [Action::Leds(Leds::NUM_LOCK | Leds::CAPS_LOCK), Action::Leds(all | Leds::CAPS_LOCK), Action::Leds(all)]
+    );
+}
+
+#[test]
+fn keys_that_are_no_input() {
+    let mut typist = Typist::new();
+    assert_eq!(typist.with(&[SHIFT], &[0xe0, 0x49, 0xe0, 0x51]), "");
+    assert_eq!(typist.with(&[CONTROL, ALT], &[0xe0, 0x53]), "");
+    assert_eq!(typist.actions, [Action::ScrollBack, Action::ScrollForward, Action::Restart]);
+}
+
+#[test]
+fn set_2_is_the_same_keyboard() {
+    let mut typist = Typist { keyboard: Keyboard::new(CodeSet::Set2), actions: Vec::new() };
+    assert_eq!(typist.codes(&[0x33, 0xf0, 0x33, 0x12, 0x43, 0xf0, 0x12, 0x5a]), "hI\r");
+    assert_eq!(typist.codes(&[0xe0, 0x75, 0xe0, 0xf0, 0x75]), "\x1b[A");
+}
+
+#[test]
+fn layouts_by_name() {
+    let mut typist = Typist::new();
+    assert_eq!(typist.keyboard.layout().name, "us");
+    assert!(typist.keyboard.set_layout("de") && !typist.keyboard.set_layout("xx"));
+    assert_eq!((typist.codes(&[0x15, 0x1a, 0x0c]).as_str(), typist.keyboard.layout().name), ("züß", "de"));
+    assert_eq!(typist.codes(&[0xe0, 0x38, 0x10, 0xe0, 0xb8]), "@", "AltGr is not Alt");
+    for layout in LAYOUTS {
+        assert!(typist.keyboard.set_layout(layout.name));
+        assert_eq!(typist.codes(&[0x39, 0x1c]), " \r", "{}", layout.name);
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_codes_type_utf8(codes in prop::collection::vec(any::<u8>(), 0..200), set in prop::sample::select(vec![CodeSet::Set1, CodeSet::Set2]), layout in 0..LAYOUTS.len()) {
+        let mut keyboard = Keyboard::new(set);
+        keyboard.set_layout(LAYOUTS[layout].name);
+        let mut out = Vec::new();
+        for code in codes {
+            let before = out.len();
+            keyboard.input(code, false, &mut out);
+            prop_assert!(out.len() - before <= 8);
+        }
+        prop_assert!(String::from_utf8(out).is_ok());
+    }
+}

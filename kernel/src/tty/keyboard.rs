@@ -1,0 +1,71 @@
+//! The keyboard as the console terminal's other input, beside the serial port.
+//!
+//! A task of its own sets the keyboard up, which may take long, and then turns scan codes into the bytes that a
+//! terminal sends. Keys that are for the screen itself (Shift-PageUp) go there.
+
+use super::{Source, Terminal};
+use crate::{sched, screen};
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, Ordering};
+use drivers::input::i8042;
+use klib::keyboard::{Action, Keyboard, LayoutName};
+use machine::mm::OutOfMemory;
+use machine::power;
+use machine::sync::Mutex;
+
+/// The keyboard's state, once there is one.
+static KEYBOARD: Mutex<Option<Keyboard>> = Mutex::new("keyboard", None);
+/// Ctrl-Alt-Delete restarts the machine; reboot(2) can switch that off.
+static RESTART_KEYS: AtomicBool = AtomicBool::new(true);
+
+/// Lets what is typed on the keyboard reach `terminal`, as soon as there is one. Without a keyboard nothing happens,
+/// but for a line in the log.
+pub fn start(terminal: &'static Terminal) -> Result<(), OutOfMemory> {
+    sched::spawn("keyboard", move || match i8042::Keyboard::open() {
+        Ok(device) => serve(&device, terminal),
+        Err(error) => log::info!("keyboard: {error}"),
+    })
+    .map(drop)
+}
+
+/// The layout in use; None without a keyboard.
+pub fn layout() -> Option<&'static LayoutName> {
+    KEYBOARD.lock().as_ref().map(Keyboard::layout)
+}
+
+/// Takes the layout called `name`; false if there is none such, None without a keyboard.
+pub fn set_layout(name: &str) -> Option<bool> {
+    KEYBOARD.lock().as_mut().map(|keyboard| keyboard.set_layout(name))
+}
+
+/// Whether Ctrl-Alt-Delete is to restart the machine.
+pub fn set_restart_keys(on: bool) {
+    RESTART_KEYS.store(on, Ordering::Relaxed);
+}
+
+/// The keyboard's task.
+fn serve(device: &i8042::Keyboard, terminal: &'static Terminal) -> ! {
+    let keyboard = Keyboard::new(device.code_set());
+    device.set_leds(keyboard.leds());
+    log::info!("keyboard: scan codes of {:?}, layout {}", device.code_set(), keyboard.layout().name);
+    *KEYBOARD.lock() = Some(keyboard);
+    let mut typed = Vec::new();
+    loop {
+        let code = device.next_code();
+        typed.clear();
+        let application_cursor = screen::application_cursor_keys();
+        let action = KEYBOARD.lock().as_mut().and_then(|keyboard| keyboard.input(code, application_cursor, &mut typed));
+        match action {
+            Some(Action::ScrollBack) => screen::scroll(false),
+            Some(Action::ScrollForward) => screen::scroll(true),
+            Some(Action::Leds(leds)) => device.set_leds(leds),
+            Some(Action::Restart) if RESTART_KEYS.load(Ordering::Relaxed) => power::restart(),
+            Some(Action::Restart) | None => {}
+        }
+        if !typed.is_empty() {
+            screen::end_scroll();
+            super::note_source(Source::Keyboard);
+            terminal.receive(&typed);
+        }
+    }
+}

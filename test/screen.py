@@ -1,0 +1,282 @@
+"""The screen and the keyboard: pictures of the emulated screen against the font, keys typed on the emulated keyboard.
+
+No window is needed; the screen exists either way. Every test leaves its last picture beside its log, as a PNG file.
+"""
+
+import re
+import tempfile
+import time
+from collections.abc import Callable
+
+from harness.console import PROMPT, Terminal
+from harness.monitor import Monitor
+from harness.plan import Context, Failure, Test
+from harness.screen import Picture, console_font, rendered
+
+SECONDS = 400
+NEEDS = ("build/release", "build/disk")
+DEBUG_NEEDS = ("build/debug", "build/disk")
+MCE_BANK_STATUS = 0xB200000000000000  # valid, uncorrected, enabled, the processor's context is corrupt
+
+
+class Machine:
+    """A booted machine with its serial console, its keyboard and its screen. Use with `with`."""
+
+    def __init__(self, context: Context, cmdline: str = "", **settings: str) -> None:
+        self.context = context
+        self.monitor = Monitor(context)
+        extra = f"{self.monitor.qemu_extra()} {settings.pop('QEMU_EXTRA', '')}"
+        self.serial = Terminal(context, CMDLINE=cmdline, QEMU_EXTRA=extra, **settings)
+
+    def __enter__(self) -> "Machine":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.serial.__exit__()
+        self.monitor.__exit__()
+
+    def picture(self) -> Picture:
+        """The screen at this moment, kept beside the log."""
+        picture = self.monitor.picture()
+        picture.write_png(self.context.log_path.with_suffix(".png"))
+        return picture
+
+    def see(self, wanted: Callable[[list[str]], bool], what: str, within_s: float = 60) -> list[str]:
+        """Looks at the screen until its lines are as wanted."""
+        end = time.monotonic() + min(within_s, self.context.left_s())
+        while True:
+            self.serial.read(0.05)  # what QEMU cannot write would stop the machine
+            lines = self.picture().text()
+            if wanted(lines):
+                return lines
+            if time.monotonic() > end:
+                shown = "\n".join(line for line in lines if line)
+                self.context.say(f"the screen shows\n{shown}")
+                raise Failure(f"the screen does not show {what}")
+            time.sleep(0.2)
+
+    def see_text(self, pattern: str, within_s: float = 60) -> list[str]:
+        """Looks until a line of the screen matches."""
+        return self.see(lambda lines: any(re.search(pattern, line) for line in lines), repr(pattern), within_s)
+
+    def see_prompt(self) -> list[str]:
+        """Looks until the last line that is not empty is a prompt."""
+        return self.see(lambda lines: last_line(lines) == PROMPT.strip(), "a prompt at its end", 240)
+
+    def type(self, text: str) -> None:
+        """Types on the keyboard."""
+        self.monitor.type(text)
+
+    def finish(self) -> None:
+        """`exit 0` on the keyboard powers off."""
+        self.type("exit 0\n")
+        status = self.serial.end_status()
+        if status != 0:
+            raise Failure(f"`exit 0` ended the run with status {status}")
+
+
+def last_line(lines: list[str]) -> str:
+    """The last line with something in it."""
+    return next((line for line in reversed(lines) if line), "")
+
+
+def write_framebuffer(cmdline: str, **settings: str):
+    """The text stands at the top left, pixel by pixel, while and after programs print."""
+
+    def run(context: Context) -> None:
+        with Machine(context, cmdline, **settings) as machine:
+            machine.serial.expect(r"^\d+ passed, 0 failed$", within_s=300)
+            machine.see_prompt()
+            font = console_font()
+            text = "hello!"
+            got = machine.picture().part(0, 0, font.width * len(text), font.height)
+            context.check(got == rendered(text), f"the pixels at the top left are not those of {text!r}")
+            machine.type("write-framebuffer ''\n")
+            machine.see(lambda lines: not lines[0].startswith(text), "the line below the text")
+            machine.finish()
+
+    return run
+
+
+def typed(context: Context) -> None:
+    """Commands typed on the keyboard are answered on the screen, and on the serial console as well."""
+    with Machine(context, "mount 2") as machine:
+        machine.see_prompt()
+        machine.type("cat /hello.txt\n")
+        lines = machine.see_text(r"^Hello, world!$")
+        context.check("ksh > cat /hello.txt" in lines, "the typed line is not on the screen")
+        machine.serial.expect(r"^Hello, world!$")
+        machine.type("ECHO 'A_b' && #1\n")
+        machine.see_text(r"^ECHO: no such command")
+        machine.type("exec /bin/busybox cat\n")
+        machine.see_text(r"cat$")
+        machine.type("between\n")
+        machine.see(lambda lines: lines.count("between") == 2, "what cat writes back")
+        machine.monitor.press("ctrl", "c")
+        machine.see_text(r"killed by SIGINT")
+        machine.type("exit 9")
+        machine.monitor.press("ctrl", "c")
+        for _ in range(3):
+            machine.monitor.press("up")
+        machine.monitor.press("home")
+        machine.monitor.press("delete")
+        machine.type("X\n")
+        machine.see_text(r"^Xat: no such command")
+        # The serial console goes on beside it.
+        machine.serial.command("echo from afar", r"^from afar$")
+        machine.see_text(r"^from afar$")
+        machine.finish()
+
+
+def layouts(context: Context) -> None:
+    """Another layout, and a wrong one."""
+    with Machine(context) as machine:
+        machine.see_prompt()
+        machine.type("keymap xx\n")
+        machine.see_text(r"^keymap: xx: no such layout")
+        machine.type("keymap de\n")
+        machine.see(lambda lines: last_line(lines) == PROMPT.strip(), "the prompt")
+        machine.type("echo y[\n")
+        machine.see_text(r"^zü$")
+        machine.type("exit ")
+        machine.type("0\n")
+        context.check(machine.serial.end_status() == 0, "the run did not end well")
+
+
+def scroll_back(context: Context) -> None:
+    """Shift-PageUp shows what has scrolled off, a key goes back."""
+    with Machine(context, "mount 2; exec /bin/busybox seq 1 200") as machine:
+        machine.see_prompt()
+        for _ in range(2):
+            machine.monitor.press("shift", "pgup")
+        lines = machine.see(lambda lines: "200" not in lines, "earlier lines")
+        numbers = [int(line) for line in lines if line.isdigit()]
+        context.check(len(numbers) == len(lines) and numbers == list(range(numbers[0], numbers[0] + len(lines))), "lines are missing")
+        machine.monitor.press("shift", "pgdn")
+        machine.see(lambda lines: str(numbers[-1] + len(lines) // 2) in lines, "half a screen further")
+        machine.type("x")
+        machine.see(lambda lines: last_line(lines) == "ksh > x", "the prompt again")
+        machine.monitor.press("ctrl", "c")
+        machine.finish()
+
+
+def flood(context: Context) -> None:
+    """After 20,000 lines the screen shows the last of them, and none is missing."""
+    with Machine(context, "mount 2; exec /bin/busybox seq 1 20000; irq") as machine:
+        lines = machine.see_prompt()
+        context.check(any(re.search(r"screen bytes lost: 0$", line) for line in lines), "the screen has lost output")
+        numbers = [int(line) for line in lines if line.isdigit()]
+        wanted = list(range(20001 - len(numbers), 20001))
+        context.check(len(numbers) > 10 and numbers == wanted, f"the screen shows {numbers[:1]} to {numbers[-1:]}")
+        machine.finish()
+
+
+def full_screen(context: Context) -> None:
+    """vi uses the whole screen and leaves it as it was; colours and line drawing are drawn."""
+    with Machine(context, "mount 2") as machine:
+        machine.see_prompt()
+        machine.type("exec /bin/busybox vi /hello.txt\n")
+        lines = machine.see_text(r"^- /hello.txt 1/1 100%")
+        context.check(lines[0] == "Hello, world!" and lines[1:-1] == ["~"] * (len(lines) - 2), "vi does not fill the screen")
+        machine.type("Aand more")
+        machine.see_text(r"^Hello, world!and more$")
+        machine.monitor.press("esc")
+        machine.type(":q!\n")
+        lines = machine.see_text(r"exit status 0$")
+        context.check("ksh > mount 2" in lines, "the screen from before vi is not back")
+        machine.type(r"exec /bin/busybox printf '\033[1;33;44mbold\033[0m \033(0lqk\033(B \342\224\230 \033[38;2;1;2;3mq\n'" + "\n")
+        machine.see_text(r"^bold ┌─┐ ┘ q$")
+        machine.finish()
+
+
+def window(context: Context) -> None:
+    """The terminal is as large as the screen while the keyboard is in use, else as a serial terminal usually is."""
+    with Machine(context, "mount 2") as machine:
+        lines = machine.see_prompt()
+        machine.type("exec /bin/busybox stty size\n")
+        machine.see_text(rf"^{len(lines)} {machine.picture().width // console_font().width}$")
+        machine.serial.expect(re.escape(PROMPT) + r"\Z")
+        machine.serial.command("exec /bin/busybox stty size", r"^24 80$")
+        machine.finish()
+
+
+def panic(context: Context) -> None:
+    """What a panic says is on the screen, stack trace and all: a machine check makes one."""
+    # With isa-debug-exit at another port the machine halts in the end, and its screen stays.
+    extra = "-set device.debug-exit.iobase=0x501"
+    with Machine(context, RUST_BUILD_MODE="release", QEMU_EXTRA=extra) as machine:
+        machine.see_prompt()
+        command = f"mce -b 0 1 {MCE_BANK_STATUS:#x} 0x5 0x0 0x0"
+        machine.monitor.execute("human-monitor-command", **{"command-line": command})
+        machine.see_text(r"^kernel fault on CPU 0 in task \d+ \(.*\): MachineCheck")
+        machine.see_text(r"^ *[0-9a-f]{16} russet::")
+        machine.monitor.execute("quit")
+
+
+def text_mode(context: Context) -> None:
+    """Without a framebuffer the terminal is on VGA's text screen."""
+    with Machine(context, "mount 2; boot-info; write-framebuffer hello!", VIDEO="text") as machine:
+        machine.serial.expect(r"^framebuffer: +none; text mode, 80 x 25", within_s=240)
+        machine.serial.expect(re.escape(PROMPT) + "write-framebuffer")
+        machine.serial.expect(re.escape(PROMPT))
+        machine.type("cat /hello.txt\n")
+        end = time.monotonic() + 60
+        while "Hello, world!" not in (lines := text_memory(machine)):
+            context.check(time.monotonic() < end, "the answer is not on the screen")
+            machine.serial.read(0.2)
+        context.check(lines[0].startswith("hello!"), "the text is not at the top left")
+        machine.picture()
+        machine.finish()
+
+
+def text_memory(machine: Machine) -> list[str]:
+    """The 25 lines of VGA's text screen."""
+    with tempfile.NamedTemporaryFile() as file:
+        machine.monitor.execute("pmemsave", val=0xB8000, size=80 * 25 * 2, filename=file.name)
+        data = file.read()
+    return [data[at : at + 160 : 2].decode("cp437").rstrip() for at in range(0, len(data), 160)]
+
+
+def no_screen(context: Context) -> None:
+    """Without any display the serial console is all there is."""
+    with Machine(context, "write-framebuffer hello!", QEMU_EXTRA="-vga none") as machine:
+        machine.serial.expect(r"^write-framebuffer: hello!: there is no screen$", within_s=240)
+        machine.serial.expect(re.escape(PROMPT) + r"\Z")
+        machine.type("keymap\n")
+        machine.serial.expect(r"^us +English")
+        machine.type("exit 0\n")
+        context.check(machine.serial.end_status() == 0, "the keyboard does not work without a screen")
+
+
+def mode(video: str, description: str):
+    """Another size and depth: the text is drawn all the same."""
+
+    def run(context: Context) -> None:
+        with Machine(context, "boot-info; echo ready", VIDEO=video) as machine:
+            machine.serial.expect(description, within_s=240)
+            machine.see_text(r"^ready$")
+            machine.see_prompt()
+            machine.finish()
+
+    return run
+
+
+def tests() -> list[Test]:
+    """All of this kind."""
+    seed = "mount 2; write-framebuffer hello!; exec 20 /bin/primes 15000; test"
+    return [
+        Test("screen/write-framebuffer", write_framebuffer(seed, GRAPHICS="on"), SECONDS, needs=NEEDS),
+        Test("screen/write-framebuffer-uefi", write_framebuffer(seed, UEFI="on"), SECONDS, needs=NEEDS),
+        Test("screen/write-framebuffer-debug", write_framebuffer("write-framebuffer hello!; test tty", RUST_BUILD_MODE="debug"), SECONDS, needs=DEBUG_NEEDS),
+        Test("screen/typed", typed, SECONDS, needs=NEEDS),
+        Test("screen/layouts", layouts, SECONDS, needs=NEEDS),
+        Test("screen/scroll-back", scroll_back, SECONDS, needs=NEEDS),
+        Test("screen/flood", flood, SECONDS, needs=NEEDS),
+        Test("screen/full-screen", full_screen, SECONDS, needs=NEEDS),
+        Test("screen/window", window, SECONDS, needs=NEEDS),
+        Test("screen/panic", panic, SECONDS, needs=NEEDS),
+        Test("screen/text-mode", text_mode, SECONDS, needs=NEEDS),
+        Test("screen/24-bits", mode("800x600x24", r"^framebuffer: +800 x 600, 24 bits"), SECONDS, needs=NEEDS),
+        Test("screen/16-bits", mode("640x480x16", r"^framebuffer: +640 x 480, 16 bits"), SECONDS, needs=NEEDS),
+        Test("screen/no-screen", no_screen, SECONDS, needs=NEEDS),
+    ]  # fmt: skip

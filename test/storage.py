@@ -1,0 +1,183 @@
+"""What the kernel writes to disks: the same files are there afterwards, e2fsck finds nothing, and a loss of power, a full
+disk or a failing one loses nothing that was promised."""
+
+import filecmp
+import pathlib
+import re
+import shutil
+import subprocess
+
+from harness.console import PROMPT, Terminal, boot
+from harness.plan import OUT, TOP, Context, Failure, Test
+
+SECONDS = 500
+NEEDS = ("build/release", "build/disk")
+DEBUG_NEEDS = ("build/debug", "build/disk")
+E2FSCK, DEBUGFS, DUMPE2FS, MKE2FS = "/sbin/e2fsck", "/sbin/debugfs", "/sbin/dumpe2fs", "/sbin/mke2fs"
+
+
+def image_for(context: Context) -> pathlib.Path:
+    """A copy of the ext2 image that is the test's own."""
+    path = OUT / f"{context.test.name}.img"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(TOP / "build/ext2.img", path)
+    return path
+
+
+def check_clean(context: Context, image: pathlib.Path) -> None:
+    """e2fsck finds nothing, and nothing of the mount's journal is left."""
+    context.command([E2FSCK, "-fn", str(image)])
+    features = subprocess.run([DUMPE2FS, "-h", str(image)], capture_output=True, text=True, check=True).stdout
+    context.check("has_journal" not in features, "the journal is still there after the unmount")
+
+
+def dump(image: pathlib.Path, directory: pathlib.Path) -> pathlib.Path:
+    """All files of the image, taken out by debugfs."""
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir(parents=True)
+    subprocess.run([DEBUGFS, "-R", f"rdump / {directory}", str(image)], capture_output=True, check=True)
+    return directory
+
+
+def differences(one: pathlib.Path, other: pathlib.Path) -> list[str]:
+    """Names that are in one tree only or hold something else there."""
+    compared = filecmp.dircmp(one, other, ignore=[])
+    wrong = [str(one / name) for name in compared.left_only + compared.right_only + compared.funny_files]
+    same = [name for name in compared.common_files if not (one / name).is_symlink()]
+    _, mismatched, errors = filecmp.cmpfiles(one, other, same, shallow=False)
+    wrong += [str(one / name) for name in mismatched + errors]
+    for name in compared.common_dirs:
+        wrong += differences(one / name, other / name)
+    return wrong
+
+
+def written_tree(**settings: str):
+    """The shell and programs, several at once, make a tree; the host does the same to a copy of the image's source."""
+
+    def run(context: Context) -> None:
+        image = image_for(context)
+        commands = [
+            "mount 2", "mkdir /new /new/sub", "write-to-file /new/a one two", "mv /new/a /new/sub", "rm -r /nested-dir",
+            "exec /bin/busybox cp -r /tests /new/tests", "exec /bin/busybox mv /new/tests/bad /new/worse",
+            "exec 4 /tests/files /root", "exec /bin/busybox dd if=/bin/busybox of=/new/big bs=5000 seek=3000",
+            "exec /bin/busybox truncate -s 1234567 /new/cut", "exec /bin/busybox ln /hello.txt /new/link", "sync", "df", "exit",
+        ]  # fmt: skip
+        result = boot(context, "; ".join(commands), DISK=str(image), **settings)
+        context.check(result.count(r"^[1-9]\d* passed, 0 failed$") == 4, "not all four instances of files passed")
+        check_clean(context, image)
+        wanted = OUT / f"{context.test.name}.wanted"
+        shutil.rmtree(wanted, ignore_errors=True)
+        dump(TOP / "build/ext2.img", wanted)
+        mirror(wanted)
+        wrong = differences(dump(image, OUT / f"{context.test.name}.found"), wanted)
+        if wrong:
+            raise Failure(f"the trees differ: {wrong[:10]}")
+        shutil.rmtree(wanted)
+        shutil.rmtree(OUT / f"{context.test.name}.found")
+        image.unlink()
+
+    return run
+
+
+def mirror(tree: pathlib.Path) -> None:
+    """What the commands of `written_tree` do, done by the host."""
+    new = tree / "new"
+    (new / "sub").mkdir(parents=True)
+    (new / "sub/a").write_text("one two\n", encoding="ascii")
+    shutil.rmtree(tree / "nested-dir")
+    shutil.copytree(tree / "tests", new / "tests")
+    (new / "tests/bad").rename(new / "worse")
+    with (new / "big").open("wb") as file:
+        file.seek(5000 * 3000)
+        file.write((tree / "bin/busybox").read_bytes())
+    with (new / "cut").open("wb") as file:
+        file.truncate(1234567)
+    shutil.copyfile(tree / "hello.txt", new / "link")
+
+
+def power_cut(context: Context) -> None:
+    """Power is lost in the middle of writing, several times over; what was synced is there, whoever repairs."""
+    image = image_for(context)
+    for turn in range(6):
+        with Terminal(context, DISK=str(image)) as machine:
+            machine.expect(re.escape(PROMPT))
+            machine.command("mount 2")
+            for earlier in range(turn):
+                machine.command(f"cat /kept{earlier}", rf"^kept in turn {earlier}$")
+            machine.command(f"write-to-file /kept{turn} kept in turn {turn}")
+            machine.command("sync")
+            machine.type(f"exec /bin/busybox cp -r /tests /lost{turn}\n")
+            machine.read(0.02 * turn)
+        if turn % 2 == 0:
+            context.command([E2FSCK, "-fp", str(image)], status=None)
+            context.check(context.status in (0, 1), f"e2fsck -p ended with status {context.status}")
+    boot(context, "mount 2; ls /; exit", DISK=str(image)).wants(*(rf"^kept{turn}$" for turn in range(6)))
+    check_clean(context, image)
+    image.unlink()
+
+
+def second_disk(image: pathlib.Path, *, options: str = "", file: str | None = None) -> str:
+    """QEMU's arguments for one more disk: number 3 for the shell."""
+    drive = f"if=none,id=more,format=raw,file={file or image}{options}"
+    return f"-drive {drive} -device virtio-blk-pci,drive=more,disable-legacy=on"
+
+
+def small_image(context: Context, size: str, *options: str) -> pathlib.Path:
+    """An empty ext2."""
+    image = OUT / f"{context.test.name}.img"
+    image.parent.mkdir(parents=True, exist_ok=True)
+    image.unlink(missing_ok=True)
+    context.command([MKE2FS, "-q", "-F", "-t", "ext2", *options, str(image), size])
+    return image
+
+
+def full_disk(context: Context) -> None:
+    """A full disk says so, and takes files again after a delete."""
+    image = small_image(context, "8M", "-b", "1024")
+    commands = [
+        "mount 2", "mount 3 /tmp", "exec /bin/busybox dd if=/dev/zero of=/tmp/fill bs=64k", "write-to-file /tmp/more more",
+        "rm /tmp/fill", "write-to-file /tmp/after after all", "cat /tmp/after", "umount /tmp", "exit 0",
+    ]  # fmt: skip
+    result = boot(context, "; ".join(commands), QEMU_EXTRA=second_disk(image))
+    result.wants(r"No space left on device", r"^after all$")
+    check_clean(context, image)
+    image.unlink()
+
+
+def read_only_disk(context: Context) -> None:
+    """A disk that cannot be written is mounted read-only, and says so to who tries."""
+    image = small_image(context, "8M", "-b", "1024")
+    before = image.read_bytes()
+    commands = "mount 2; mount 3 /tmp; mount; mkdir /tmp/new; umount /tmp; exit 0"
+    result = boot(context, commands, QEMU_EXTRA=second_disk(image, options=",readonly=on"))
+    result.wants(r"/dev/vdd +/tmp +ext2 +read-only", r"^mkdir: /tmp/new: .*\(EROFS\)$")
+    context.check(image.read_bytes() == before, "the image has changed")
+    image.unlink()
+
+
+def failing_disk(context: Context) -> None:
+    """Writes that the disk refuses come back as EIO; the kernel and the other disks go on."""
+    image = small_image(context, "16M", "-b", "4096")
+    rules = image.with_suffix(".blkdebug")
+    # All writes fail from the moment on that a sector far behind is written, which the program does.
+    rules.write_text('[inject-error]\nevent = "pwritev"\nerrno = "5"\nsector = "20000"\nonce = "off"\n', encoding="ascii")
+    commands = [
+        "mount 2", "mount 3 /tmp", "exec /bin/busybox dd if=/dev/zero of=/tmp/fill bs=64k count=200 conv=fsync",
+        "write-to-file /alive still alive", "cat /alive", "exit 0",
+    ]  # fmt: skip
+    extra = second_disk(image, file=f"blkdebug:{rules}:{image}")
+    boot(context, "; ".join(commands), QEMU_EXTRA=extra).wants(r"(Input/output|I/O) error", r"^still alive$")
+    image.unlink()
+    rules.unlink()
+
+
+def tests() -> list[Test]:
+    """All of this kind."""
+    return [
+        Test("storage/written-tree", written_tree(), SECONDS, needs=NEEDS),
+        Test("storage/written-tree-debug", written_tree(RUST_BUILD_MODE="debug"), SECONDS, needs=DEBUG_NEEDS),
+        Test("storage/power-cut", power_cut, SECONDS, needs=NEEDS),
+        Test("storage/full-disk", full_disk, SECONDS, needs=NEEDS),
+        Test("storage/read-only-disk", read_only_disk, SECONDS, needs=NEEDS),
+        Test("storage/failing-disk", failing_disk, SECONDS, needs=NEEDS),
+    ]
