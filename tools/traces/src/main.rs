@@ -46,7 +46,7 @@ fn reduce(elf: &str, output: &str) -> Result<(), Box<dyn Error>> {
             table.rows.push((u32::try_from(address - start)?, node));
         }
     }
-    let written = table.encode(start, &text.data()?);
+    let written = table.encode(start, text.data()?);
     fs::write(output, written)?;
     Ok(())
 }

@@ -32,6 +32,7 @@ pub use fpu::FpuState;
 use list::Links;
 #[cfg(debug_assertions)]
 pub(crate) use list::for_each;
+pub(crate) use list::{TaskLayout, first_task_address};
 #[cfg(debug_assertions)]
 use watched::Watched;
 
@@ -48,6 +49,11 @@ percpu! {
     static LEAVING: AtomicPtr<Task> = AtomicPtr::new(ptr::null_mut());
 }
 
+/// Where a debugger finds the running tasks.
+pub(crate) const fn current_address() -> *const u8 {
+    CURRENT.link_address().cast()
+}
+
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
 /// What a task begins with.
@@ -57,6 +63,8 @@ type Entry = Box<dyn FnOnce() + Send>;
 pub struct Task {
     id: u64,
     name: String,
+    /// Pointer and length of the name, where a debugger can read them.
+    name_bytes: [usize; 2],
     stack: Option<KernelStack>,
     saved_rsp: UnsafeCell<u64>,
     on_cpu: AtomicBool,
@@ -119,6 +127,7 @@ impl Task {
     ) -> Task {
         Task {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+            name_bytes: [name.as_ptr() as usize, name.len()],
             name,
             stack,
             saved_rsp: UnsafeCell::new(rsp),
