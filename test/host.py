@@ -8,6 +8,7 @@ from harness.plan import OUT, TOP, Context, Failure, Test
 PURE_CRATES = ("abi", "klib", "fs", "macros")
 PROGRAMS = TOP / "build/user/root"
 IPC_PROGRAMS = ("pipes", "polling", "events", "waiting")
+PROCESS_PROGRAMS = ("handlers",)
 
 
 def fault_table() -> dict[str, str]:
@@ -54,7 +55,7 @@ def files_on_linux(context: Context) -> None:
     """The test of files, in a directory of the build."""
     directory = OUT / "linux-files"
     directory.mkdir(parents=True, exist_ok=True)
-    context.command([str(PROGRAMS / "tests/files"), str(directory)], settings={"SHARED_DISK": "1"})
+    context.command([str(PROGRAMS / "tests/files"), str(directory), "shared"])
 
 
 def tests() -> list[Test]:
@@ -66,7 +67,7 @@ def tests() -> list[Test]:
         Test("host/linux-faults", faults_on_linux, 60, needs=oracle),
         Test("host/linux-syscalls", on_linux("tests/syscalls", tree), 60, needs=oracle),
         Test("host/linux-memory", on_linux("tests/memory", tree + "/hello.txt"), 60, needs=oracle),
-        *(Test(f"host/linux-{name}", on_linux(f"tests/{name}"), 60, needs=oracle) for name in IPC_PROGRAMS),
+        *(Test(f"host/linux-{name}", on_linux(f"tests/{name}"), 60, needs=oracle) for name in (*IPC_PROGRAMS, *PROCESS_PROGRAMS)),
         Test("host/linux-files", files_on_linux, 60, needs=oracle),
         Test("host/linux-bad-pointers", on_linux("tests/bad-pointers", tree + "/hello.txt"), 60, needs=oracle),
     ]

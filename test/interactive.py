@@ -8,7 +8,7 @@ from harness.plan import Context, Failure, Test
 SECONDS = 400
 NEEDS = ("build/release", "build/disk")
 LEFT, RIGHT, UP, DOWN = "\x1b[D", "\x1b[C", "\x1b[A", "\x1b[B"
-BACKSPACE, CTRL_C, CTRL_Z = "\x7f", "\x03", "\x1a"
+BACKSPACE, CTRL_C, CTRL_Z, CTRL_R = "\x7f", "\x03", "\x1a", "\x12"
 GREETING = r"^Hello, world!$"
 
 
@@ -40,6 +40,23 @@ def editing(context: Context) -> None:
         terminal.command(UP + UP + DOWN, GREETING)
         # Keys that have nothing to act on change nothing.
         terminal.command(BACKSPACE * 3 + LEFT * 3 + RIGHT * 3 + "cat /hello.txt", GREETING)
+        finish(terminal)
+
+
+def completing(context: Context) -> None:
+    """Tab completes commands and paths and lists what there is; Ctrl-R finds a line of the history."""
+    with start(context) as terminal:
+        terminal.command("ca\t/hel\t", GREETING)
+        terminal.command("cat /nes\tnes\t", r"^Nested hello$")
+        terminal.type("ls /bin/\t")
+        terminal.expect(r"busybox +hello +primes")
+        terminal.type(CTRL_C)
+        terminal.expect(re.escape(PROMPT))
+        terminal.type(CTRL_R + "hello.t")
+        terminal.expect(r"\(search\) hello\.t: cat /hello\.txt")
+        terminal.type("\n")
+        terminal.expect(GREETING)
+        terminal.expect(re.escape(PROMPT))
         finish(terminal)
 
 
@@ -152,6 +169,7 @@ def tests() -> list[Test]:
     """All of this kind."""
     return [
         Test("interactive/editing", editing, SECONDS, needs=NEEDS),
+        Test("interactive/completing", completing, SECONDS, needs=NEEDS),
         Test("interactive/control-c", control_c, SECONDS, needs=NEEDS),
         Test("interactive/busybox-sh", busybox_sh, SECONDS, needs=NEEDS),
         Test("interactive/program-reads", program_reads, SECONDS, needs=NEEDS),

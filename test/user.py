@@ -4,7 +4,7 @@ the programs that pass on Linux pass here."""
 import re
 import signal
 
-from host import IPC_PROGRAMS, fault_table
+from host import IPC_PROGRAMS, PROCESS_PROGRAMS, fault_table
 
 from harness.console import Boot, boot
 from harness.plan import TOP, Context, Failure, Test
@@ -130,7 +130,7 @@ def tests() -> list[Test]:
             SECONDS, needs=DEBUG_NEEDS,
         ),
         Test("user/syscalls", program("/tests/syscalls", r"^[1-9]\d* passed, 0 failed$"), SECONDS, needs=NEEDS),
-        *(Test(f"user/{name}", program(f"/tests/{name}", r"^[1-9]\d* passed, 0 failed$"), SECONDS, needs=NEEDS) for name in IPC_PROGRAMS),
+        *(Test(f"user/{name}", program(f"/tests/{name}", r"^[1-9]\d* passed, 0 failed$"), SECONDS, needs=NEEDS) for name in (*IPC_PROGRAMS, *PROCESS_PROGRAMS)),
         Test(
             "user/rust-demo",
             program("/bin/rust-demo /hello.txt", r"^sum of the 1000 squares: 333833500$", r'^/hello\.txt: 14 bytes, 2 words, "Hello," 1 times$', r"^clock: runs$"),

@@ -7,8 +7,8 @@ use crate::syscall;
 use crate::vm::fault::{self, FaultError};
 use abi::Signal;
 use abi::sigframe::{
-    BUS_ADRALN, BUS_ADRERR, FPE_FLTINV, FPE_INTDIV, ILL_ILLOPN, SEGV_ACCERR, SEGV_MAPERR, SI_KERNEL, Siginfo,
-    TRAP_TRACE,
+    BUS_ADRALN, BUS_ADRERR, FPE_FLTDIV, FPE_FLTINV, FPE_FLTOVF, FPE_FLTRES, FPE_FLTUND, FPE_INTDIV, ILL_ILLOPN,
+    SEGV_ACCERR, SEGV_MAPERR, SI_KERNEL, Siginfo, TRAP_TRACE,
 };
 use alloc::sync::Arc;
 use machine::hooks::Access;
@@ -20,6 +20,11 @@ use machine::user::{self, Exit, UserContext, copy};
 /// Error code of a page fault: a store, an instruction fetch (SDM volume 3, figure 4-12).
 const FAULT_WRITE: u64 = 1 << 1;
 const FAULT_FETCH: u64 = 1 << 4;
+/// Offsets in the FXSAVE area: x87 control and status word, MXCSR, whose mask bits lie this much above the flags.
+const FXSAVE_CONTROL: usize = 0;
+const FXSAVE_STATUS: usize = 2;
+const FXSAVE_MXCSR: usize = 24;
+const MXCSR_MASKS: u32 = 7;
 
 /// The first code of a user thread's task.
 pub fn enter(thread: Arc<Thread>, start: Start) {
@@ -124,12 +129,35 @@ impl Fault {
         }
     }
 
+    /// Which of the floating-point exceptions that the program has not masked it was; 0 if none shows (SDM volume 1, 8.1
+    /// and 10.2.3, and the layout of the FXSAVE area).
+    fn floating_point_code(&self) -> i32 {
+        let Some(fpu) = task::current().fpu() else { return 0 };
+        let word =
+            |at: usize| fpu.as_bytes().get(at..at + 2).map_or(0, |bytes| u16::from_le_bytes([bytes[0], bytes[1]]));
+        let raised = match self.exception {
+            Exception::SimdFloatingPoint => word(FXSAVE_MXCSR) & !(word(FXSAVE_MXCSR) >> MXCSR_MASKS),
+            _ => word(FXSAVE_STATUS) & !word(FXSAVE_CONTROL),
+        };
+        // Invalid operation, then denormal or underflow among the rest, in the order in which the CPU looks for them.
+        match raised & 0x3f {
+            bits if bits & 0x01 != 0 => FPE_FLTINV,
+            bits if bits & 0x04 != 0 => FPE_FLTDIV,
+            bits if bits & 0x08 != 0 => FPE_FLTOVF,
+            bits if bits & 0x12 != 0 => FPE_FLTUND,
+            bits if bits & 0x20 != 0 => FPE_FLTRES,
+            _ => 0,
+        }
+    }
+
     /// Signal and code of the other exceptions, as Linux has them (arch/x86's table in signal(7) terms).
     fn exception_info(&self, context: &UserContext) -> Siginfo {
         let rip = context.registers().rip;
         match self.exception {
             Exception::DivideError => Siginfo::fault(Signal::SIGFPE, FPE_INTDIV, rip),
-            Exception::FloatingPoint | Exception::SimdFloatingPoint => Siginfo::fault(Signal::SIGFPE, FPE_FLTINV, rip),
+            Exception::FloatingPoint | Exception::SimdFloatingPoint => {
+                Siginfo::fault(Signal::SIGFPE, self.floating_point_code(), rip)
+            }
             Exception::InvalidOpcode => Siginfo::fault(Signal::SIGILL, ILL_ILLOPN, rip),
             Exception::Debug => Siginfo::fault(Signal::SIGTRAP, TRAP_TRACE, rip),
             Exception::Breakpoint => Siginfo::fault(Signal::SIGTRAP, SI_KERNEL, 0),

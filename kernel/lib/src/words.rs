@@ -13,8 +13,7 @@ use core::str::CharIndices;
 
 /// A command line cut into commands with at least one word each.
 pub fn split_commands(line: &str) -> Result<Vec<Vec<String>>, WordsError> {
-    let mut splitter =
-        Splitter { chars: line.char_indices().peekable(), column: 0, commands: Vec::new(), words: Vec::new() };
+    let mut splitter = Splitter::new(line);
     while splitter.step()? {}
     splitter.end_command();
     Ok(splitter.commands)
@@ -22,8 +21,7 @@ pub fn split_commands(line: &str) -> Result<Vec<Vec<String>>, WordsError> {
 
 /// `word` so quoted that [`split_commands`] gives it back as one word.
 pub fn quote(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,+@%".contains(c) || !(c.is_ascii() || c.is_whitespace());
-    if !word.is_empty() && word.chars().all(plain) {
+    if !word.is_empty() && word.chars().all(is_plain) {
         return String::from(word);
     }
     let mut quoted = String::from("'");
@@ -35,6 +33,50 @@ pub fn quote(word: &str) -> String {
     }
     quoted.push('\'');
     quoted
+}
+
+/// Whether a character stands for itself wherever it is.
+fn is_plain(c: char) -> bool {
+    c.is_ascii_alphanumeric() || "-_./:=,+@%".contains(c) || !(c.is_ascii() || c.is_whitespace())
+}
+
+/// `text` with a backslash before each character that means something, so that it can be part of a word.
+pub fn escape(text: &str) -> String {
+    let mut escaped = String::new();
+    for c in text.chars() {
+        if !is_plain(c) {
+            escaped.push('\\');
+        }
+        escaped.push(c);
+    }
+    escaped
+}
+
+/// A word that is being typed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Unfinished {
+    /// The words of its command before it.
+    pub before: Vec<String>,
+    /// Characters of the line before it.
+    pub start: usize,
+    /// What there is of it, without quotes and backslashes.
+    pub text: String,
+}
+
+/// The word at the end of `line`: an empty one behind a blank. None in a comment, between quotes, and behind a backslash.
+pub fn unfinished(line: &str) -> Option<Unfinished> {
+    let mut splitter = Splitter::new(line);
+    loop {
+        let (start, words) = (splitter.column, splitter.words.len());
+        if splitter.peek() == Some('#') || !splitter.step().ok()? {
+            let ended = splitter.peek().is_none();
+            return ended.then(|| Unfinished { before: splitter.words, start, text: String::new() });
+        }
+        if splitter.words.len() > words && splitter.peek().is_none() {
+            let text = splitter.words.pop().unwrap_or_default();
+            return Some(Unfinished { before: splitter.words, start, text });
+        }
+    }
 }
 
 /// What GRUB's loaders make of arguments, undone: they put an argument that contains spaces into double quotes and a
@@ -89,7 +131,11 @@ struct Splitter<'a> {
     words: Vec<String>,
 }
 
-impl Splitter<'_> {
+impl<'a> Splitter<'a> {
+    fn new(line: &'a str) -> Self {
+        Splitter { chars: line.char_indices().peekable(), column: 0, commands: Vec::new(), words: Vec::new() }
+    }
+
     /// Takes a separator, a comment or a word; false at the end.
     fn step(&mut self) -> Result<bool, WordsError> {
         match self.peek() {
@@ -231,7 +277,24 @@ mod tests {
         assert_eq!(quote("größe"), "größe");
     }
 
+    #[test]
+    fn the_word_being_typed() {
+        let word = |line: &str| unfinished(line).map(|word| (word.before.len(), word.start, word.text));
+        assert_eq!(word(""), Some((0, 0, "".into())));
+        assert_eq!(word("ls /b"), Some((1, 3, "/b".into())));
+        assert_eq!(word("ls  "), Some((1, 4, "".into())));
+        assert_eq!(word("a b; c 'd e' f\\ g"), Some((2, 13, "f g".into())));
+        assert_eq!(word("é;x"), Some((0, 2, "x".into())));
+        assert_eq!([word("a 'b"), word("a \\"), word("a # b")], [None, None, None]);
+    }
+
     proptest! {
+        #[test]
+        fn escaping_comes_back(before in "[a-c ;]{0,9}", text in "[^\\n]{1,20}") {
+            let word = unfinished(&alloc::format!("{before} {}", escape(&text)));
+            prop_assert_eq!(word.map(|word| word.text), Some(text));
+        }
+
         #[test]
         fn quoting_comes_back(words in prop::collection::vec(any::<String>(), 1..5)) {
             let line: Vec<String> = words.iter().map(|word| quote(word)).collect();

@@ -333,7 +333,7 @@ fn epoll_once_misses_nothing() -> Result<(), String> {
 
 #[kernel_test]
 fn files_and_instances_end_while_they_are_woken() -> Result<(), String> {
-    const ROUNDS: usize = 150;
+    const ROUNDS: usize = 30;
     let team = Team::new();
     for number in 0..6 {
         team.start(move || {

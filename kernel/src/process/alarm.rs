@@ -169,9 +169,10 @@ impl Timer {
             info.fields[0] = u64::from(id as u32) | (overruns.min(i32::MAX as u64)) << 32;
             info.fields[1] = value;
         }
-        match table::find_thread(tid).filter(|thread| tid != 0 && Arc::ptr_eq(thread.process(), &process)) {
+        // A timer's signal always has room: it only says that the time has come.
+        let _ = match table::find_thread(tid).filter(|thread| tid != 0 && Arc::ptr_eq(thread.process(), &process)) {
             Some(thread) => thread.send(signal, info),
             None => process.send(signal, info),
-        }
+        };
     }
 }

@@ -93,6 +93,10 @@ pub fn attend(thread: &Arc<Thread>, context: &mut UserContext, call: Option<Inte
                 call = None;
                 handled = true;
                 if push_frame(thread, context, signal, &info, &action, fault).is_err() {
+                    // A handler of SIGSEGV for whose frame there is no room would be tried for ever.
+                    if signal == Signal::SIGSEGV {
+                        thread.process().actions.action(signal, Some(Sigaction::default()));
+                    }
                     thread.force(Signal::SIGSEGV, Siginfo::kernel(Signal::SIGSEGV));
                 }
             }

@@ -107,7 +107,7 @@ pub fn load_file(
     Ok(Program { space: image.space, context, path, command_line, credentials })
 }
 
-/// The file, if it may be executed: EISDIR or EACCES as Linux gives them.
+/// The file, if it may be executed; EACCES for what is no regular file too, as on Linux.
 fn open_executable(setting: &Setting<'_>, path: &[u8]) -> Result<Arc<File>, Errno> {
     let location = vfs::lookup(setting.directories, None, path, true)?;
     check_executable(&location.metadata()?, setting.credentials)?;
@@ -117,7 +117,6 @@ fn open_executable(setting: &Setting<'_>, path: &[u8]) -> Result<Arc<File>, Errn
 /// Whether a file may be executed by `credentials`.
 pub fn check_executable(metadata: &Metadata, credentials: &Credentials) -> Result<(), Errno> {
     const TYPE_MASK: u32 = 0o170000;
-    const DIRECTORY: u32 = 0o040000;
     const REGULAR: u32 = 0o100000;
     let in_group = credentials.group.file == metadata.gid || credentials.groups.contains(&metadata.gid);
     let executable = match credentials.user.file {
@@ -127,7 +126,6 @@ pub fn check_executable(metadata: &Metadata, credentials: &Credentials) -> Resul
         _ => metadata.mode & 0o001,
     };
     match metadata.mode & TYPE_MASK {
-        DIRECTORY => Err(Errno::EISDIR),
         REGULAR if executable != 0 => Ok(()),
         _ => Err(Errno::EACCES),
     }

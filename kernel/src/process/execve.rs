@@ -4,6 +4,7 @@ use super::exec::Program;
 use super::{Image, Thread, deliver, short_name, table};
 use abi::Errno;
 use alloc::sync::Arc;
+use core::any::Any;
 use core::sync::atomic::Ordering;
 use machine::task::{self, FpuState};
 use machine::user::UserContext;
@@ -23,7 +24,12 @@ pub fn replace(thread: &Arc<Thread>, context: &mut UserContext, program: Program
     task::current().set_fpu(fpu);
     task::current().set_segment_bases(0, 0);
     *context = *program.context;
-    let closed = process.files.lock().take_close_on_exec();
+    let (closed, identity) = {
+        let mut files = process.files.lock();
+        (files.take_close_on_exec(), files.identity())
+    };
+    let identity: Arc<dyn Any + Send + Sync> = identity;
+    closed.iter().for_each(|file| file.release_process_locks(&identity));
     drop(closed);
     process.actions.reset_handlers();
     thread.alternate_stack(Some(deliver::NO_ALTERNATE_STACK));

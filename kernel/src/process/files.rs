@@ -15,16 +15,17 @@ struct Entry {
 }
 
 /// Open files by descriptor.
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub struct FileTable {
     entries: Vec<Option<Entry>>,
+    identity: Arc<()>,
 }
 
 impl FileTable {
     /// Descriptors 0, 1 and 2 on `console`.
     pub fn with_console(console: Arc<File>) -> Self {
         let entry = Some(Entry { file: console, close_on_exec: false });
-        FileTable { entries: alloc::vec![entry.clone(), entry.clone(), entry] }
+        FileTable { entries: alloc::vec![entry.clone(), entry.clone(), entry], identity: Arc::default() }
     }
 
     /// A copy, for a new process.
@@ -32,7 +33,12 @@ impl FileTable {
         let mut entries = Vec::new();
         entries.try_reserve_exact(self.entries.len()).map_err(|_| Errno::ENOMEM)?;
         entries.extend(self.entries.iter().cloned());
-        Ok(FileTable { entries })
+        Ok(FileTable { entries, identity: Arc::default() })
+    }
+
+    /// What stands for this table and no other, as the owner of locks; gone when the table is.
+    pub fn identity(&self) -> Arc<()> {
+        self.identity.clone()
     }
 
     /// Takes the files out that execve(2) closes.

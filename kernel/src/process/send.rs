@@ -8,6 +8,7 @@ use super::wait::{Report, notify_parent};
 use super::{ExitStatus, Process, Thread};
 use abi::sigframe::{SI_USER, Siginfo};
 use abi::signal::SigSet;
+use abi::system::RLIMIT_SIGPENDING;
 use abi::{Errno, Signal};
 use alloc::sync::Arc;
 use core::sync::atomic::Ordering;
@@ -67,20 +68,29 @@ pub fn sent_by(sender: &Process, signal: Signal, code: i32) -> Siginfo {
 }
 
 impl Process {
-    /// Sends a signal to the process: some thread takes it.
-    pub fn send(self: &Arc<Self>, signal: Signal, info: Siginfo) {
+    /// Sends a signal to the process: some thread takes it. False if there was no room for it.
+    pub fn send(self: &Arc<Self>, signal: Signal, info: Siginfo) -> bool {
         self.prepare(signal);
         let threads = self.threads();
         let blocked_by_all = threads.iter().all(|thread| thread.blocks(signal));
         if self.actions.is_ignored(signal) && !blocked_by_all {
-            return;
+            return true;
         }
-        self.pending.add(signal, info);
+        if !self.pending.add(signal, info, self.room_for_signals()) {
+            return false;
+        }
         if let Some(thread) = threads.iter().find(|thread| !thread.blocks(signal)) {
             thread.notify();
         }
         self.signal_sent.wake_all();
         ANY_SIGNAL.wake_all();
+        true
+    }
+
+    /// How many more signals may wait (RLIMIT_SIGPENDING, counted for each process).
+    fn room_for_signals(&self) -> u64 {
+        let in_threads: usize = self.threads().iter().map(|thread| thread.pending.count()).sum();
+        self.limits().current(RLIMIT_SIGPENDING).saturating_sub((self.pending.count() + in_threads) as u64)
     }
 
     /// What a signal does at once, whether it is blocked or not.
@@ -131,16 +141,19 @@ impl Process {
 }
 
 impl Thread {
-    /// Sends a signal to this very thread.
-    pub fn send(&self, signal: Signal, info: Siginfo) {
+    /// Sends a signal to this very thread. False if there was no room for it.
+    pub fn send(&self, signal: Signal, info: Siginfo) -> bool {
         self.process().prepare(signal);
         if self.process().actions.is_ignored(signal) && !self.blocks(signal) {
-            return;
+            return true;
         }
-        self.pending.add(signal, info);
+        if !self.pending.add(signal, info, self.process().room_for_signals()) {
+            return false;
+        }
         self.notify();
         self.process().signal_sent.wake_all();
         ANY_SIGNAL.wake_all();
+        true
     }
 
     /// Sends a signal that the thread itself has caused and cannot put off: blocked or ignored, it ends the process.
@@ -150,7 +163,7 @@ impl Thread {
             actions.action(signal, Some(abi::signal::Sigaction::default()));
             self.set_blocked(self.blocked().without(signal));
         }
-        self.pending.add(signal, info);
+        self.pending.add(signal, info, u64::MAX);
         self.notify();
     }
 

@@ -1,7 +1,7 @@
 //! The state of signals: a process's actions, and sets of pending signals with what is known of each (signal(7)).
 
 use abi::Signal;
-use abi::sigframe::Siginfo;
+use abi::sigframe::{SI_TIMER, Siginfo};
 use abi::signal::{DefaultAction, NSIG, SIG_DFL, SIG_IGN, SaFlags, SigSet, Sigaction};
 use alloc::collections::VecDeque;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -110,17 +110,27 @@ impl Pending {
         SigSet(self.set.load(Ordering::SeqCst))
     }
 
-    /// Adds a signal; false if there is no room for it. A standard one that is there already stays as it is.
-    pub fn add(&self, signal: Signal, info: Siginfo) -> bool {
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.queue.lock().len()
+    }
+
+    /// Adds a signal, which may be one of `room` more. A standard one that is there already stays as it is. Without room
+    /// only what is known of the signal is lost, but for a real-time signal that a program sent along with something:
+    /// false, and it is not there (sigqueue(3)).
+    pub fn add(&self, signal: Signal, info: Siginfo, room: u64) -> bool {
         let mut queue = self.queue.lock();
         let there = self.set().contains(signal);
         if there && !signal.is_realtime() {
             return true;
         }
-        if queue.len() >= MAX_QUEUED || queue.try_reserve(1).is_err() {
+        if room == 0 || queue.len() >= MAX_QUEUED || queue.try_reserve(1).is_err() {
+            if signal.is_realtime() && info.si_code < 0 && info.si_code != SI_TIMER {
+                return false;
+            }
             // What no memory is needed for is not lost: that the signal came.
             self.set.fetch_or(SigSet::EMPTY.with(signal).0, Ordering::SeqCst);
-            return there;
+            return true;
         }
         queue.push_back(info);
         self.set.fetch_or(SigSet::EMPTY.with(signal).0, Ordering::SeqCst);

@@ -1,11 +1,14 @@
 //! Kernel tests of the shell: lines as they are typed, against a captured output.
 
 use super::command::{number, seconds};
+use super::complete::ShellCompleter;
 use super::output::{Align, Output, Table};
 use super::{Shell, commands};
 use alloc::format;
 use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 use core::time::Duration;
+use klib::line_edit::Completer;
 use machine::mm::frame;
 use macros::kernel_test;
 
@@ -29,6 +32,32 @@ fn words_and_quotes_reach_the_command() -> Result<(), String> {
     expect("echo one two", "one two\n", true)?;
     expect("echo 'a;  b' \"c d\"; echo e", "a;  b c d\ne\n", true)?;
     expect("  ;; ", "", true)
+}
+
+#[kernel_test]
+fn help_has_an_example_for_each_command() -> Result<(), String> {
+    for command in commands() {
+        let (text, failed) = run(&format!("help {}", command.name));
+        if failed || !text.contains(&format!("Example: {}", command.name)) {
+            return Err(format!("help {}: {text}", command.name));
+        }
+    }
+    Ok(())
+}
+
+#[kernel_test]
+fn tab_knows_commands_and_what_they_take() -> Result<(), String> {
+    let words = |before: &[&str], word: &str| -> Vec<String> {
+        let before: Vec<String> = before.iter().map(ToString::to_string).collect();
+        ShellCompleter.candidates(&before, word).into_iter().map(|one| one.word).collect()
+    };
+    assert_eq!(words(&[], "write-f"), ["write-framebuffer"]);
+    assert_eq!(words(&["help"], "boot-"), ["boot-info"]);
+    assert_eq!(words(&["keymap"], "d"), ["de", "dvorak", "dvp"]);
+    assert!(words(&["mount"], "").contains(&"tmpfs".to_string()));
+    assert!(words(&["ls"], "/").iter().all(|path| path.starts_with('/')));
+    assert_eq!(words(&["cat"], "/no/such/directory/x"), [""; 0]);
+    Ok(())
 }
 
 #[kernel_test]

@@ -21,7 +21,8 @@ pub const COMMANDS: &[Command] = &[
         arity: (0, 0),
         help: "list the PCI functions",
         details: "Address, vendor and device id, class, and driver; below each its base address registers and, if the\n\
-                  driver could not use it, why.",
+                  driver could not use it, why.\n\
+                  Example: list-pci",
         run: list_pci,
     },
     Command {
@@ -29,7 +30,8 @@ pub const COMMANDS: &[Command] = &[
         arguments: "",
         arity: (0, 0),
         help: "list the virtio devices",
-        details: "Address, type, driver, the feature bits offered and those in use, and interrupt vectors.",
+        details: "Address, type, driver, the feature bits offered and those in use, and interrupt vectors.\n\
+                  Example: list-virtio",
         run: list_virtio,
     },
     Command {

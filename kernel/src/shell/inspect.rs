@@ -20,7 +20,8 @@ pub const COMMANDS: &[Command] = &[
         arity: (0, 0),
         help: "print what the boot loader told, and how long booting took",
         details: "Boot loader, command line, memory map, framebuffer, clocks, and the microseconds from the\n\
-                  multiboot entry to the end of each stage of the boot.",
+                  multiboot entry to the end of each stage of the boot.\n\
+                  Example: boot-info",
         run: boot_info,
     },
     Command {
@@ -28,7 +29,8 @@ pub const COMMANDS: &[Command] = &[
         arguments: "",
         arity: (0, 0),
         help: "print what the page frames and the heap are used for",
-        details: "The kinds of frames add up to the total. Holes in the physical address space count as Reserved.",
+        details: "The kinds of frames add up to the total. Holes in the physical address space count as Reserved.\n\
+                  Example: mem",
         run: mem,
     },
     Command {
@@ -36,7 +38,8 @@ pub const COMMANDS: &[Command] = &[
         arguments: "",
         arity: (0, 0),
         help: "print how often each interrupt came, by CPU",
-        details: "Vector, name and a column for each CPU.",
+        details: "Vector, name and a column for each CPU.\n\
+                  Example: irq",
         run: irqs,
     },
     Command {
@@ -45,7 +48,8 @@ pub const COMMANDS: &[Command] = &[
         arity: (0, 0),
         help: "print the spinlocks that are held at this moment",
         details: "By CPU, outermost first, with rank and the place where each was taken. Debug builds only: release\n\
-                  builds do not keep count.",
+                  builds do not keep count.\n\
+                  Example: locks",
         run: locks,
     },
     Command {
@@ -53,7 +57,8 @@ pub const COMMANDS: &[Command] = &[
         arguments: "",
         arity: (0, 0),
         help: "print the ACPI tables",
-        details: "Address, signature, revision, length in bytes and maker of each table that the root table lists.",
+        details: "Address, signature, revision, length in bytes and maker of each table that the root table lists.\n\
+                  Example: print-acpi",
         run: print_acpi,
     },
     Command {

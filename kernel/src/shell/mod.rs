@@ -7,6 +7,7 @@
 mod changes;
 mod checks;
 mod command;
+mod complete;
 mod crash;
 mod devices;
 mod exec;

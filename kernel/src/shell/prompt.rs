@@ -1,6 +1,7 @@
 //! The prompt: lines typed on the console terminal.
 
 use super::Shell;
+use super::complete::ShellCompleter;
 use crate::tty;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -37,7 +38,7 @@ impl Prompt {
         let terminal = tty::console();
         loop {
             let mut shown = Vec::new();
-            let outcome = self.editor.input(terminal.read_key(), &mut shown);
+            let outcome = self.editor.input(terminal.read_key(), &mut ShellCompleter, &mut shown);
             terminal.write_terminal(&shown);
             if let Some(outcome) = outcome {
                 return outcome;

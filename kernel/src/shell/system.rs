@@ -32,7 +32,8 @@ pub const COMMANDS: &[Command] = &[
         arguments: "",
         arity: (0, 0),
         help: "restart the machine",
-        details: "By the ACPI reset register, else the keyboard controller, else a triple fault.",
+        details: "By the ACPI reset register, else the keyboard controller, else a triple fault.\n\
+                  Example: reboot",
         run: reboot,
     },
     Command {
@@ -48,7 +49,8 @@ pub const COMMANDS: &[Command] = &[
         arguments: "",
         arity: (0, 0),
         help: "print the stack trace of the shell",
-        details: "Innermost function first, with addresses and demangled names.",
+        details: "Innermost function first, with addresses and demangled names.\n\
+                  Example: backtrace",
         run: backtrace,
     },
     Command {
@@ -56,7 +58,8 @@ pub const COMMANDS: &[Command] = &[
         arguments: "",
         arity: (0, 0),
         help: "print the kernel's log",
-        details: "The last 32 KiB of it. The whole log goes to the second serial port.",
+        details: "The last 32 KiB of it. The whole log goes to the second serial port.\n\
+                  Example: dmesg",
         run: dmesg,
     },
     Command {

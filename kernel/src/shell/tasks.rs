@@ -17,7 +17,8 @@ pub const COMMANDS: &[Command] = &[
         arguments: "",
         arity: (0, 0),
         help: "list the tasks",
-        details: "Number, name, state, CPU, milliseconds of CPU time, and what a sleeping task waits for.",
+        details: "Number, name, state, CPU, milliseconds of CPU time, and what a sleeping task waits for.\n\
+                  Example: tasks",
         run: tasks,
     },
     Command {

@@ -191,39 +191,46 @@ impl UserRange {
         UserRange { address, len, later: vectors, left }
     }
 
-    /// Calls `transfer` with address, length and the bytes moved before, for each piece of the next `len` bytes.
+    /// Calls `transfer` with address, length and the bytes moved before, for each piece of the next `len` bytes. After a
+    /// fault, what went well before it counts as moved.
     fn each(
         &mut self,
         len: usize,
-        mut transfer: impl FnMut(u64, usize, usize) -> Result<(), Errno>,
+        mut transfer: impl FnMut(u64, usize, usize) -> Result<(), copy::BadAddress>,
     ) -> Result<(), Errno> {
         let mut done = 0;
         while done < len {
             let part = self.len.min(len - done);
-            transfer(self.address, part, done)?;
-            done += part;
-            self.address += part as u64;
-            self.len -= part;
-            self.left -= part;
-            if self.len == 0 {
-                (self.address, self.len) = self.later.pop().unwrap_or((0, 0));
-            }
+            let result = transfer(self.address, part, done);
+            let moved = result.map_or_else(|fault| fault.done, |()| part);
+            done += moved;
+            self.advance(moved);
+            result.map_err(|_| Errno::EFAULT)?;
         }
         Ok(())
+    }
+
+    fn advance(&mut self, moved: usize) {
+        self.address += moved as u64;
+        self.len -= moved;
+        self.left -= moved;
+        if self.len == 0 {
+            (self.address, self.len) = self.later.pop().unwrap_or((0, 0));
+        }
     }
 }
 
 impl Sink for UserRange {
     fn put(&mut self, bytes: &[u8]) -> Result<(), Errno> {
-        self.each(bytes.len(), |at, len, done| fault(copy::write(at, &bytes[done..done + len])))
+        self.each(bytes.len(), |at, len, done| copy::write(at, &bytes[done..done + len]))
     }
 
     fn put_frame(&mut self, frame: &Frame, offset: usize, len: usize) -> Result<(), Errno> {
-        self.each(len, |at, len, done| fault(copy::write_from_frame(at, frame, offset + done, len)))
+        self.each(len, |at, len, done| copy::write_from_frame(at, frame, offset + done, len))
     }
 
     fn zeros(&mut self, len: usize) -> Result<(), Errno> {
-        self.each(len, |at, len, _| fault(copy::fill_zero(at, len)))
+        self.each(len, |at, len, _| copy::fill_zero(at, len))
     }
 
     fn remaining(&self) -> usize {
@@ -233,22 +240,24 @@ impl Sink for UserRange {
 
 impl Source for UserRange {
     fn take(&mut self, out: &mut [u8]) -> Result<usize, Errno> {
-        let len = out.len().min(self.left);
-        self.each(len, |at, len, done| fault(copy::read(at, &mut out[done..done + len])))?;
-        Ok(len)
+        let (len, before) = (out.len().min(self.left), self.left);
+        let result = self.each(len, |at, len, done| copy::read(at, &mut out[done..done + len]));
+        match before - self.left {
+            0 => result.map(|()| 0),
+            moved => Ok(moved),
+        }
     }
 
     fn take_into_frame(&mut self, frame: &Frame, offset: usize, len: usize) -> Result<usize, Errno> {
-        let len = len.min(self.left);
-        self.each(len, |at, len, done| fault(copy::read_into_frame(at, frame, offset + done, len)))?;
-        Ok(len)
+        let (len, before) = (len.min(self.left), self.left);
+        let result = self.each(len, |at, len, done| copy::read_into_frame(at, frame, offset + done, len));
+        match before - self.left {
+            0 => result.map(|()| 0),
+            moved => Ok(moved),
+        }
     }
 
     fn remaining(&self) -> usize {
         self.left
     }
-}
-
-fn fault(result: Result<(), copy::BadAddress>) -> Result<(), Errno> {
-    result.map_err(|_| Errno::EFAULT)
 }

@@ -1,7 +1,7 @@
 //! Opening, closing, duplicating and describing files.
 
 use super::argument::{Fd, UserOut, UserPath};
-use super::{Caller, SyscallResult};
+use super::{Caller, SyscallResult, lock};
 use crate::process::files::MAX_FILES;
 use crate::vfs::{self, Location, Metadata};
 use abi::Errno;
@@ -60,14 +60,16 @@ pub fn close_range(caller: &mut Caller<'_>, first: u32, last: u32, flags: u32) -
                 _ => files.set_close_on_exec(fd as i32, true).map(|()| None).unwrap_or(None),
             }
         };
-        drop(closed);
+        if let Some(closed) = closed {
+            closed.release_process_locks(&lock::token(caller));
+        }
     }
     Ok(0)
 }
 
 pub fn close(caller: &mut Caller<'_>, fd: Fd) -> SyscallResult {
     let file = caller.thread.process().files.lock().remove(fd.0)?;
-    drop(file);
+    file.release_process_locks(&lock::token(caller));
     Ok(0)
 }
 
@@ -100,7 +102,9 @@ fn replace(caller: &mut Caller<'_>, old: Fd, new: Fd, close_on_exec: bool) -> Sy
         let file = files.get(old.0)?;
         files.replace(new.0, file, close_on_exec)?
     };
-    drop(replaced);
+    if let Some(replaced) = replaced {
+        replaced.release_process_locks(&lock::token(caller));
+    }
     Ok(new.0 as u64)
 }
 
@@ -125,6 +129,10 @@ pub fn fcntl(caller: &mut Caller<'_>, fd: Fd, command: u32, argument: u64) -> Sy
         F_SETFL => {
             file.set_flags(file.flags() & !SETTABLE_FLAGS | argument as u32 & SETTABLE_FLAGS);
             Ok(0)
+        }
+        lock::F_GETLK | lock::F_SETLK | lock::F_SETLKW | lock::F_OFD_GETLK | lock::F_OFD_SETLK | lock::F_OFD_SETLKW => {
+            drop(files);
+            lock::record_lock(caller, &file, command, argument)
         }
         F_GETPIPE_SZ | F_SETPIPE_SZ => {
             drop(files);

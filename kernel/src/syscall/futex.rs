@@ -61,7 +61,8 @@ pub fn futex(
             let limits = (i32::try_from(value), i32::try_from(timeout as u32));
             let (Ok(_), Ok(_)) = limits else { return Err(Errno::EINVAL) };
             let (woken, moved) = futex::requeue((at(word), at(second)), value, timeout as u32, expected)?;
-            Ok(u64::from(if command == REQUEUE { woken } else { woken + moved }))
+            // As Linux does for both, though futex(2) has REQUEUE tell only of those woken.
+            Ok(u64::from(woken + moved))
         }
         WAKE_OP => wake_op(&at(word), &at(second), value, timeout as u32, third),
         LOCK_PI | LOCK_PI2 => {

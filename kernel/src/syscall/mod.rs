@@ -13,6 +13,7 @@ mod file;
 mod futex;
 mod identity;
 mod io;
+mod lock;
 mod memory;
 mod misc;
 mod mount;
@@ -28,6 +29,7 @@ mod signal;
 mod time;
 mod timer;
 mod transfer;
+mod xattr;
 
 use crate::process::Thread;
 use crate::process::deliver::Interrupted;
@@ -126,6 +128,7 @@ syscalls! {
     62 => signal::kill(pid: i32, signal: i32);
     63 => misc::uname(out: UserOut<abi::system::Utsname>);
     72 => file::fcntl(fd: Fd, command: u32, argument: u64);
+    73 => lock::flock(fd: Fd, operation: u32);
     74 => io::fsync(fd: Fd);
     75 => io::fdatasync(fd: Fd);
     76 => attributes::truncate(path: UserPath, len: i64);
@@ -207,6 +210,18 @@ syscalls! {
     166 => mount::umount2(at: UserPath, flags: u32);
     169 => power::reboot(magic: u32, magic_2: u32, what: u32, argument: u64);
     186 => identity::gettid();
+    188 => xattr::setxattr(path: UserPath, name: u64, value: u64, size: usize, flags: u32);
+    189 => xattr::lsetxattr(path: UserPath, name: u64, value: u64, size: usize, flags: u32);
+    190 => xattr::fsetxattr(fd: Fd, name: u64, value: u64, size: usize, flags: u32);
+    191 => xattr::getxattr(path: UserPath, name: u64, value: u64, size: usize);
+    192 => xattr::lgetxattr(path: UserPath, name: u64, value: u64, size: usize);
+    193 => xattr::fgetxattr(fd: Fd, name: u64, value: u64, size: usize);
+    194 => xattr::listxattr(path: UserPath, list: u64, size: usize);
+    195 => xattr::llistxattr(path: UserPath, list: u64, size: usize);
+    196 => xattr::flistxattr(fd: Fd, list: u64, size: usize);
+    197 => xattr::removexattr(path: UserPath, name: u64);
+    198 => xattr::lremovexattr(path: UserPath, name: u64);
+    199 => xattr::fremovexattr(fd: Fd, name: u64);
     200 => signal::tkill(tid: i32, signal: i32);
     201 => time::time(out: UserOut<i64>);
     202 => futex::futex(word: u64, operation: u32, value: u32, timeout: u64, second: u64, third: u32);
@@ -290,7 +305,7 @@ pub fn handle(thread: &Arc<Thread>, context: &mut UserContext) -> Option<Interru
         Ok(value) => value,
         Err(error) => error.to_ret(),
     });
-    (result == Err(Errno::EINTR)).then(|| Interrupted { number, restart: restart::of(number) })
+    (result == Err(Errno::EINTR)).then(|| Interrupted { number, restart: restart::of(number, &arguments) })
 }
 
 /// Numbers that have been logged, one bit each.

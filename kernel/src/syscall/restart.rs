@@ -3,9 +3,13 @@
 
 use crate::process::deliver::Restart;
 
-/// What becomes of call `number` when a signal has interrupted it.
-pub fn of(number: u64) -> Restart {
+const FUTEX: u64 = 202;
+
+/// What becomes of call `number` with `arguments` when a signal has interrupted it.
+pub fn of(number: u64, arguments: &[u64; 6]) -> Restart {
     match number {
+        // With a timeout, which counts from its first begin, a handler ends it whatever its flags say.
+        FUTEX if arguments[3] != 0 => Restart::WithoutHandler,
         // read write open ioctl pread64 pwrite64 readv writev
         0 | 1 | 2 | 16 | 17 | 18 | 19 | 20
         // sendfile connect accept sendto recvfrom sendmsg recvmsg
@@ -13,7 +17,7 @@ pub fn of(number: u64) -> Restart {
         // wait4 fcntl flock fsync fdatasync
         | 61 | 72..=75
         // sync futex waitid openat splice tee vmsplice
-        | 162 | 202 | 247 | 257 | 275 | 276 | 278
+        | 162 | FUTEX | 247 | 257 | 275 | 276 | 278
         // accept4 preadv pwritev recvmmsg sendmmsg getrandom preadv2 pwritev2 openat2
         | 288 | 295 | 296 | 299 | 307 | 318 | 327 | 328 | 437 => Restart::AfterHandler,
         // rt_sigtimedwait epoll_wait epoll_pwait epoll_pwait2

@@ -143,7 +143,8 @@ pub fn rt_sigqueueinfo(caller: &mut Caller<'_>, pid: i32, signal: i32, info: Use
     let signal = optional(signal)?;
     check_sender(caller.thread.process(), &process, signal, Some(&info))?;
     if let Some(signal) = signal {
-        process.send(signal, Siginfo { si_signo: signal.number().into(), ..info });
+        let info = Siginfo { si_signo: signal.number().into(), ..info };
+        return if process.send(signal, info) { Ok(0) } else { Err(Errno::EAGAIN) };
     }
     Ok(0)
 }
@@ -178,7 +179,8 @@ fn to_thread(caller: &Caller<'_>, target: &Thread, signal: i32, info: Option<Sig
     check_sender(own, target.process(), signal, info.as_ref())?;
     if let Some(signal) = signal {
         let info = info.unwrap_or_else(|| send::sent_by(own, signal, SI_TKILL));
-        target.send(signal, Siginfo { si_signo: signal.number().into(), ..info });
+        let info = Siginfo { si_signo: signal.number().into(), ..info };
+        return if target.send(signal, info) { Ok(0) } else { Err(Errno::EAGAIN) };
     }
     Ok(0)
 }

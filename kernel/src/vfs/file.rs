@@ -443,6 +443,7 @@ impl File {
 
 impl Drop for File {
     fn drop(&mut self) {
+        self.release_own_locks();
         for watcher in core::mem::take(self.end_watchers.get_mut()) {
             if let Some(watcher) = watcher.upgrade() {
                 watcher.ended(self);

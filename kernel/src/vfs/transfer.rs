@@ -23,7 +23,8 @@ pub trait Sink {
 
 /// Where written data comes from.
 pub trait Source {
-    /// Fills the start of `out` with the next bytes; how many, which is less than all only at the end.
+    /// Fills the start of `out` with the next bytes; how many, which is less than all only at the end, or before a place
+    /// that cannot be read: then the next call fails.
     fn take(&mut self, out: &mut [u8]) -> Result<usize>;
     /// How many bytes are left.
     fn remaining(&self) -> usize;

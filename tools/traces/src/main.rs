@@ -41,7 +41,7 @@ fn reduce(elf: &str, output: &str) -> Result<(), Box<dyn Error>> {
     let symbols = file.symbol_map();
     let mut table = Table::default();
     for address in boundaries(&loader, &file, start, end)? {
-        let node = table.node_of(&loader, symbols.before(address).map(|symbol| symbol.name()), address)?;
+        let node = table.node_of(&loader, symbols.containing(address).map(|symbol| symbol.name()), address)?;
         if table.rows.last().is_none_or(|&(_, last)| last != node) {
             table.rows.push((u32::try_from(address - start)?, node));
         }

@@ -1,18 +1,25 @@
 //! A line editor: typed bytes in, terminal output and finished lines out.
 //!
 //! Keys are those of readline(3)'s Emacs mode: arrows, Home, End, Delete, Ctrl-A B E F, history by Up, Down, Ctrl-P and N,
-//! Ctrl-K U W to cut, Ctrl-L to clear the screen. A line wider than the terminal scrolls sideways; every character counts
+//! Ctrl-K U W to cut, Ctrl-L to clear the screen, Ctrl-R to search the history (`search`), Tab to complete words by what
+//! a [`Completer`] knows (`complete`). A line wider than the terminal scrolls sideways; every character counts
 //! as one column.
 
+mod complete;
 mod keys;
+mod search;
 
 use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::vec::Vec;
+pub use complete::{Candidate, Completer, NoCompletion};
 use keys::{Decoder, Key};
+use search::Search;
 
 /// Characters a line may have; more are refused with a bell.
 pub const MAX_LINE: usize = 4096;
+/// Columns that a line has at least behind its prompt.
+const MIN_ROOM: usize = 8;
 /// Lines that are remembered.
 pub const MAX_HISTORY: usize = 200;
 
@@ -44,6 +51,8 @@ pub struct LineEditor {
     recalled: usize,
     /// The new line while an old one is shown.
     draft: Vec<char>,
+    /// While the history is searched.
+    search: Option<Search>,
 }
 
 impl LineEditor {
@@ -60,6 +69,7 @@ impl LineEditor {
             history: VecDeque::new(),
             recalled: 0,
             draft: Vec::new(),
+            search: None,
         }
     }
 
@@ -67,23 +77,30 @@ impl LineEditor {
     pub fn begin(&mut self, prompt: &str, columns: usize, out: &mut Vec<u8>) {
         self.prompt = prompt.into();
         self.prompt_columns = visible_columns(prompt);
-        self.columns = columns.max(self.prompt_columns + 8);
+        self.columns = columns.max(self.prompt_columns + MIN_ROOM);
         self.line.clear();
         self.cursor = 0;
         self.first_shown = 0;
         self.recalled = self.history.len();
+        self.search = None;
         out.extend_from_slice(prompt.as_bytes());
     }
 
-    /// Takes one typed byte; what the terminal has to show is added to `out`.
-    pub fn input(&mut self, byte: u8, out: &mut Vec<u8>) -> Option<Outcome> {
-        match self.decoder.input(byte)? {
+    /// Takes one typed byte; what the terminal has to show is added to `out`. `completer` is asked at Tab.
+    pub fn input(&mut self, byte: u8, completer: &mut dyn Completer, out: &mut Vec<u8>) -> Option<Outcome> {
+        let key = self.decoder.input(byte)?;
+        if self.search.is_some() && self.search_key(key, out) {
+            return None;
+        }
+        match key {
             Key::Control(b'\r' | b'\n') => return Some(Outcome::Line(self.finish(out))),
             Key::Control(3) => {
                 out.extend_from_slice(b"^C\r\n");
                 return Some(Outcome::Interrupted);
             }
             Key::Control(4) if self.line.is_empty() => return Some(Outcome::EndOfInput),
+            Key::Control(9) => self.complete(completer, out),
+            Key::Control(18) => self.begin_search(out),
             Key::Text(c) => self.insert(c, out),
             key => {
                 if self.edit(key) {
@@ -119,7 +136,7 @@ impl LineEditor {
         self.line.insert(self.cursor, c);
         self.cursor += 1;
         // The usual case, typing at the end, needs no more than the character.
-        if self.cursor == self.line.len() && self.cursor - self.first_shown < self.room() {
+        if self.cursor == self.line.len() && self.cursor - self.first_shown < self.room(self.prompt_columns) {
             out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
         } else {
             self.redraw(false, out);
@@ -173,20 +190,30 @@ impl LineEditor {
         self.cursor = self.line.len();
     }
 
-    /// Columns for the line; the last one stays empty, for the cursor behind the line.
-    fn room(&self) -> usize {
-        self.columns - self.prompt_columns
+    /// Columns for the line behind `prompt_columns`; the last one stays empty, for the cursor behind the line.
+    fn room(&self, prompt_columns: usize) -> usize {
+        self.columns.saturating_sub(prompt_columns).max(MIN_ROOM)
     }
 
     fn redraw(&mut self, clear_screen: bool, out: &mut Vec<u8>) {
-        let room = self.room();
+        out.extend_from_slice(if clear_screen { b"\x1b[H\x1b[2J".as_slice() } else { b"\r".as_slice() });
+        let prompt_columns = match &self.search {
+            None => {
+                out.extend_from_slice(self.prompt.as_bytes());
+                self.prompt_columns
+            }
+            Some(search) => {
+                let prompt = search.prompt(self.columns - MIN_ROOM);
+                out.extend_from_slice(prompt.as_bytes());
+                prompt.chars().count()
+            }
+        };
+        let room = self.room(prompt_columns);
         if self.cursor < self.first_shown {
             self.first_shown = self.cursor;
         } else if self.cursor - self.first_shown >= room {
             self.first_shown = self.cursor + 1 - room;
         }
-        out.extend_from_slice(if clear_screen { b"\x1b[H\x1b[2J".as_slice() } else { b"\r".as_slice() });
-        out.extend_from_slice(self.prompt.as_bytes());
         let end = self.line.len().min(self.first_shown + room - 1);
         for c in &self.line[self.first_shown..end] {
             out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());

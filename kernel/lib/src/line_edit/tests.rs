@@ -3,6 +3,7 @@
 use super::*;
 use alloc::format;
 use alloc::string::ToString;
+use proptest::prelude::*;
 
 /// One line of a terminal: what is shown, and where the cursor is.
 #[derive(Default)]
@@ -50,6 +51,27 @@ impl Screen {
     }
 }
 
+/// Completes the first word to a verb and the others to animals and places.
+struct Animals;
+
+impl Completer for Animals {
+    fn candidates(&mut self, before: &[String], word: &str) -> Vec<Candidate> {
+        let words: &[&str] = match before.len() {
+            0 => &["feed", "find", "free"],
+            _ => &["cat", "camel", "camel driver", "/barn/", "/barn/hen", "/barn/hay loft", "odd\ncat"],
+        };
+        words
+            .iter()
+            .filter(|one| one.starts_with(word))
+            .map(|one| Candidate {
+                word: one.to_string(),
+                shown: one.trim_end_matches('/').rsplit('/').next().unwrap_or(one).into(),
+                whole: !one.ends_with('/'),
+            })
+            .collect()
+    }
+}
+
 /// An editor at its prompt `> `.
 struct Session {
     editor: LineEditor,
@@ -74,7 +96,7 @@ impl Session {
         for byte in keys.bytes() {
             assert_eq!(outcome, None, "keys behind the end of the line");
             let mut out = Vec::new();
-            outcome = self.editor.input(byte, &mut out);
+            outcome = self.editor.input(byte, &mut Animals, &mut out);
             self.screen.show(&out);
         }
         outcome
@@ -165,4 +187,81 @@ fn control_c_and_d() {
     session.begin(80);
     assert_eq!(session.type_keys("\x04"), Some(Outcome::EndOfInput));
     assert_eq!(session.type_keys("ab\x01\x04\r"), Some(Outcome::Line("b".into())));
+}
+
+#[test]
+fn tab_completes_the_word_before_the_cursor() {
+    let mut session = Session::new(80);
+    assert_eq!(session.line("fi\tcat\t!"), "find cat !");
+    assert_eq!(session.line("fe\tcam\t"), "feed camel");
+    assert_eq!(session.line("x; fr\t/b\th\t"), "x; free /barn/h");
+    assert_eq!(session.line("fr\t/barn/ha\t"), "free /barn/hay\\ loft ");
+    assert_eq!(session.line("x camel\\ d\tz"), "x camel\\ driver z");
+    assert_eq!(session.line("x 'cat'\t"), "x cat ");
+    assert_eq!(session.line("fin x\x01\x1b[C\x1b[C\x1b[C\t"), "find  x", "in the middle of the line");
+    for nothing in ["x z\t", "x 'c\t", "x # c\t", "x odd\t"] {
+        let mut out = Vec::new();
+        for byte in nothing.bytes() {
+            session.editor.input(byte, &mut Animals, &mut out);
+        }
+        assert_eq!(out.last(), Some(&7), "{nothing:?} has nothing to become");
+        session.type_keys("\x15\x0b");
+    }
+}
+
+#[test]
+fn several_candidates_are_listed() {
+    let mut session = Session::new(80);
+    session.type_keys("f");
+    let mut out = Vec::new();
+    session.editor.input(9, &mut Animals, &mut out);
+    let text = String::from_utf8(out).unwrap();
+    assert_eq!(text, "\r\nfeed  find  free\r\n\r\x1b[32m> \x1b[0mf\x1b[K");
+    session.screen.show(text.as_bytes());
+    assert_eq!(session.line("ind"), "find");
+    let long = "x".repeat(MAX_LINE - 1);
+    assert_eq!(session.line(&format!("{long};f\t")).len(), MAX_LINE, "no room for more");
+}
+
+#[test]
+fn the_history_is_searched() {
+    let mut session = Session::new(80);
+    for line in ["mount 2", "exec /bin/hello", "ls /", "exec /bin/primes 10", "help"] {
+        session.line(line);
+    }
+    session.type_keys("draft\x12exe");
+    assert_eq!(session.screen.text(), "(search) exe: exec /bin/primes 10");
+    session.type_keys("\x12");
+    assert_eq!(session.screen.text(), "(search) exe: exec /bin/hello");
+    session.type_keys("\x12");
+    assert_eq!(session.screen.text(), "(not found) exe: exec /bin/hello");
+    session.type_keys("\x7f\x7f\x7f");
+    assert_eq!(session.screen.text(), "(search) : draft");
+    session.type_keys("mou");
+    assert_eq!(session.screen.text(), "(search) mou: mount 2");
+    session.type_keys("\x07");
+    assert_eq!((session.screen.text().as_str(), session.screen.column), ("> draft", 7));
+    assert_eq!(session.line("\x15\x12ls"), "ls /");
+    session.type_keys("\x12prim\x05");
+    assert_eq!(session.screen.text(), "> exec /bin/primes 10");
+    assert_eq!(session.line("00"), "exec /bin/primes 1000");
+    assert_eq!(session.type_keys("\x12hel\x03"), Some(Outcome::Interrupted));
+    session.begin(80);
+    assert_eq!(session.line("\x1b[A"), "exec /bin/primes 1000");
+}
+
+proptest! {
+    #[test]
+    fn any_keys_keep_the_editor_whole(columns in 0usize..40, keys in "([a-f ;'/\\\\]|\t|\r|\x12|\x07|\x7f|\x1b\\[[ABCD]|\x01|\x05|\x0b|\x15|\x17){0,80}") {
+        let mut editor = LineEditor::new();
+        editor.begin("> ", columns, &mut Vec::new());
+        for byte in keys.bytes() {
+            let mut out = Vec::new();
+            if editor.input(byte, &mut Animals, &mut out).is_some() {
+                editor.begin("> ", columns, &mut out);
+            }
+            prop_assert!(editor.cursor <= editor.line.len() && editor.first_shown <= editor.cursor);
+            prop_assert!(editor.line.len() <= MAX_LINE && core::str::from_utf8(&out).is_ok());
+        }
+    }
 }

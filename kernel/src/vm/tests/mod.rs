@@ -1,5 +1,7 @@
 //! Kernel tests of address spaces: areas cut and joined, pages made on demand, and everything given back.
 
+mod shortage;
+
 use super::fault::{FaultError, resolve};
 use super::{AddressSpace, Backing, MapRequest, Placement, STACK_LIMIT, USER_START};
 use abi::Errno;
