@@ -108,6 +108,42 @@ def machine_check(context: Context) -> None:
         context.check(status == PANICKED, f"the run ended with status {status}, not {PANICKED}")
 
 
+def machine_check_in_program(context: Context) -> None:
+    """The same while a program computes: the report tells which file it was in, and where in it."""
+    with Monitor(context) as monitor, machine(context, monitor, SMP="1", CMDLINE="mount 2") as terminal:
+        terminal.expect(rf"{PROMPT}mount 2[^$]*?{PROMPT}", within_s=240)
+        terminal.type("exec /bin/primes 900000\n")
+        terminal.expect("exec /bin/primes 900000")
+        # Once it is found computing several times in a row, nothing else wants the only CPU.
+        found = 0
+        for _ in range(300):
+            monitor.command("nmi")
+            mode = terminal.expect(r"^NMI in (user|kernel) mode on CPU 0 in task \d+ \(.*\):$")
+            found = found + 1 if "user" in mode else 0
+            if found == 5:
+                break
+        monitor.command("mce 0 9 0xbe0000000000009f 0x5 0x1234000 0x8c")
+        terminal.expect(r'^kernel fault on CPU 0 in task \d+ \("primes"\): MachineCheck$')
+        terminal.expect(r"^  [0-9a-f]{16} (in|left) user mode: primes\+0x[0-9a-f]+$")
+        status = terminal.end_status()
+        context.check(status == PANICKED, f"the run ended with status {status}, not {PANICKED}")
+
+
+def objects(context: Context) -> None:
+    """`mem objects` counts what programs have, and that it is all given back; the log tells where in its file one failed."""
+    result = boot(
+        context, "mount 2; exec /bin/hello; sleep 0.5; mem objects; exec 20 /bin/hello; sleep 2; mem objects; exec /tests/faults/null-read; dmesg; exit 0"
+    )
+    for kind, made in {"Task": 20, "Process": 20, "Thread": 20, "AddressSpace": 20, "File": 20}.items():
+        rows = re.findall(rf"^{kind} +(\d+) +(\d+)$", result.console, re.MULTILINE)
+        if len(rows) != 2:
+            raise Failure(f"{len(rows)} counts of {kind}, not two")
+        (alive, before), (alive_after, after) = ((int(a), int(b)) for a, b in rows)
+        context.check(alive == alive_after, f"{kind}: {alive} alive before the programs, {alive_after} after")
+        context.check(after - before >= made, f"{kind}: {after - before} made by 20 programs")
+    result.wants(r"process \d+ \(/tests/faults/null-read\): SIGSEGV at rip 0x[0-9a-f]+ \(null-read\+0x1000\): PageFault, address 0x0")
+
+
 def tests() -> list[Test]:
     """All of this kind."""
     both = {
@@ -171,4 +207,6 @@ def tests() -> list[Test]:
         Test("fatal/nmi-in-kernel", nmi_in_kernel, SECONDS, needs=RELEASE),
         Test("fatal/nmi-in-user", nmi_in_user, SECONDS, needs=RELEASE),
         Test("fatal/machine-check", machine_check, SECONDS, needs=RELEASE),
+        Test("fatal/machine-check-in-program", machine_check_in_program, SECONDS, needs=RELEASE),
+        Test("fatal/objects", objects, SECONDS, needs=RELEASE),
     ]
