@@ -15,7 +15,7 @@ NEEDS = {"release": RELEASE, "debug": DEBUG}
 
 SHELL = r'on CPU \d+ in task \d+ \("shell"\)'
 # A line of a trace, in the function of the shell's command.
-IN_CRASH = r"^ +([0-9a-f]{16}|inlined into) .*crash"
+IN_CRASH = r"^ +([0-9a-f]{16}|inlined into) .*crash.* at \S*crash\.rs(:\d+)?$"
 LOG_END = r"^the last lines of the log:\n(\[.*\n)*\[.* INFO  russet: \d+ CPUs, \d+ KiB of usable RAM$"
 FAULT = rf"^kernel fault {SHELL}: PageFault: kernel"
 REGISTERS = r"^  rip [0-9a-f]{16}  flags [0-9a-f]{8}  cs 08  ss 10$"
