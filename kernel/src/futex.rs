@@ -1,7 +1,7 @@
 //! Futexes: sleeping until another thread changes a word of user memory (futex(2), get_robust_list(2)).
 //!
-//! Private futexes are known by address space and address, shared ones by page frame and offset, so that they mean the
-//! same in every process that maps the page; a waiter keeps the frame. All futexes of one address space are in one shard,
+//! Private futexes are known by address space and address, shared ones in shared memory by page frame and offset, so that
+//! they mean the same in every process that maps the page; a waiter keeps the frame. All futexes of one address space are in one shard,
 //! and all shared ones in another, so that no operation needs two. Lock: a shard's (rank `Process`). A word is compared
 //! with the shard locked, where no page can be brought in: if it is not there, the lock is let go, the page brought in,
 //! and all begins again.
@@ -11,7 +11,7 @@ use abi::Errno;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use machine::addr::{PAGE_SIZE, USER_END};
 use machine::hooks::Access;
 use machine::mm::Frame;
@@ -47,6 +47,8 @@ struct Key {
 struct Waiter {
     shard: usize,
     bitset: u32,
+    /// The thread that has the lock it waits for; 0 for other futexes.
+    owner: u32,
     /// Its place; changed by a requeue, with the shard locked.
     scope: AtomicU64,
     at: AtomicU64,
@@ -60,6 +62,9 @@ struct Waiter {
 type Shard = BTreeMap<Place, VecDeque<Arc<Waiter>>>;
 
 static TABLE: [SpinLock<Shard>; SHARDS] = [const { SpinLock::new("futexes", Rank::Process, BTreeMap::new()) }; SHARDS];
+
+/// How many wait for a lock with an owner, so that threads that end need not look while there are none.
+static OWNED: AtomicUsize = AtomicUsize::new(0);
 
 /// A word of user memory.
 #[derive(Clone, Copy)]
@@ -84,10 +89,60 @@ pub fn wait(
     if bitset == 0 {
         return Err(Errno::EINVAL);
     }
+    wait_as(word, expected, (bitset, 0), (deadline, interrupted), || false)
+}
+
+/// Waits for a lock that thread `owner` has: as `wait`, but the end of the owner, after which `exists` says no, ends the
+/// wait too.
+pub fn wait_for_owner(
+    word: Word<'_>,
+    expected: u32,
+    (owner, exists): (u32, fn(u32) -> bool),
+    deadline: Option<Instant>,
+    interrupted: fn() -> bool,
+) -> Result<(), Errno> {
+    OWNED.fetch_add(1, Ordering::SeqCst);
+    let gone = || !exists(owner);
+    let result = wait_as(word, expected, (ANY, owner), (deadline, interrupted), gone);
+    OWNED.fetch_sub(1, Ordering::SeqCst);
+    result
+}
+
+/// Thread `tid` is no more: wakes all that wait for a lock of it. It is not to be found by its number any more, so that
+/// one that comes too late for this sees that it is gone.
+pub fn owner_ended(tid: u32) {
+    if OWNED.load(Ordering::SeqCst) == 0 {
+        return;
+    }
+    for shard in &TABLE {
+        let mut woken = Vec::new();
+        shard.lock().retain(|_, waiters| {
+            waiters.retain(|waiter| {
+                let stays = waiter.owner != tid;
+                if !stays {
+                    waiter.woken.store(true, Ordering::Release);
+                    woken.push(waiter.clone());
+                }
+                stays
+            });
+            !waiters.is_empty()
+        });
+        woken.iter().for_each(|waiter| waiter.queue.wake_all());
+    }
+}
+
+fn wait_as(
+    word: Word<'_>,
+    expected: u32,
+    (bitset, owner): (u32, u32),
+    (deadline, interrupted): (Option<Instant>, fn() -> bool),
+    gone: impl Fn() -> bool,
+) -> Result<(), Errno> {
     let key = word.key()?;
     let waiter = Arc::new(Waiter {
         shard: key.shard,
         bitset,
+        owner,
         scope: AtomicU64::new(key.place.0),
         at: AtomicU64::new(key.place.1),
         woken: AtomicBool::new(false),
@@ -96,9 +151,13 @@ pub fn wait(
         moved_to: SpinLock::new("moved futex", Rank::AddressSpace, None),
     });
     enqueue_if(&waiter, word.address, expected)?;
-    let woken = || waiter.woken.load(Ordering::Acquire).then_some(());
+    let woken = || waiter.woken.load(Ordering::Acquire).then_some(true).or_else(|| gone().then_some(false));
     match waiter.queue.wait_until(deadline, interrupted, woken) {
-        Ok(()) => Ok(()),
+        Ok(true) => Ok(()),
+        Ok(false) => {
+            waiter.leave();
+            Ok(())
+        }
         Err(_) if !waiter.leave() => Ok(()), // woken at the last moment
         Err(WaitEnd::TimedOut) => Err(Errno::ETIMEDOUT),
         Err(WaitEnd::Interrupted) => Err(Errno::EINTR),
@@ -258,6 +317,10 @@ impl Word<'_> {
     }
 
     fn shared_key(&self) -> Result<Key, Errno> {
+        // Memory that others do not see is known by its address, as its frame may become another by copy-on-write.
+        if !self.space.is_shared_at(self.address).ok_or(Errno::EFAULT)? {
+            return Ok(Key { shard: SHARED, place: self.private_key().place, frame: None });
+        }
         let page_offset = self.address % PAGE_SIZE as u64;
         loop {
             if let Some(mapping) = self.space.mapping(self.address).filter(|mapping| mapping.protection.write) {

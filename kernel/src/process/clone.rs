@@ -2,6 +2,7 @@
 
 use super::start::{Parts, Start};
 use super::table::{self, Ties};
+use super::users::OfUser;
 use super::{Process, Thread};
 use crate::sched;
 use abi::process::CloneFlags;
@@ -38,7 +39,9 @@ pub struct CloneRequest {
 /// Makes a process or a thread like the current one, `maker`, whose registers are `context`; its number.
 pub fn clone(maker: &Arc<Thread>, context: &UserContext, request: &CloneRequest) -> Result<u32, Errno> {
     check(request)?;
-    check_limits(maker.process())?;
+    if table::thread_count() >= MAX_THREADS {
+        return Err(Errno::EAGAIN);
+    }
     let number = table::lock().new_number()?;
     let is_thread = request.flags.contains(CloneFlags::THREAD);
     let process = if is_thread { maker.process().clone() } else { new_process(maker, number, request)? };
@@ -101,15 +104,11 @@ fn check(request: &CloneRequest) -> Result<(), Errno> {
     Ok(())
 }
 
-fn check_limits(process: &Process) -> Result<(), Errno> {
-    let credentials = process.credentials();
-    let limit = process.limits().current(RLIMIT_NPROC);
-    let too_many = !credentials.is_privileged() && table::count_of_user(credentials.user.real) as u64 >= limit;
-    if too_many || table::thread_count() >= MAX_THREADS { Err(Errno::EAGAIN) } else { Ok(()) }
-}
-
 fn new_process(maker: &Thread, pid: u32, request: &CloneRequest) -> Result<Arc<Process>, Errno> {
     let process = maker.process();
+    let credentials = process.credentials();
+    let limit = if credentials.is_privileged() { u64::MAX } else { process.limits().current(RLIMIT_NPROC) };
+    let of_user = OfUser::new(credentials.user.real, limit)?;
     let shares = |flag| request.flags.contains(flag);
     let space = if shares(CloneFlags::VM) { process.space() } else { process.space().fork()? };
     let files = if shares(CloneFlags::FILES) {
@@ -134,12 +133,13 @@ fn new_process(maker: &Thread, pid: u32, request: &CloneRequest) -> Result<Arc<P
         directories,
         umask,
         actions,
-        credentials: process.credentials(),
+        credentials,
         limits: process.limits(),
         personality: process.personality.load(Ordering::Relaxed),
         image: process.image.lock().clone(),
         space,
         exit_signal: request.exit_signal,
+        of_user,
     };
     Ok(parts.into_process())
 }

@@ -80,9 +80,9 @@ pub fn attend(thread: &Arc<Thread>, context: &mut UserContext, call: Option<Inte
             thread.attention.store(true, core::sync::atomic::Ordering::SeqCst);
             continue;
         }
-        let Some((signal, info)) = thread.take_signal() else { break };
+        let Some((signal, info, continuations)) = thread.take_signal() else { break };
         match thread.process().actions.take(signal) {
-            Disposition::Default(action) => default_action(thread, signal, action),
+            Disposition::Default(action) => default_action(thread, signal, action, continuations),
             Disposition::Handler(action) => {
                 let again = |call: &Interrupted| {
                     call.restart == Restart::AfterHandler && flags(&action).contains(SaFlags::RESTART)
@@ -124,14 +124,14 @@ fn begin_again(context: &mut UserContext, call: Interrupted) {
     registers.rax = call.number;
 }
 
-fn default_action(thread: &Arc<Thread>, signal: Signal, action: DefaultAction) {
+fn default_action(thread: &Arc<Thread>, signal: Signal, action: DefaultAction, continuations: u32) {
     let process = thread.process();
     match action {
         DefaultAction::Ignore | DefaultAction::Continue => {}
         DefaultAction::Terminate | DefaultAction::Core => process.exit(ExitStatus::Killed(signal)),
         // The terminal's stop signals have no effect where nobody could continue the group (POSIX 2.4.3).
         DefaultAction::Stop if signal != Signal::SIGSTOP && table::is_orphaned_group(process.group()) => {}
-        DefaultAction::Stop => process.stop(signal),
+        DefaultAction::Stop => process.stop(signal, continuations),
     }
 }
 
@@ -152,7 +152,7 @@ fn push_frame(
     let rsp = context.registers().rsp;
     let on_stack = is_on(&stack, rsp);
     let switches = how.contains(SaFlags::ONSTACK) && stack.ss_flags & SS_DISABLE == 0 && !on_stack;
-    let top = if switches { stack.ss_sp + stack.ss_size } else { rsp.wrapping_sub(RED_ZONE) };
+    let top = if switches { stack.ss_sp.wrapping_add(stack.ss_size) } else { rsp.wrapping_sub(RED_ZONE) };
     let fpu = task::current().fpu().ok_or(Errno::ENOMEM)?;
     let area = fpu.as_bytes();
     let has_xsave = features::get().xsave;
@@ -194,7 +194,8 @@ fn push_frame(
 
 /// Writes the floating-point state with the marks by which a program, and sigreturn, know its length.
 fn write_fpu(at: u64, area: &[u8], has_xsave: bool) -> Result<(), Errno> {
-    let put = |offset: usize, bytes: &[u8]| copy::write(at + offset as u64, bytes).map_err(|_| Errno::EFAULT);
+    let put =
+        |offset: usize, bytes: &[u8]| copy::write(at.wrapping_add(offset as u64), bytes).map_err(|_| Errno::EFAULT);
     put(0, area)?;
     if has_xsave {
         let mut marks = [0; 24];
@@ -232,7 +233,8 @@ fn read_fpu(at: u64) -> Result<FpuState, Errno> {
     if at == 0 {
         return FpuState::new().map_err(|_| Errno::ENOMEM);
     }
-    let get = |offset: usize, out: &mut [u8]| copy::read(at + offset as u64, out).map_err(|_| Errno::EFAULT);
+    let get =
+        |offset: usize, out: &mut [u8]| copy::read(at.wrapping_add(offset as u64), out).map_err(|_| Errno::EFAULT);
     let word = |bytes: &[u8]| u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
     let mut marks = [0; 24];
     get(SOFTWARE_BYTES_AT, &mut marks)?;

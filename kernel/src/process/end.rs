@@ -2,7 +2,7 @@
 
 use super::start::hooks;
 use super::table::{self, INIT, Table};
-use super::wait::{forget, notify_of_end, wants_no_zombies};
+use super::wait::{forget, notify_of_end, tell_of_end, wants_no_zombies};
 use super::{ExitStatus, Process, Thread, send};
 use crate::futex;
 use crate::sched;
@@ -45,9 +45,10 @@ impl Thread {
     /// The thread has left user mode for good and given its address space back. Called in its context.
     pub fn finish(self: &Arc<Self>) {
         let process = self.process();
-        let run_time = sched::data(&task::current()).run_time_ns();
+        let run_time = sched::run_time_ns(&task::current());
         process.past_run_time_ns.fetch_add(run_time, Ordering::Relaxed);
         table::lock().remove_thread(self.tid());
+        futex::owner_ended(self.tid());
         let (last, others) = {
             let mut threads = process.threads.lock();
             threads.retain(|other| !Arc::ptr_eq(other, self));
@@ -85,11 +86,7 @@ fn end(process: &Arc<Process>) {
     }
     let orphans = adopt_children(process);
     hang_up_stopped_groups(process, &orphans);
-    let parent = become_zombie(process);
-    match parent {
-        Some(parent) => notify_of_end(&parent, process, status),
-        None => log::debug!("process {}: {status}", process.pid()),
-    }
+    become_zombie(process, status);
 }
 
 /// Gives the children to init, or to nobody; who they are.
@@ -140,19 +137,28 @@ fn hang_up_stopped_groups(process: &Process, orphans: &[Arc<Process>]) {
     }
 }
 
-/// Nothing but the status is left; the parent that is to be told. A process whose status nobody wants goes at once.
-fn become_zombie(process: &Arc<Process>) -> Option<Arc<Process>> {
+/// Nothing but the status is left, and the parent is told. A process whose status nobody wants goes at once.
+fn become_zombie(process: &Arc<Process>, status: ExitStatus) {
     let mut table = table::lock();
     let parent = table.processes.get(&process.parent()).cloned();
     let wanted = match &parent {
-        Some(parent) => !wants_no_zombies(parent),
+        Some(parent) => {
+            process.exit_signal.load(Ordering::Relaxed) != Signal::SIGCHLD.number() || !wants_no_zombies(parent)
+        }
         None => process.kernel_waits.load(Ordering::Relaxed),
     };
     if !wanted {
         remove(&mut table, process, parent.as_deref());
     }
     process.gone.store(true, Ordering::Release);
-    parent
+    // With the table locked, so that a wait(2) that finds the zombie does not return before the signal is there.
+    let told = parent.as_ref().is_some_and(|parent| tell_of_end(parent, process, status));
+    drop(table);
+    match parent {
+        Some(parent) if told => parent.child_changed.wake_all(),
+        Some(parent) => notify_of_end(&parent, process, status),
+        None => log::debug!("process {}: {status}", process.pid()),
+    }
 }
 
 fn remove(table: &mut Table, process: &Arc<Process>, parent: Option<&Process>) {

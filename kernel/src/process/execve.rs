@@ -1,7 +1,7 @@
 //! execve(2): a process gets another program.
 
 use super::exec::Program;
-use super::{Image, Thread, deliver, short_name, table};
+use super::{Image, Thread, alarm, deliver, short_name, table};
 use abi::Errno;
 use alloc::sync::Arc;
 use core::any::Any;
@@ -32,6 +32,7 @@ pub fn replace(thread: &Arc<Thread>, context: &mut UserContext, program: Program
     closed.iter().for_each(|file| file.release_process_locks(&identity));
     drop(closed);
     process.actions.reset_handlers();
+    alarm::delete_created(process);
     thread.alternate_stack(Some(deliver::NO_ALTERNATE_STACK));
     thread.set_name(short_name(name));
     let image = Image { executable: program.path.into(), command_line: program.command_line.into() };

@@ -4,9 +4,12 @@ use crate::vfs::File;
 use abi::Errno;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::ops::Range;
 
-/// Most descriptors of a process (Linux's default RLIMIT_NOFILE).
-pub const MAX_FILES: usize = 1024;
+/// Most descriptors of any process; nobody may raise RLIMIT_NOFILE above it.
+pub const MAX_FILES: usize = 4096;
+/// What a program may have without asking (Linux's default RLIMIT_NOFILE).
+pub const DEFAULT_FILES: usize = 1024;
 
 #[derive(Clone)]
 struct Entry {
@@ -65,20 +68,17 @@ impl FileTable {
         }
     }
 
-    /// Puts `file` at the lowest free descriptor from `least` on.
-    pub fn insert(&mut self, file: Arc<File>, least: usize, close_on_exec: bool) -> Result<i32, Errno> {
-        let fd = (least..MAX_FILES)
-            .find(|&fd| self.entries.get(fd).is_none_or(Option::is_none))
-            .ok_or(if least >= MAX_FILES { Errno::EINVAL } else { Errno::EMFILE })?;
+    /// Puts `file` at the lowest free descriptor of `range`, which ends at the process's limit. EMFILE if there is none.
+    pub fn insert(&mut self, file: Arc<File>, range: Range<usize>, close_on_exec: bool) -> Result<i32, Errno> {
+        let fd = { range }.find(|&fd| self.entries.get(fd).is_none_or(Option::is_none)).ok_or(Errno::EMFILE)?;
         self.put(fd, Entry { file, close_on_exec })?;
         Ok(fd as i32)
     }
 
-    /// Puts `file` at descriptor `fd`; what was there.
-    pub fn replace(&mut self, fd: i32, file: Arc<File>, close_on_exec: bool) -> Result<Option<Arc<File>>, Errno> {
-        let index = usize::try_from(fd).ok().filter(|&fd| fd < MAX_FILES).ok_or(Errno::EBADF)?;
-        let old = self.entries.get_mut(index).and_then(Option::take);
-        self.put(index, Entry { file, close_on_exec })?;
+    /// Puts `file` at descriptor `fd`, which the caller has checked; what was there.
+    pub fn replace(&mut self, fd: usize, file: Arc<File>, close_on_exec: bool) -> Result<Option<Arc<File>>, Errno> {
+        let old = self.entries.get_mut(fd).and_then(Option::take);
+        self.put(fd, Entry { file, close_on_exec })?;
         Ok(old.map(|entry| entry.file))
     }
 

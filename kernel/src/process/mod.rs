@@ -6,7 +6,7 @@
 //! parents. Signals: `signal` has actions and pending sets, `send` puts signals into them, `deliver` takes them out on the
 //! way to user mode.
 //!
-//! Locks: the table's (rank `Table`), then one of a process's or thread's own (rank `Process`), never two of those at once.
+//! Locks: the table's (rank `Table`), then a process's stops (rank `JobControl`), then one of a process's or thread's own (rank `Process`), never two of those at once.
 //! Who is whose parent, group and session changes only with the table locked; the numbers can be read without. Files,
 //! directory context and address space are behind sleeping locks of their own.
 
@@ -26,6 +26,7 @@ pub mod signal;
 mod start;
 mod status;
 pub mod table;
+mod users;
 pub mod wait;
 
 pub use memory_hog::free_some as free_memory;
@@ -40,6 +41,7 @@ use crate::vm::AddressSpace;
 use crate::vm::fault;
 use abi::Signal;
 use abi::signal::{SigSet, SigaltStack};
+use abi::system::RLIMIT_NOFILE;
 use alarm::Timer;
 use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
@@ -54,6 +56,7 @@ use machine::sync::{Mutex, Once, Rank, SpinLock, WaitQueue};
 use machine::task;
 use machine::time::Instant;
 use signal::{Actions, Pending};
+use users::OfUser;
 
 /// A process.
 pub struct Process {
@@ -81,6 +84,8 @@ pub struct Process {
     /// Woken whenever a signal has been sent to the process or one of its threads.
     pub signal_sent: WaitQueue,
     credentials: SpinLock<Arc<Credentials>>,
+    /// Counts it among its user's.
+    of_user: OfUser,
     limits: SpinLock<Limits>,
     /// What personality(2) says; of its bits, ADDR_NO_RANDOMIZE has an effect.
     pub personality: AtomicU32,
@@ -89,6 +94,9 @@ pub struct Process {
     children: SpinLock<Vec<Arc<Process>>>,
     /// Woken when a child has changed state.
     child_changed: WaitQueue,
+    /// How often it was sent SIGCONT. Locked while a stop signal is taken and while it comes into force, so that a SIGCONT
+    /// between the two is not overtaken by the stop. Rank `JobControl`.
+    continuations: SpinLock<u32>,
     /// The signal that stopped it; 0 while it runs.
     stopped: AtomicU8,
     /// A stop or continuation that the parent has not waited for yet (`wait::Report`).
@@ -229,6 +237,7 @@ impl Process {
     pub fn change_credentials<E>(&self, change: impl FnOnce(&mut Credentials) -> Result<(), E>) -> Result<(), E> {
         let mut new = Credentials::clone(&self.credentials());
         change(&mut new)?;
+        self.of_user.move_to(new.user.real);
         let new = Arc::new(new);
         let old = core::mem::replace(&mut *self.credentials.lock(), new);
         drop(old);
@@ -238,6 +247,11 @@ impl Process {
     /// Its resource limits.
     pub fn limits(&self) -> Limits {
         *self.limits.lock()
+    }
+
+    /// How many descriptors it may have (RLIMIT_NOFILE): they are below this.
+    pub fn file_limit(&self) -> usize {
+        (self.limits.lock().current(RLIMIT_NOFILE) as usize).min(files::MAX_FILES)
     }
 
     /// Calls `change` with the limits, which stay locked meanwhile.
@@ -374,7 +388,7 @@ impl Thread {
 
     /// CPU time, in ns.
     pub fn run_time_ns(&self) -> u64 {
-        self.task().map_or(0, |task| sched::data(&task).run_time_ns())
+        self.task().map_or(0, |task| sched::run_time_ns(&task))
     }
 
     /// Signals kept back.

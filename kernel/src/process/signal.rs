@@ -137,6 +137,14 @@ impl Pending {
         true
     }
 
+    /// Whether a signal of timer_create(2)'s timer `id` is there.
+    pub fn has_of_timer(&self, signal: Signal, id: i32) -> bool {
+        let number = i32::from(signal.number());
+        let is_it =
+            |info: &Siginfo| info.si_signo == number && info.si_code == SI_TIMER && info.fields[0] as u32 == id as u32;
+        self.set().contains(signal) && self.queue.lock().iter().any(is_it)
+    }
+
     /// Takes the first signal of lowest number that is in `wanted`, faults before others.
     pub fn take(&self, wanted: SigSet) -> Option<(Signal, Siginfo)> {
         if self.set().intersection(wanted).is_empty() {

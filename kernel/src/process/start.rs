@@ -7,6 +7,7 @@ use super::files::FileTable;
 use super::limits::Limits;
 use super::signal::{Actions, Pending};
 use super::table::{self, INIT, Ties};
+use super::users::OfUser;
 use super::{ExitStatus, Image, Process, Thread, short_name};
 use crate::sched::{self, Owner};
 use crate::vfs::{File, FsContext};
@@ -124,6 +125,7 @@ fn spawn(
         image: Image { executable: program.path.clone().into(), command_line: program.command_line.clone().into() },
         space: program.space.clone(),
         exit_signal: 0,
+        of_user: OfUser::new(0, u64::MAX)?,
     };
     let process = parts.into_process();
     process.kernel_waits.store(true, Ordering::Relaxed);
@@ -166,6 +168,7 @@ pub(super) struct Parts {
     pub image: Image,
     pub space: Arc<AddressSpace>,
     pub exit_signal: u8,
+    pub of_user: OfUser,
 }
 
 impl Parts {
@@ -187,12 +190,14 @@ impl Parts {
             pending: Pending::new(),
             signal_sent: WaitQueue::new("signal"),
             credentials: SpinLock::new("credentials", Rank::Process, self.credentials),
+            of_user: self.of_user,
             limits: SpinLock::new("resource limits", Rank::Process, self.limits),
             personality: AtomicU32::new(self.personality),
             image: SpinLock::new("process image", Rank::Process, self.image),
             threads: SpinLock::new("threads", Rank::Process, Vec::new()),
             children: SpinLock::new("children", Rank::Process, Vec::new()),
             child_changed: WaitQueue::new("child"),
+            continuations: SpinLock::new("job control", Rank::JobControl, 0),
             stopped: AtomicU8::new(0),
             report: AtomicU32::new(0),
             resumed: WaitQueue::new("continuation"),

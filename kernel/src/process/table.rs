@@ -3,8 +3,8 @@
 //! The table's lock (rank `Table`) also guards who is whose parent, group and session: the numbers in [`Process`] change
 //! only with it held.
 
-use super::{Process, Thread};
-use abi::Errno;
+use super::{ExitStatus, Process, Thread};
+use abi::{Errno, Signal};
 use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
@@ -75,11 +75,6 @@ pub fn group(group: u32) -> Vec<Arc<Process>> {
 /// Whether there is such a group in `session`.
 pub fn group_in_session(group: u32, session: u32) -> bool {
     TABLE.lock().members(group).any(|process| process.session() == session)
-}
-
-/// How many processes run as `user`, zombies too.
-pub fn count_of_user(user: u32) -> usize {
-    all().iter().filter(|process| process.credentials().user.real == user).count()
 }
 
 /// How many threads there are.
@@ -190,6 +185,12 @@ impl Ties<'_> {
     /// Puts the process and its first thread into the table.
     pub(super) fn tie(self, process: &Arc<Process>, thread: &Arc<Thread>) {
         let mut table = lock();
+        // A maker that has been killed leaves no child behind that whoever killed its group did not see.
+        if let Ties::Child { maker, .. } = self
+            && maker.is_ending()
+        {
+            process.exit(ExitStatus::Killed(Signal::SIGKILL));
+        }
         let (session, group, parent) = match self {
             Ties::Leader => (process.pid(), process.pid(), None),
             Ties::Child { maker, of_makers_parent: false } => (maker.session(), maker.group(), Some(maker.clone())),

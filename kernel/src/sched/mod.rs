@@ -271,6 +271,17 @@ pub fn find_task(id: u64) -> Option<Arc<Task>> {
     TASKS.lock().get(&id).and_then(Weak::upgrade)
 }
 
+/// Time that a task has had on CPUs, in ns; what it has had since it was put on the one where it runs is counted too.
+pub fn run_time_ns(task: &Task) -> u64 {
+    let data = data(task);
+    let past = data.run_time_ns.load(Ordering::Relaxed);
+    if task.on_cpu() {
+        past + time::since_boot_ns().saturating_sub(data.started_ns.load(Ordering::Relaxed))
+    } else {
+        past
+    }
+}
+
 fn info(task: &Arc<Task>) -> TaskInfo {
     let data = data(task);
     let (state, waiting_for) = {
@@ -278,10 +289,6 @@ fn info(task: &Arc<Task>) -> TaskInfo {
         (status.state, status.waiting_for)
     };
     let running = task.on_cpu();
-    let mut run_time_ns = data.run_time_ns.load(Ordering::Relaxed);
-    if running {
-        run_time_ns += time::since_boot_ns().saturating_sub(data.started_ns.load(Ordering::Relaxed));
-    }
     TaskInfo {
         id: task.id(),
         name: task.name().into(),
@@ -293,7 +300,7 @@ fn info(task: &Arc<Task>) -> TaskInfo {
         },
         cpu: data.cpu.load(Ordering::Relaxed),
         waiting_for: if state == State::Parked { waiting_for } else { "" },
-        run_time_ns,
+        run_time_ns: run_time_ns(task),
         switches: data.switches.load(Ordering::Relaxed),
         pid: data.owner.as_ref().map_or(0, |owner| owner.pid),
     }

@@ -34,7 +34,7 @@ pub fn openat(caller: &mut Caller<'_>, directory: Fd, path: UserPath, flags: u32
     let mode = if flags & O_CREAT != 0 { mode & 0o7777 & !process.umask() } else { 0 };
     let context = process.directories.lock().clone();
     let file = vfs::open(&context, base.as_ref(), &path, flags & !O_CLOEXEC, mode)?;
-    let fd = process.files.lock().insert(file, 0, flags & O_CLOEXEC != 0)?;
+    let fd = process.files.lock().insert(file, 0..process.file_limit(), flags & O_CLOEXEC != 0)?;
     Ok(fd as u64)
 }
 
@@ -77,7 +77,7 @@ pub fn dup(caller: &mut Caller<'_>, fd: Fd) -> SyscallResult {
     let process = caller.thread.process();
     let mut files = process.files.lock();
     let file = files.get(fd.0)?;
-    files.insert(file, 0, false).map(|fd| fd as u64)
+    files.insert(file, 0..process.file_limit(), false).map(|fd| fd as u64)
 }
 
 pub fn dup2(caller: &mut Caller<'_>, old: Fd, new: Fd) -> SyscallResult {
@@ -97,10 +97,11 @@ pub fn dup3(caller: &mut Caller<'_>, old: Fd, new: Fd, flags: u32) -> SyscallRes
 
 fn replace(caller: &mut Caller<'_>, old: Fd, new: Fd, close_on_exec: bool) -> SyscallResult {
     let process = caller.thread.process();
+    let at = usize::try_from(new.0).ok().filter(|&fd| fd < process.file_limit()).ok_or(Errno::EBADF)?;
     let replaced = {
         let mut files = process.files.lock();
         let file = files.get(old.0)?;
-        files.replace(new.0, file, close_on_exec)?
+        files.replace(at, file, close_on_exec)?
     };
     if let Some(replaced) = replaced {
         replaced.release_process_locks(&lock::token(caller));
@@ -120,8 +121,9 @@ pub fn fcntl(caller: &mut Caller<'_>, fd: Fd, command: u32, argument: u64) -> Sy
     let file = files.get(fd.0)?;
     match command {
         F_DUPFD | F_DUPFD_CLOEXEC => {
-            let least = usize::try_from(argument).ok().filter(|&least| least < MAX_FILES).ok_or(Errno::EINVAL)?;
-            files.insert(file, least, command == F_DUPFD_CLOEXEC).map(|fd| fd as u64)
+            let limit = process.file_limit();
+            let least = usize::try_from(argument).ok().filter(|&least| least < limit).ok_or(Errno::EINVAL)?;
+            files.insert(file, least..limit, command == F_DUPFD_CLOEXEC).map(|fd| fd as u64)
         }
         F_GETFD => files.close_on_exec(fd.0).map(u64::from),
         F_SETFD => files.set_close_on_exec(fd.0, argument & 1 != 0).map(|()| 0),

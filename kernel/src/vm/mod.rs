@@ -145,6 +145,13 @@ impl AddressSpace {
         self.tables.get(address & !(PAGE - 1))
     }
 
+    /// Whether stores at `address` are seen by others; None where no area is that may be read.
+    pub fn is_shared_at(&self, address: u64) -> Option<bool> {
+        let layout = self.layout.lock();
+        let area = layout.areas.map().find(address).filter(|area| area.protection.read)?;
+        Some(area.is_shared())
+    }
+
     /// Calls `f` for each area, lowest first.
     pub fn for_each_area(&self, f: impl FnMut(&Area)) {
         self.layout.lock().areas.map().iter().for_each(f);

@@ -191,7 +191,12 @@ pub fn without_interrupts<R>(f: impl FnOnce() -> R) -> R {
 
 /// Whether an interrupt handler is running below the caller on this CPU.
 pub fn in_interrupt() -> bool {
-    INTERRUPT_DEPTH.get(&PinnedByCaller).load(Ordering::Relaxed) != 0
+    let depth: u32;
+    // SAFETY: (1) one load from this CPU's copy, as in `preempt_count`.
+    unsafe {
+        asm!("mov {:e}, gs:[{}]", out(reg) depth, sym INTERRUPT_DEPTH, options(nostack, preserves_flags, readonly));
+    }
+    depth != 0
 }
 
 pub(crate) fn enter_interrupt() {
@@ -228,7 +233,14 @@ pub(crate) fn interrupts_disable() {
 /// Preemption count of this CPU.
 #[inline]
 pub fn preempt_count() -> u32 {
-    PREEMPT_COUNT.get(&PinnedByCaller).load(Ordering::Relaxed)
+    let count: u32;
+    // One instruction, as the task may be moved between finding the CPU's copy and reading it: then it would read the count
+    // of a CPU on which another task runs.
+    // SAFETY: (1) one load from this CPU's copy, as in `percpu::this_cpu`.
+    unsafe {
+        asm!("mov {:e}, gs:[{}]", out(reg) count, sym PREEMPT_COUNT, options(nostack, preserves_flags, readonly));
+    }
+    count
 }
 
 #[inline]

@@ -6,6 +6,8 @@
 pub enum Rank {
     /// Kernel-wide tables looked up by the shell and system calls.
     Table,
+    /// Stops and continuations of a process.
+    JobControl,
     /// A process and what it owns.
     Process,
     /// Address-space areas.

@@ -5,13 +5,19 @@ use super::Task;
 use crate::sync::{IrqLock, Rank};
 use alloc::sync::Arc;
 use core::cell::Cell;
+use core::marker::PhantomPinned;
 use core::mem::offset_of;
 use core::ptr;
 
 /// A task's neighbours in the list; guarded by the lock of [`ALL`].
+///
+/// Neighbours write here while the task is being dropped, that is while a `&mut Task` exists that the compiler may take
+/// for the only access there is: it would read the links before the lock is taken. It does not for types that are not
+/// `Unpin`, the rule that pinned futures and intrusive lists rest on.
 pub(super) struct Links {
     next: Cell<*const Task>,
     previous: Cell<*const Task>,
+    _accessed_by_neighbours: PhantomPinned,
 }
 
 /// Offsets in a task, for debuggers.
@@ -57,7 +63,7 @@ static ALL: IrqLock<First> = IrqLock::new("all tasks", Rank::TaskList, First(ptr
 
 impl Links {
     pub(super) const fn new() -> Self {
-        Links { next: Cell::new(ptr::null()), previous: Cell::new(ptr::null()) }
+        Links { next: Cell::new(ptr::null()), previous: Cell::new(ptr::null()), _accessed_by_neighbours: PhantomPinned }
     }
 }
 
