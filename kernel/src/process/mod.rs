@@ -20,6 +20,7 @@ pub mod execve;
 pub mod files;
 pub mod limits;
 mod memory_hog;
+mod place;
 pub mod send;
 pub mod signal;
 mod start;
@@ -29,6 +30,7 @@ mod users;
 pub mod wait;
 
 pub use memory_hog::free_some as free_memory;
+pub use place::write_user_place;
 pub use start::{Hooks, ProgramHandle, Start, init, spawn_init, spawn_program};
 pub use status::ExitStatus;
 pub use table::{find, pids};
@@ -47,6 +49,7 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use credentials::Credentials;
 use files::FileTable;
+use klib::objects::{Counted, Kind};
 use limits::Limits;
 use machine::hooks::Access;
 use machine::sync::{Mutex, Once, Rank, SpinLock, WaitQueue};
@@ -57,6 +60,7 @@ use users::OfUser;
 
 /// A process.
 pub struct Process {
+    _counted: Counted,
     pid: u32,
     /// Numbers of the parent (0: the kernel), the process group and the session; changed with the table locked.
     parent: AtomicU32,
@@ -133,6 +137,7 @@ struct Image {
 
 /// One thread of a process.
 pub struct Thread {
+    _counted: Counted,
     /// Changes only when the thread takes over the process in execve(2).
     tid: AtomicU32,
     process: Arc<Process>,
@@ -330,6 +335,7 @@ impl Thread {
     /// A thread of `process` that has no task yet and is not in its list.
     fn new(process: Arc<Process>, tid: u32, name: [u8; 15], blocked: SigSet) -> Arc<Thread> {
         Arc::new(Thread {
+            _counted: Counted::new(Kind::Thread),
             tid: AtomicU32::new(tid),
             process,
             task: Once::new(),

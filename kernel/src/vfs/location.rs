@@ -97,6 +97,11 @@ impl Location {
         Ok(Metadata { dev: self.mount.volume.device, ..metadata })
     }
 
+    /// Writes the last name of the path; false if another CPU is just changing it. Does not wait.
+    pub fn write_name(&self, out: &mut dyn core::fmt::Write) -> bool {
+        self.dentry.write_name(out)
+    }
+
     /// Its absolute path. A name that has been removed keeps its last path.
     pub fn path(&self) -> Vec<u8> {
         let mut names = Vec::new();
