@@ -74,8 +74,8 @@ pub struct Process {
     space: SpinLock<Option<Arc<AddressSpace>>>,
     /// Open files.
     pub files: Arc<Mutex<FileTable>>,
-    /// Root and working directory.
-    pub directories: Arc<Mutex<FsContext>>,
+    /// Root and working directory: whoever walks a path takes them as they are.
+    pub directories: Arc<Mutex<Arc<FsContext>>>,
     umask: Arc<AtomicU32>,
     /// Signal actions.
     pub actions: Arc<Actions>,
@@ -231,6 +231,14 @@ impl Process {
     /// Who it runs as.
     pub fn credentials(&self) -> Arc<Credentials> {
         self.credentials.lock().clone()
+    }
+
+    /// Changes its root or working directory; what they were before, to be dropped where no lock is held.
+    pub fn change_directories(&self, change: impl FnOnce(&mut FsContext)) -> Arc<FsContext> {
+        let mut directories = self.directories.lock();
+        let mut new = FsContext::clone(&directories);
+        change(&mut new);
+        core::mem::replace(&mut *directories, Arc::new(new))
     }
 
     /// Changes who it runs as; nothing changes on an error.

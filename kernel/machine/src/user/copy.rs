@@ -13,6 +13,7 @@ global_asm!(include_str!("../../../../asm/usercopy.S"));
 
 unsafe extern "C" {
     fn user_copy(dst: *mut u8, src: *const u8, len: usize) -> usize;
+    fn user_string(dst: *mut u8, src: *const u8, len: usize) -> usize;
     fn user_fill_zero(dst: *mut u8, len: usize) -> usize;
     fn user_load_u32(src: *const u32, out: *mut u32) -> u32;
     fn user_cmpxchg_u32(dst: *mut u32, expected: *mut u32, new: u32) -> u32;
@@ -51,6 +52,20 @@ pub fn write(to: u64, bytes: &[u8]) -> Result<(), BadAddress> {
     // SAFETY: (1) the destination is in the user half, checked; a fault there is caught. (2) The source is `bytes`.
     let left = unsafe { user_copy(to as *mut u8, bytes.as_ptr(), bytes.len()) };
     result(bytes.len(), left)
+}
+
+/// Copies bytes from the user address `from` until one is 0, or `out` is full: how many came before the 0, None if there was
+/// none. What of `out` lies behind that is undefined. The string may end where memory does.
+pub fn read_string(from: u64, out: &mut [u8]) -> Result<Option<usize>, BadAddress> {
+    let len = out.len().min(USER_END.saturating_sub(from) as usize);
+    let _open = UserAccess::open();
+    // SAFETY: (1) as in `read`: the source ends with the user half at the latest.
+    match unsafe { user_string(out.as_mut_ptr(), from as *const u8, len) } {
+        usize::MAX => Err(BadAddress { done: 0 }),
+        at if at < len => Ok(Some(at)),
+        at if at < out.len() => Err(BadAddress { done: at }),
+        _ => Ok(None),
+    }
 }
 
 /// Fills `len` bytes at the user address `to` with zeros.
