@@ -325,7 +325,7 @@ impl Word<'_> {
         if !self.space.is_shared_at(self.address).ok_or(Errno::EFAULT)? {
             return Ok(Key { place: (self.scope(), self.address | NOT_PRIVATE), frame: None });
         }
-        let page_offset = self.address % PAGE_SIZE as u64 | NOT_PRIVATE;
+        let page_offset = self.address % PAGE_SIZE as u64 + NOT_PRIVATE;
         loop {
             if let Some(mapping) = self.space.mapping(self.address).filter(|mapping| mapping.protection.write) {
                 let place = (mapping.frame.address().get(), page_offset);
