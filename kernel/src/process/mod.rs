@@ -234,6 +234,17 @@ impl Process {
         self.credentials.lock().clone()
     }
 
+    /// What it walks paths by.
+    pub fn fs_context(&self) -> Arc<FsContext> {
+        let who = self.credentials.lock().who();
+        let mut directories = self.directories.lock();
+        if directories.who != who {
+            let new = FsContext { who, ..FsContext::clone(&directories) };
+            *directories = Arc::new(new);
+        }
+        directories.clone()
+    }
+
     /// Changes its root or working directory; what they were before, to be dropped where no lock is held.
     pub fn change_directories(&self, change: impl FnOnce(&mut FsContext)) -> Arc<FsContext> {
         let mut directories = self.directories.lock();

@@ -3,7 +3,7 @@
 use super::argument::{Fd, UserOut, UserPath};
 use super::file::locate;
 use super::{Caller, SyscallResult};
-use crate::vfs::Location;
+use crate::vfs::{Location, access};
 use abi::Errno;
 use abi::fs::{Dirent64, DirentType};
 use alloc::vec::Vec;
@@ -38,6 +38,7 @@ fn change_to(caller: &Caller<'_>, target: Location) -> SyscallResult {
     if !target.is_dir() {
         return Err(Errno::ENOTDIR);
     }
+    caller.thread.process().credentials().who().check(&target.metadata()?, access::EXECUTE)?;
     let old = caller.thread.process().change_directories(|context| context.cwd = target);
     drop(old);
     Ok(0)
