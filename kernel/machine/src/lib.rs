@@ -34,6 +34,7 @@ pub mod time;
 pub mod trace;
 pub mod trap;
 pub mod user;
+pub mod vdso;
 #[cfg(debug_assertions)]
 mod watchdog;
 
