@@ -12,7 +12,6 @@ use abi::sigframe::{
 };
 use alloc::string::String;
 use alloc::sync::Arc;
-use klib::trace::Event;
 use machine::hooks::Access;
 use machine::sync::guard;
 use machine::task::{self, FpuState};
@@ -56,7 +55,7 @@ fn run(thread: &Arc<Thread>, context: &mut UserContext) {
     loop {
         if call.is_some() || thread.needs_attention() {
             if trace::on() {
-                trace_return(thread, context);
+                thread.trace_return(context);
             }
             if !deliver::attend(thread, context, call.take(), &last_fault) {
                 return;
@@ -65,7 +64,7 @@ fn run(thread: &Arc<Thread>, context: &mut UserContext) {
         match user::run(context) {
             Exit::Syscall => {
                 if trace::on() {
-                    trace_call(thread, context);
+                    thread.trace_call(context);
                 }
                 call = syscall::handle(thread, context);
             }
@@ -78,25 +77,6 @@ fn run(thread: &Arc<Thread>, context: &mut UserContext) {
         if guard::need_reschedule() {
             sched::schedule();
         }
-    }
-}
-
-/// Notes that a system call begins, and sees to it that its end is noted: that is done where the loop attends to what else
-/// there is to do, so that a call pays for one look alone while nothing is traced.
-#[cold]
-#[inline(never)]
-fn trace_call(thread: &Thread, context: &UserContext) {
-    let (number, [first, second, ..]) = (context.syscall_number() as u32, context.syscall_arguments());
-    trace::note(Event::Call { number, arguments: [first, second] });
-    thread.set_traced_call(number);
-}
-
-/// Notes the end of a system call whose begin was noted.
-#[cold]
-#[inline(never)]
-fn trace_return(thread: &Thread, context: &UserContext) {
-    if let Some(number) = thread.take_traced_call() {
-        trace::note(Event::Return { number, result: context.result() });
     }
 }
 

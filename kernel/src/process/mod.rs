@@ -26,6 +26,7 @@ pub mod signal;
 mod start;
 mod status;
 pub mod table;
+mod traced;
 mod users;
 pub mod vdso;
 pub mod wait;
@@ -162,12 +163,9 @@ pub struct Thread {
     pub robust_list: AtomicU64,
     /// Deadline of a call that is being begun again after a stop.
     restart_deadline: SpinLock<Option<Instant>>,
-    /// The system call whose begin was traced and whose end is to be; [`NO_CALL`] for none.
+    /// The system call whose begin was traced and whose end is to be; [`traced::NO_CALL`] for none.
     traced_call: AtomicU32,
 }
-
-/// No system call.
-const NO_CALL: u32 = u32::MAX;
 
 /// The thread that the current task runs; None for kernel tasks.
 pub fn current_thread() -> Option<Arc<Thread>> {
@@ -363,7 +361,7 @@ impl Thread {
             clear_on_exit: AtomicU64::new(0),
             robust_list: AtomicU64::new(0),
             restart_deadline: SpinLock::new("restart deadline", Rank::Process, None),
-            traced_call: AtomicU32::new(NO_CALL),
+            traced_call: AtomicU32::new(traced::NO_CALL),
         })
     }
 
@@ -452,18 +450,6 @@ impl Thread {
     /// Whether `deliver::attend` has something to look at before user mode.
     pub fn needs_attention(&self) -> bool {
         self.attention.load(Ordering::SeqCst)
-    }
-
-    /// Notes which system call is being traced, and lets the thread look at what there is to do before it goes to user
-    /// mode. By the thread itself.
-    pub fn set_traced_call(&self, number: u32) {
-        self.traced_call.store(number, Ordering::Relaxed);
-        self.attention.store(true, Ordering::SeqCst);
-    }
-
-    /// The system call that is being traced; none from now on.
-    pub fn take_traced_call(&self) -> Option<u32> {
-        Some(self.traced_call.swap(NO_CALL, Ordering::Relaxed)).filter(|&number| number != NO_CALL)
     }
 
     /// Whether it is to end.
