@@ -12,6 +12,7 @@
 
 pub mod alarm;
 pub mod clone;
+mod context;
 pub mod credentials;
 pub mod deliver;
 mod end;
@@ -26,6 +27,7 @@ pub mod signal;
 mod start;
 mod status;
 pub mod table;
+mod traced;
 mod users;
 pub mod vdso;
 pub mod wait;
@@ -162,6 +164,8 @@ pub struct Thread {
     pub robust_list: AtomicU64,
     /// Deadline of a call that is being begun again after a stop.
     restart_deadline: SpinLock<Option<Instant>>,
+    /// The system call whose begin was traced and whose end is to be; [`traced::NO_CALL`] for none.
+    traced_call: AtomicU32,
 }
 
 /// The thread that the current task runs; None for kernel tasks.
@@ -229,41 +233,6 @@ impl Process {
         self.image.lock().command_line.clone()
     }
 
-    /// Who it runs as.
-    pub fn credentials(&self) -> Arc<Credentials> {
-        self.credentials.lock().clone()
-    }
-
-    /// What it walks paths by.
-    pub fn fs_context(&self) -> Arc<FsContext> {
-        let who = self.credentials.lock().who();
-        let mut directories = self.directories.lock();
-        if directories.who != who {
-            let new = FsContext { who, ..FsContext::clone(&directories) };
-            *directories = Arc::new(new);
-        }
-        directories.clone()
-    }
-
-    /// Changes its root or working directory; what they were before, to be dropped where no lock is held.
-    pub fn change_directories(&self, change: impl FnOnce(&mut FsContext)) -> Arc<FsContext> {
-        let mut directories = self.directories.lock();
-        let mut new = FsContext::clone(&directories);
-        change(&mut new);
-        core::mem::replace(&mut *directories, Arc::new(new))
-    }
-
-    /// Changes who it runs as; nothing changes on an error.
-    pub fn change_credentials<E>(&self, change: impl FnOnce(&mut Credentials) -> Result<(), E>) -> Result<(), E> {
-        let mut new = Credentials::clone(&self.credentials());
-        change(&mut new)?;
-        self.of_user.move_to(new.user.real);
-        let new = Arc::new(new);
-        let old = core::mem::replace(&mut *self.credentials.lock(), new);
-        drop(old);
-        Ok(())
-    }
-
     /// Its resource limits.
     pub fn limits(&self) -> Limits {
         *self.limits.lock()
@@ -277,16 +246,6 @@ impl Process {
     /// Calls `change` with the limits, which stay locked meanwhile.
     pub fn with_limits<R>(&self, change: impl FnOnce(&mut Limits) -> R) -> R {
         change(&mut self.limits.lock())
-    }
-
-    /// Sets the file-mode creation mask; the one before.
-    pub fn set_umask(&self, mask: u32) -> u32 {
-        self.umask.swap(mask & 0o777, Ordering::Relaxed)
-    }
-
-    /// The file-mode creation mask.
-    pub fn umask(&self) -> u32 {
-        self.umask.load(Ordering::Relaxed)
     }
 
     /// Sets what it gets when its parent ends; the one before.
@@ -369,6 +328,7 @@ impl Thread {
             clear_on_exit: AtomicU64::new(0),
             robust_list: AtomicU64::new(0),
             restart_deadline: SpinLock::new("restart deadline", Rank::Process, None),
+            traced_call: AtomicU32::new(traced::NO_CALL),
         })
     }
 
