@@ -73,6 +73,7 @@ fn run(thread: &Arc<Thread>, context: &mut UserContext) {
                 fault.handle(thread, context, &mut last_fault);
             }
             Exit::Interrupt => {}
+            Exit::Sampled => thread.sample(context),
         }
         if guard::need_reschedule() {
             sched::schedule();

@@ -22,6 +22,7 @@ pub mod files;
 pub mod limits;
 mod memory_hog;
 mod place;
+pub mod sampled;
 pub mod send;
 pub mod signal;
 mod start;
@@ -53,6 +54,7 @@ use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use credentials::Credentials;
 use files::FileTable;
 use klib::objects::{Counted, Kind};
+use klib::trace::Label;
 use limits::Limits;
 use machine::hooks::Access;
 use machine::sync::{Mutex, Once, Rank, SpinLock, WaitQueue};
@@ -350,6 +352,9 @@ impl Thread {
     /// Renames it.
     pub fn set_name(&self, name: [u8; 15]) {
         *self.name.lock() = name;
+        if let Some(task) = self.task() {
+            task.set_label(Label::new(core::str::from_utf8(&name).unwrap_or("?")));
+        }
     }
 
     /// The alternate signal stack, and a new one if given.
