@@ -55,7 +55,7 @@ fn run(thread: &Arc<Thread>, context: &mut UserContext) {
     loop {
         if call.is_some() || thread.needs_attention() {
             if trace::on() {
-                thread.trace_return(context);
+                syscall::describe::end(thread, context);
             }
             if !deliver::attend(thread, context, call.take(), &last_fault) {
                 return;
@@ -64,7 +64,7 @@ fn run(thread: &Arc<Thread>, context: &mut UserContext) {
         match user::run(context) {
             Exit::Syscall => {
                 if trace::on() {
-                    thread.trace_call(context);
+                    syscall::describe::begin(thread, context);
                 }
                 call = syscall::handle(thread, context);
             }

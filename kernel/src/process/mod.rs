@@ -32,6 +32,7 @@ mod traced;
 mod users;
 pub mod vdso;
 pub mod wait;
+pub mod watched;
 
 pub use memory_hog::free_some as free_memory;
 pub use place::write_user_place;
@@ -48,6 +49,7 @@ use abi::signal::{SigSet, SigaltStack};
 use abi::system::RLIMIT_NOFILE;
 use alarm::Timer;
 use alloc::collections::BTreeMap;
+use alloc::string::String;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
@@ -62,6 +64,7 @@ use machine::task;
 use machine::time::Instant;
 use signal::{Actions, Pending};
 use users::OfUser;
+use watched::Watcher;
 
 /// A process.
 pub struct Process {
@@ -94,6 +97,8 @@ pub struct Process {
     limits: SpinLock<Limits>,
     /// What personality(2) says; of its bits, ADDR_NO_RANDOMIZE has an effect.
     pub personality: AtomicU32,
+    /// Who is told of its system calls.
+    watcher: Once<Arc<Watcher>>,
     image: SpinLock<Image>,
     threads: SpinLock<Vec<Arc<Thread>>>,
     children: SpinLock<Vec<Arc<Process>>>,
@@ -168,6 +173,8 @@ pub struct Thread {
     restart_deadline: SpinLock<Option<Instant>>,
     /// The system call whose begin was traced and whose end is to be; [`traced::NO_CALL`] for none.
     traced_call: AtomicU32,
+    /// The begin of the line about that call, for [`Watcher`].
+    call_line: SpinLock<String>,
 }
 
 /// The thread that the current task runs; None for kernel tasks.
@@ -331,6 +338,7 @@ impl Thread {
             robust_list: AtomicU64::new(0),
             restart_deadline: SpinLock::new("restart deadline", Rank::Process, None),
             traced_call: AtomicU32::new(traced::NO_CALL),
+            call_line: SpinLock::new("line about a call", Rank::Process, String::new()),
         })
     }
 
