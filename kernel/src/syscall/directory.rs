@@ -5,6 +5,7 @@ use super::file::locate;
 use super::{Caller, SyscallResult};
 use crate::vfs::{Location, access};
 use abi::Errno;
+use abi::fs::PATH_MAX;
 use abi::fs::{Dirent64, DirentType};
 use alloc::vec::Vec;
 use machine::user::copy;
@@ -16,6 +17,9 @@ pub fn getcwd(caller: &mut Caller<'_>, buffer: UserOut<u8>, len: usize) -> Sysca
     let cwd = caller.thread.process().directories.lock().cwd.clone();
     let mut path = cwd.path();
     path.push(0);
+    if path.len() > PATH_MAX {
+        return Err(Errno::ENAMETOOLONG);
+    }
     if path.len() > len {
         return Err(Errno::ERANGE);
     }
