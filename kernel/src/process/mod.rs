@@ -20,6 +20,7 @@ pub mod execve;
 pub mod files;
 pub mod limits;
 mod memory_hog;
+pub mod pidfd;
 pub mod send;
 pub mod signal;
 mod start;
@@ -52,6 +53,7 @@ use machine::hooks::Access;
 use machine::sync::{Mutex, Once, Rank, SpinLock, WaitQueue};
 use machine::task;
 use machine::time::Instant;
+use pidfd::PidFile;
 use signal::{Actions, Pending};
 use users::OfUser;
 
@@ -110,9 +112,11 @@ pub struct Process {
     has_executed: AtomicBool,
     /// Kernel code waits for it by a [`ProgramHandle`].
     kernel_waits: AtomicBool,
+    /// What its descriptors refer to; made with the table locked.
+    pid_file: Once<Arc<PidFile>>,
     started: Instant,
-    /// What the first thread gave to exit(2), in case others live on.
-    leader_code: AtomicU8,
+    /// What the last thread to call exit(2) gave.
+    last_code: AtomicU8,
     /// The timer of setitimer(ITIMER_REAL) and alarm(2).
     pub real_timer: Once<Arc<Timer>>,
     /// Timers of timer_create(2), by number.
