@@ -51,19 +51,21 @@ fn run(thread: &Arc<Thread>, context: &mut UserContext) {
     let mut last_fault = LastFault::default();
     let mut call: Option<Interrupted> = None;
     loop {
-        if (call.is_some() || thread.needs_attention()) && !deliver::attend(thread, context, call.take(), &last_fault) {
-            return;
-        }
-        match user::run(context) {
+        let mut asked = false;
+        match user::run(context, thread.attention()) {
             Exit::Syscall => call = syscall::handle(thread, context),
             Exit::Fault { exception, error, address } => {
                 let fault = Fault { exception, error, address };
                 fault.handle(thread, context, &mut last_fault);
             }
             Exit::Interrupt => {}
+            Exit::Attention => asked = true,
         }
         if guard::need_reschedule() {
             sched::schedule();
+        }
+        if (call.is_some() || asked) && !deliver::attend(thread, context, call.take(), &last_fault) {
+            return;
         }
     }
 }

@@ -55,6 +55,9 @@ pub fn clone(maker: &Arc<Thread>, context: &UserContext, request: &CloneRequest)
     if !request.flags.contains(CloneFlags::VM) || request.flags.contains(CloneFlags::VFORK) {
         thread.alternate_stack(Some(maker.alternate_stack(None)));
     }
+    if !request.flags.contains(CloneFlags::VM) {
+        thread.rseq.inherit(&maker.rseq);
+    }
     if request.flags.contains(CloneFlags::PARENT_SETTID) {
         // As on Linux, a bad address is the maker's loss.
         let _ = copy::write(request.parent_tid, &number.to_le_bytes());

@@ -16,6 +16,7 @@ pub fn replace(thread: &Arc<Thread>, context: &mut UserContext, program: Program
     let process = thread.process();
     process.end_other_threads(thread)?;
     thread.leave_memory();
+    thread.forget_rseq();
     take_over(thread);
     let former = process.space.lock().replace(program.space.clone());
     task::current().set_space(Some(program.space.tables().clone()));

@@ -21,6 +21,7 @@ pub mod files;
 pub mod limits;
 mod memory_hog;
 pub mod pidfd;
+pub mod rseq;
 pub mod send;
 pub mod signal;
 mod start;
@@ -54,6 +55,7 @@ use machine::sync::{Mutex, Once, Rank, SpinLock, WaitQueue};
 use machine::task;
 use machine::time::Instant;
 use pidfd::PidFile;
+use rseq::Rseq;
 use signal::{Actions, Pending};
 use users::OfUser;
 
@@ -160,6 +162,8 @@ pub struct Thread {
     pub robust_list: AtomicU64,
     /// Deadline of a call that is being begun again after a stop.
     restart_deadline: SpinLock<Option<Instant>>,
+    /// What it has registered by rseq(2).
+    pub rseq: Rseq,
 }
 
 /// The thread that the current task runs; None for kernel tasks.
@@ -347,6 +351,7 @@ impl Thread {
             clear_on_exit: AtomicU64::new(0),
             robust_list: AtomicU64::new(0),
             restart_deadline: SpinLock::new("restart deadline", Rank::Process, None),
+            rseq: Rseq::new(),
         })
     }
 
@@ -433,8 +438,8 @@ impl Thread {
     }
 
     /// Whether `deliver::attend` has something to look at before user mode.
-    pub fn needs_attention(&self) -> bool {
-        self.attention.load(Ordering::SeqCst)
+    pub fn attention(&self) -> &AtomicBool {
+        &self.attention
     }
 
     /// Whether it is to end.

@@ -21,7 +21,7 @@ use machine::percpu;
 use machine::percpu::this_cpu;
 use machine::sync::guard::{self, IrqGuard};
 use machine::sync::{IrqLock, Rank};
-use machine::task::Task;
+use machine::task::{CurrentTask, Task};
 use machine::time::{self, Instant};
 
 /// How long a task runs before others of the same claim do.
@@ -166,11 +166,10 @@ pub(super) fn leave(current: &TaskData) {
 
 /// The task that should run on this CPU now; None if it is the one that does. `leaves` says that the current one has
 /// called [`leave`]. Interrupts are off.
-pub(super) fn pick_next(current: &machine::task::CurrentTask, leaves: bool) -> Option<Arc<Task>> {
+pub(super) fn pick_next(current: &CurrentTask, current_data: &TaskData, leaves: bool) -> Option<Arc<Task>> {
     let guard = IrqGuard::new();
     let here = this_cpu();
     let now = time::now();
-    let current_data = data(current);
     let mut queue = QUEUE.get(&guard).lock();
     let is_idle = queue.idle.as_ref().is_some_and(|idle| idle.id() == current.id());
     if !is_idle && !leaves {

@@ -291,6 +291,7 @@ syscalls! {
     327 => transfer::preadv2(fd: Fd, vectors: u64, count: usize, low: u64, high: u64, flags: u32);
     328 => transfer::pwritev2(fd: Fd, vectors: u64, count: usize, low: u64, high: u64, flags: u32);
     332 => file::statx(directory: Fd, path: UserPath, flags: u32, mask: u32, out: UserOut<abi::fs::Statx>);
+    334 => misc::rseq(area: u64, len: u32, flags: u32, signature: u32);
     424 => pidfd::pidfd_send_signal(pidfd: Fd, signal: i32, info: UserIn<abi::sigframe::Siginfo>, flags: u32);
     434 => pidfd::pidfd_open(pid: i32, flags: u32);
     435 => process::clone3(args: u64, size: usize);
