@@ -443,6 +443,20 @@ static void one_after_the_other(void)
     CHECK_CHILD(pid, SIGKILL);
 }
 
+// A handler that lies where no program's code can be ends the program.
+static void handlers_nowhere(void)
+{
+    for (unsigned i = 1; i < BAD_COUNT; i++) {
+        pid_t pid = fork();
+        if (pid == 0) {
+            on(SIGUSR1, (void (*)(int))bad_addresses[i], 0);
+            kill(getpid(), SIGUSR1);
+            _exit(1);
+        }
+        CHECK_CHILD(pid, SIGSEGV);
+    }
+}
+
 static const struct test tests[] = {
     {"bad pointers", bad_pointers},
     {"default actions", default_actions},
@@ -453,6 +467,7 @@ static const struct test tests[] = {
     {"flags", flags},
     {"alternate stack", alternate_stack},
     {"one after the other", one_after_the_other},
+    {"handlers nowhere", handlers_nowhere},
 };
 
 int main(int argc, char **argv) { return RUN_TABLE(tests); }

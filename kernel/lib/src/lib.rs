@@ -20,6 +20,7 @@ pub mod interval_map;
 pub mod keyboard;
 pub mod ldisc;
 pub mod line_edit;
+pub mod objects;
 pub mod traces;
 pub mod vt;
 pub mod words;

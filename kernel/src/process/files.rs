@@ -24,6 +24,17 @@ pub struct FileTable {
     identity: Arc<()>,
 }
 
+/// Descriptors that follow each other.
+pub struct FilesFrom<'a>(&'a [Option<Entry>]);
+
+impl FilesFrom<'_> {
+    /// The file of the descriptor that is `at` after the first.
+    #[inline]
+    pub fn get(&self, at: u32) -> Option<&File> {
+        self.0.get(at as usize)?.as_ref().map(|entry| &*entry.file)
+    }
+}
+
 impl FileTable {
     /// Descriptors 0, 1 and 2 on `console`.
     pub fn with_console(console: Arc<File>) -> Self {
@@ -58,6 +69,12 @@ impl FileTable {
     /// The file of descriptor `fd`, to be looked at while the table is locked.
     pub fn peek(&self, fd: i32) -> Option<&Arc<File>> {
         self.entries.get(usize::try_from(fd).ok()?)?.as_ref().map(|entry| &entry.file)
+    }
+
+    /// The files of descriptors from `first` on, at most `count`, to be looked at while the table is locked.
+    pub fn from(&self, first: usize, count: usize) -> FilesFrom<'_> {
+        let entries = self.entries.get(first..).unwrap_or_default();
+        FilesFrom(&entries[..count.min(entries.len())])
     }
 
     /// How many descriptors select(2) looks at, at most: as many as Linux's table would have room for.

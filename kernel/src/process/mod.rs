@@ -21,6 +21,7 @@ pub mod files;
 pub mod limits;
 mod memory_hog;
 pub mod pidfd;
+mod place;
 pub mod rseq;
 pub mod send;
 pub mod signal;
@@ -31,6 +32,7 @@ mod users;
 pub mod wait;
 
 pub use memory_hog::free_some as free_memory;
+pub use place::write_user_place;
 pub use start::{Hooks, ProgramHandle, Start, init, spawn_init, spawn_program};
 pub use status::ExitStatus;
 pub use table::{find, pids};
@@ -49,6 +51,7 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use credentials::Credentials;
 use files::FileTable;
+use klib::objects::{Counted, Kind};
 use limits::Limits;
 use machine::hooks::Access;
 use machine::sync::{Mutex, Once, Rank, SpinLock, WaitQueue};
@@ -61,6 +64,7 @@ use users::OfUser;
 
 /// A process.
 pub struct Process {
+    _counted: Counted,
     pid: u32,
     /// Numbers of the parent (0: the kernel), the process group and the session; changed with the table locked.
     parent: AtomicU32,
@@ -74,8 +78,8 @@ pub struct Process {
     space: SpinLock<Option<Arc<AddressSpace>>>,
     /// Open files.
     pub files: Arc<Mutex<FileTable>>,
-    /// Root and working directory.
-    pub directories: Arc<Mutex<FsContext>>,
+    /// Root and working directory: whoever walks a path takes them as they are.
+    pub directories: Arc<Mutex<Arc<FsContext>>>,
     umask: Arc<AtomicU32>,
     /// Signal actions.
     pub actions: Arc<Actions>,
@@ -139,6 +143,7 @@ struct Image {
 
 /// One thread of a process.
 pub struct Thread {
+    _counted: Counted,
     /// Changes only when the thread takes over the process in execve(2).
     tid: AtomicU32,
     process: Arc<Process>,
@@ -234,6 +239,14 @@ impl Process {
     /// Who it runs as.
     pub fn credentials(&self) -> Arc<Credentials> {
         self.credentials.lock().clone()
+    }
+
+    /// Changes its root or working directory; what they were before, to be dropped where no lock is held.
+    pub fn change_directories(&self, change: impl FnOnce(&mut FsContext)) -> Arc<FsContext> {
+        let mut directories = self.directories.lock();
+        let mut new = FsContext::clone(&directories);
+        change(&mut new);
+        core::mem::replace(&mut *directories, Arc::new(new))
     }
 
     /// Changes who it runs as; nothing changes on an error.
@@ -338,6 +351,7 @@ impl Thread {
     /// A thread of `process` that has no task yet and is not in its list.
     fn new(process: Arc<Process>, tid: u32, name: [u8; 15], blocked: SigSet) -> Arc<Thread> {
         Arc::new(Thread {
+            _counted: Counted::new(Kind::Thread),
             tid: AtomicU32::new(tid),
             process,
             task: Once::new(),
@@ -461,6 +475,10 @@ impl Thread {
     /// Makes it look at what there is to do, wherever it is: gets it out of a sleep and out of user mode.
     fn notify(&self) {
         self.attention.store(true, Ordering::SeqCst);
+        // Who runs looks at that before it sleeps, and before user mode.
+        if self.task.get().is_some_and(|task| task.as_ptr() == &raw const *task::current()) {
+            return;
+        }
         if let Some(task) = self.task() {
             sched::unpark(&task);
             sched::kick(&task);

@@ -21,6 +21,7 @@ use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::any::Any;
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use klib::objects::{Counted, Kind};
 use machine::sync::{Mutex, Once, Rank, SpinLock, WaitQueue};
 use machine::task::FpuState;
 use machine::time;
@@ -103,7 +104,7 @@ fn spawn(
     terminal: Arc<File>,
     before_start: impl FnOnce(u32),
 ) -> Result<ProgramHandle, Errno> {
-    let directories = crate::vfs::root_context();
+    let directories = crate::vfs::root_context().on_top();
     let bytes = |texts: &[&str]| texts.iter().map(|text| text.as_bytes().to_vec()).collect::<Vec<_>>();
     let credentials = Arc::new(Credentials::default());
     let limits = Limits::initial();
@@ -115,7 +116,7 @@ fn spawn(
     let parts = Parts {
         pid,
         files: Arc::new(Mutex::new("open files", files)),
-        directories: Arc::new(Mutex::new("working directory", directories)),
+        directories: Arc::new(Mutex::new("working directory", Arc::new(directories))),
         umask: Arc::new(AtomicU32::new(0o022)),
         actions: Arc::new(Actions::new()),
         credentials,
@@ -158,7 +159,7 @@ impl ProgramHandle {
 pub(super) struct Parts {
     pub pid: u32,
     pub files: Arc<Mutex<FileTable>>,
-    pub directories: Arc<Mutex<FsContext>>,
+    pub directories: Arc<Mutex<Arc<FsContext>>>,
     pub umask: Arc<AtomicU32>,
     pub actions: Arc<Actions>,
     pub credentials: Arc<Credentials>,
@@ -174,6 +175,7 @@ impl Parts {
     /// The process, without threads and not in the table.
     pub(super) fn into_process(self) -> Arc<Process> {
         Arc::new(Process {
+            _counted: Counted::new(Kind::Process),
             pid: self.pid,
             parent: AtomicU32::new(0),
             group: AtomicU32::new(0),

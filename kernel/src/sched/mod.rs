@@ -18,7 +18,8 @@ use alloc::string::String;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::any::Any;
-use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
+use core::fmt::Write;
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use core::time::Duration;
 use machine::cpu::CpuId;
 use machine::hooks::{Access, Hooks};
@@ -66,6 +67,8 @@ pub struct TaskData {
     migrating: AtomicBool,
     /// Its owner is told when it is on a CPU again after others.
     tells_of_switches: AtomicBool,
+    /// What one that waits keeps with its task for those that wake it: whoever the task waits for says what it means.
+    pub wait_mark: AtomicUsize,
     /// Whom it runs for, for tasks of processes.
     owner: Option<Owner>,
 }
@@ -114,12 +117,20 @@ static TASKS: SpinLock<BTreeMap<u64, Weak<Task>>> = SpinLock::new("task list", R
 static HOOKS: Once<Hooks> = Once::new();
 
 /// Makes the boot CPU's code its idle task, brings the other CPUs up, and lets interrupts in. How many CPUs are up.
-/// `page_fault` serves faults of user copies.
+/// `page_fault` serves faults of user copies; `user_place` says what is mapped at a task's user address.
 #[inline(never)] // so that a breakpoint at `kernel_main` stops there
-pub fn start(page_fault: fn(u64, Access) -> bool) -> u32 {
+pub fn start(page_fault: fn(u64, Access) -> bool, user_place: fn(&Task, u64, &mut dyn Write) -> bool) -> u32 {
     queue::adopt_idle(this_cpu());
-    let hooks =
-        HOOKS.call_once(|| Hooks { schedule, park, unpark, exit_task, switched, timer: timer_interrupt, page_fault });
+    let hooks = HOOKS.call_once(|| Hooks {
+        schedule,
+        park,
+        unpark,
+        exit_task,
+        switched,
+        timer: timer_interrupt,
+        page_fault,
+        user_place,
+    });
     let count = machine::boot::start(hooks, other_cpu);
     machine::boot::enable_interrupts();
     count
@@ -166,8 +177,9 @@ pub fn start_task(task: &Arc<Task>) {
 }
 
 /// The scheduler's part of a task.
+#[inline]
 pub fn data(task: &Task) -> &TaskData {
-    match task.data().downcast_ref::<TaskData>() {
+    match task.data::<TaskData>() {
         Some(data) => data,
         None => panic!("task {} was not made by the scheduler", task.name()),
     }
@@ -175,15 +187,15 @@ pub fn data(task: &Task) -> &TaskData {
 
 /// Runs the best task of this CPU.
 pub fn schedule() {
-    without_interrupts(|| switch(false));
+    without_interrupts(|| switch(false, time::now()));
 }
 
 /// With interrupts off: switches to the best task. `leaves`: the current one is not runnable any more.
-fn switch(leaves: bool) {
+fn switch(leaves: bool, now: Instant) {
     guard::clear_need_reschedule();
     let current = task::current();
     let data = data(&current);
-    if let Some(next) = queue::pick_next(&current, data, leaves) {
+    if let Some(next) = queue::pick_next(&current, data, leaves, now) {
         task::switch_to(next);
         if data.tells_of_switches.load(Ordering::Relaxed) {
             data.tell_of_switch();
@@ -212,17 +224,18 @@ pub fn park(waiting_for: &'static str, deadline: Option<Instant>) {
     let data = data(&current);
     let armed = deadline.map(|deadline| timer::arm(deadline, Watch::Task(current.arc())));
     without_interrupts(|| {
+        let now = time::now();
         {
             let mut status = data.status.lock();
             if status.permit {
                 status.permit = false;
                 return;
             }
-            queue::leave(data);
+            queue::leave(data, now);
             status.state = State::Parked;
             status.waiting_for = waiting_for;
         }
-        switch(true);
+        switch(true, now);
     });
     if let Some(armed) = armed {
         timer::disarm(armed);
@@ -248,12 +261,13 @@ pub fn exit_task() -> ! {
     let entry = TASKS.lock().remove(&task::current().id());
     drop(entry);
     without_interrupts(|| {
+        let now = time::now();
         {
             let current = task::current();
-            queue::leave(data(&current));
+            queue::leave(data(&current), now);
             data(&current).status.lock().state = State::Dead;
         }
-        switch(true);
+        switch(true, now);
     });
     unreachable!("a dead task was scheduled")
 }
@@ -309,7 +323,7 @@ fn info(task: &Arc<Task>) -> TaskInfo {
 /// The CPU's timer fired: wakes who waited for that, and asks for a switch if the slice is over.
 fn timer_interrupt() {
     if timer::fire() {
-        queue::slice_over();
+        queue::look_at_slice();
     }
 }
 
@@ -338,6 +352,7 @@ impl TaskData {
             affinity: AtomicU64::new(u64::MAX),
             migrating: AtomicBool::new(false),
             tells_of_switches: AtomicBool::new(false),
+            wait_mark: AtomicUsize::new(0),
             owner,
         }
     }

@@ -38,7 +38,7 @@ fn change_to(caller: &Caller<'_>, target: Location) -> SyscallResult {
     if !target.is_dir() {
         return Err(Errno::ENOTDIR);
     }
-    let old = core::mem::replace(&mut caller.thread.process().directories.lock().cwd, target);
+    let old = caller.thread.process().change_directories(|context| context.cwd = target);
     drop(old);
     Ok(0)
 }
@@ -52,7 +52,7 @@ pub fn readlinkat(caller: &mut Caller<'_>, base: Fd, path: UserPath, buffer: Use
         return Err(Errno::EINVAL);
     }
     let path = path.read()?;
-    let target = if path == b"/proc/self/exe" {
+    let target = if *path == *b"/proc/self/exe" {
         caller.thread.process().executable().to_vec()
     } else {
         locate(caller, base, &path, false)?.read_link()?

@@ -21,6 +21,7 @@ use alloc::vec::Vec;
 use core::any::Any;
 use core::sync::atomic::{AtomicU32, Ordering};
 use fs::FileType;
+use klib::objects::{self, Counted};
 use machine::PAGE_SIZE;
 use machine::mm::Frame;
 use machine::sync::{Mutex, Rank, SpinLock, WaitQueue};
@@ -31,6 +32,7 @@ const SYNTHETIC: i64 = 1 << 62;
 
 /// An open file.
 pub struct File {
+    _counted: Counted,
     location: Option<Location>,
     kind: Kind,
     flags: AtomicU32,
@@ -75,6 +77,7 @@ impl File {
     fn new(location: Option<Location>, kind: Kind, flags: u32) -> Arc<File> {
         let kept = flags & !(O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_CLOEXEC);
         Arc::new(File {
+            _counted: Counted::new(objects::Kind::File),
             location,
             kind,
             flags: AtomicU32::new(kept),
@@ -232,6 +235,7 @@ impl File {
     }
 
     /// What would not block now, in `POLL*` bits.
+    #[inline]
     pub fn poll(&self) -> u32 {
         match &self.kind {
             Kind::Device(device) => device.poll(),

@@ -62,6 +62,13 @@ pub struct FsContext {
     pub cwd: Location,
 }
 
+impl FsContext {
+    /// The same places as they are seen now, with what has been mounted over them.
+    pub fn on_top(self) -> FsContext {
+        FsContext { root: self.root.top(), cwd: self.cwd.top() }
+    }
+}
+
 static ROOT: Once<Location> = Once::new();
 
 /// Makes the first root with the device tree on /dev, so that the kernel works without a disk. `random` fills bytes with
