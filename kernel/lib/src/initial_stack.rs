@@ -46,6 +46,8 @@ auxiliary_kinds! {
     RSEQ_FEATURE_SIZE = 27;
     /// Its alignment.
     RSEQ_ALIGN = 28;
+    /// Where the vDSO is.
+    SYSINFO_EHDR = 33;
 }
 
 const AT_NULL: u64 = 0;

@@ -29,6 +29,7 @@ mod start;
 mod status;
 pub mod table;
 mod users;
+pub mod vdso;
 pub mod wait;
 
 pub use memory_hog::free_some as free_memory;
