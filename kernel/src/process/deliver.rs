@@ -18,8 +18,6 @@ use machine::cpu::features::{self, Features};
 use machine::task::{self, FpuState};
 use machine::user::{UserContext, copy, copy::BadAddress};
 
-/// No alternate signal stack.
-pub const NO_ALTERNATE_STACK: SigaltStack = SigaltStack { ss_flags: SS_DISABLE, ..SigaltStack::ZERO };
 /// What lies below the stack pointer and belongs to the function (psABI, "red zone").
 const RED_ZONE: u64 = 128;
 /// Where the XSAVE area tells of itself, and what it says ([`FpxSwBytes`]).

@@ -1,8 +1,9 @@
 //! execve(2): a process gets another program.
 
 use super::exec::Program;
-use super::{Image, Thread, alarm, deliver, short_name, table};
+use super::{Image, Thread, alarm, short_name, table};
 use abi::Errno;
+use abi::signal::SigaltStack;
 use alloc::sync::Arc;
 use core::any::Any;
 use core::sync::atomic::Ordering;
@@ -34,7 +35,7 @@ pub fn replace(thread: &Arc<Thread>, context: &mut UserContext, program: Program
     drop(closed);
     process.actions.reset_handlers();
     alarm::delete_created(process);
-    thread.alternate_stack(Some(deliver::NO_ALTERNATE_STACK));
+    thread.alternate_stack(Some(SigaltStack::NONE));
     thread.set_name(short_name(name));
     let image = Image { executable: program.path.into(), command_line: program.command_line.into() };
     let old = core::mem::replace(&mut *process.image.lock(), image);

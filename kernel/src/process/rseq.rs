@@ -3,22 +3,17 @@
 //! handler runs or before the thread is on another CPU does not go on: the thread finds itself at its abort address.
 //!
 //! Nothing of this is on the way of a system call. The scheduler tells threads that have an area when they are on a CPU
-//! again after others ([`switched`]); that makes the area due and asks for attention, which the thread looks at with
+//! again after others (`thread::switched`); that makes the area due and asks for attention, which the thread looks at with
 //! interrupts off right before user mode. Everything is done in the thread's own context, but for what others make due.
 //!
 //! `mm_cid`, of which a thread may expect that no other one running in the same address space has it, is the CPU's number.
 
-use super::Thread;
-use crate::sched;
 use abi::Errno;
 use abi::pod::Pod;
 use abi::rseq::{RSEQ_CPU_ID_UNINITIALIZED, RSEQ_LEN, RseqSection, area};
-use alloc::sync::Arc;
-use core::any::Any;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use machine::addr::USER_END;
 use machine::percpu::this_cpu;
-use machine::task;
 use machine::user::{UserContext, copy};
 
 /// What a thread has registered.
@@ -32,19 +27,21 @@ pub struct Rseq {
     due: AtomicBool,
 }
 
-/// The thread's task is on a CPU again after others. Called in its context, with interrupts off.
-pub(super) fn switched(thread: Arc<dyn Any + Send + Sync>) {
-    if let Ok(thread) = thread.downcast::<Thread>() {
-        thread.make_rseq_due();
+impl Rseq {
+    /// None.
+    pub(super) const fn new() -> Self {
+        Rseq {
+            area: AtomicU64::new(0),
+            len: AtomicU32::new(0),
+            signature: AtomicU32::new(0),
+            due: AtomicBool::new(false),
+        }
     }
-}
 
-impl Thread {
-    /// Registers the area at `address`: it says the truth whenever the thread is in user mode.
-    pub fn register_rseq(&self, address: u64, len: u32, signature: u32) -> Result<(), Errno> {
-        let own = &self.rseq;
-        if own.area() != 0 {
-            own.check(address, len, signature)?;
+    /// Registers the area at `address`, which is right when it has been brought up to date (it is due).
+    pub(super) fn register(&self, address: u64, len: u32, signature: u32) -> Result<(), Errno> {
+        if self.area() != 0 {
+            self.check(address, len, signature)?;
             return Err(Errno::EBUSY);
         }
         if len < RSEQ_LEN || !address.is_multiple_of(RSEQ_LEN.into()) {
@@ -55,49 +52,32 @@ impl Thread {
         }
         store(address + area::SECTION, &0u64)?;
         write_ids(address, this_cpu().number())?;
-        own.area.store(address, Ordering::Relaxed);
-        own.len.store(len, Ordering::Relaxed);
-        own.signature.store(signature, Ordering::Relaxed);
-        sched::data(&task::current()).tell_of_switches(true);
-        // It may have been switched before that.
-        self.make_rseq_due();
+        self.area.store(address, Ordering::Relaxed);
+        self.len.store(len, Ordering::Relaxed);
+        self.signature.store(signature, Ordering::Relaxed);
         Ok(())
     }
 
     /// Ends the registration, which must be the one with these arguments.
-    pub fn unregister_rseq(&self, address: u64, len: u32, signature: u32) -> Result<(), Errno> {
-        if self.rseq.area() == 0 {
+    pub(super) fn unregister(&self, address: u64, len: u32, signature: u32) -> Result<(), Errno> {
+        if self.area() == 0 {
             return Err(Errno::EINVAL);
         }
-        self.rseq.check(address, len, signature)?;
+        self.check(address, len, signature)?;
         store(address + area::CPU_IDS, &[0, RSEQ_CPU_ID_UNINITIALIZED])?;
         store(address + area::NODE_AND_MM_CID, &[0u32; 2])?;
-        self.forget_rseq();
+        self.forget();
         Ok(())
     }
 
-    /// The registration is gone with the program (execve(2)).
-    pub(super) fn forget_rseq(&self) {
-        sched::data(&task::current()).tell_of_switches(false);
-        self.rseq.area.store(0, Ordering::Relaxed);
+    /// The registration is gone with the program.
+    pub(super) fn forget(&self) {
+        self.area.store(0, Ordering::Relaxed);
     }
 
-    /// Has a section that the thread is in aborted before it goes on.
-    pub fn make_rseq_due(&self) {
-        self.rseq.due.store(true, Ordering::SeqCst);
-        self.attention.store(true, Ordering::SeqCst);
-    }
-}
-
-impl Rseq {
-    /// None.
-    pub(super) const fn new() -> Self {
-        Rseq {
-            area: AtomicU64::new(0),
-            len: AtomicU32::new(0),
-            signature: AtomicU32::new(0),
-            due: AtomicBool::new(false),
-        }
+    /// The area is due.
+    pub(super) fn make_due(&self) {
+        self.due.store(true, Ordering::SeqCst);
     }
 
     /// What a new thread has of its maker in an address space of its own (fork(2)).

@@ -8,7 +8,7 @@ use super::limits::Limits;
 use super::signal::{Actions, Pending};
 use super::table::{self, INIT, Ties};
 use super::users::OfUser;
-use super::{ExitStatus, Image, Process, Thread, rseq, short_name};
+use super::{ExitStatus, Image, Process, Thread, short_name, thread};
 use crate::sched::{self, Owner};
 use crate::vfs::{File, FsContext};
 use crate::vm::AddressSpace;
@@ -228,7 +228,7 @@ impl Thread {
         let owner = Owner {
             pid: self.process().pid(),
             thread: Arc::downgrade(self) as Weak<dyn Any + Send + Sync>,
-            switched: rseq::switched,
+            switched: thread::switched,
         };
         let thread = self.clone();
         let user_loop = hooks().user_loop;

@@ -208,7 +208,7 @@ pub fn sigaltstack(caller: &mut Caller<'_>, new: UserIn<SigaltStack>, old: UserO
             return Err(Errno::EPERM);
         }
         match new.ss_flags & !SS_AUTODISARM {
-            SS_DISABLE => caller.thread.alternate_stack(Some(deliver::NO_ALTERNATE_STACK)),
+            SS_DISABLE => caller.thread.alternate_stack(Some(SigaltStack::NONE)),
             0 | SS_ONSTACK if new.ss_size < MINSIGSTKSZ => return Err(Errno::ENOMEM),
             0 | SS_ONSTACK => caller.thread.alternate_stack(Some(SigaltStack { ss_flags: 0, ..new })),
             _ => return Err(Errno::EINVAL),
