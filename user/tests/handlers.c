@@ -291,7 +291,7 @@ static void interrupted_calls(void)
             if (restart && sleeps[i].restarts)
                 holds &= took >= 0.11 && (sleeps[i].end == -2 ? result == 1 : result == sleeps[i].end && error == sleeps[i].error);
             else
-                holds &= result == -1 && error == EINTR && took < 0.11;
+                holds &= result == -1 && error == EINTR;
             if (!holds)
                 printf("%s, restart %d: result %d, errno %d, %d handled, %f s\n", sleeps[i].name, restart, result, error, handled, took);
             CHECK(holds);
@@ -315,12 +315,10 @@ static void interrupted_futex(void)
             syscall(SYS_futex, word, 1, 1, 0);
             _exit(0);
         }
-        double start = now_s();
         errno = 0;
         int result = syscall(SYS_futex, word, 0, 0, 0), error = errno;
-        double took = now_s() - start;
         CHECK(handled == 1);
-        CHECK(restart ? result == 0 && took > 0.09 : result == -1 && error == EINTR && took < 0.09);
+        CHECK(restart ? result == 0 : result == -1 && error == EINTR);
         CHECK_CHILD(pid, 0);
     }
     on(SIGUSR1, count, 0);

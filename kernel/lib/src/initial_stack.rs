@@ -42,6 +42,10 @@ auxiliary_kinds! {
     HWCAP = 16;
     /// Ticks a second of times(2).
     CLKTCK = 17;
+    /// Bytes of an rseq(2) area that have a meaning.
+    RSEQ_FEATURE_SIZE = 27;
+    /// Its alignment.
+    RSEQ_ALIGN = 28;
     /// Where the vDSO is.
     SYSINFO_EHDR = 33;
 }

@@ -54,6 +54,13 @@ impl Credentials {
         let own = [self.user.effective, self.user.real];
         self.is_privileged() || own.contains(&target.user.real) || own.contains(&target.user.saved)
     }
+
+    /// Whether a process with these credentials may look into one with `target` (ptrace(2), "Ptrace access mode
+    /// checking", PTRACE_MODE_REALCREDS).
+    pub fn may_trace(&self, target: &Credentials) -> bool {
+        let is_all = |own: Identity, other: Identity| [other.real, other.effective, other.saved] == [own.real; 3];
+        self.is_privileged() || is_all(self.user, target.user) && is_all(self.group, target.group)
+    }
 }
 
 impl Identity {

@@ -17,10 +17,8 @@ use machine::user::copy;
 impl Thread {
     /// exit(2): this thread alone ends.
     pub fn exit(&self, status: u8) {
-        // The process's status is its first thread's, whichever ends last.
-        if self.tid() == self.process().pid() {
-            self.process().leader_code.store(status, Ordering::Relaxed);
-        }
+        // The process's status is that of its last thread to come here, as on Linux since 6.0.
+        self.process().last_code.store(status, Ordering::Relaxed);
         self.must_end.store(true, Ordering::SeqCst);
         self.attention.store(true, Ordering::SeqCst);
     }
@@ -68,7 +66,7 @@ impl Thread {
 
 /// The last thread of `process` is ending.
 fn end(process: &Arc<Process>) {
-    process.exit(ExitStatus::Exited(process.leader_code.load(Ordering::Relaxed))); // unless it has a status
+    process.exit(ExitStatus::Exited(process.last_code.load(Ordering::Relaxed))); // unless it has a status
     let status = process.status().unwrap_or(ExitStatus::Exited(0));
     super::alarm::cancel_all(process);
     let space = process.space.lock().take();
@@ -159,6 +157,9 @@ fn become_zombie(process: &Arc<Process>, status: ExitStatus) {
     // With the table locked, so that a wait(2) that finds the zombie does not return before the signal is there.
     let told = parent.as_ref().is_some_and(|parent| tell_of_end(parent, process, status));
     drop(table);
+    if let Some(file) = process.pid_file.get() {
+        file.tell_end();
+    }
     match parent {
         Some(parent) if told => parent.child_changed.wake_all(),
         Some(parent) => notify_of_end(&parent, process, status),

@@ -9,6 +9,7 @@ use crate::vfs::{self, File, FsContext, Metadata, Sink, VecSink, access};
 use crate::vm::fault;
 use crate::vm::{self, AddressSpace, Backing, MapRequest, Placement};
 use abi::Errno;
+use abi::rseq::{RSEQ_FEATURE_LEN, RSEQ_LEN};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -315,6 +316,8 @@ fn build_stack(image: &LoadedImage, texts: &Texts, path: &[u8], identity: Identi
             Auxiliary::SYSINFO_EHDR(image.vdso),
             Auxiliary::FLAGS(0),
             Auxiliary::ENTRY(bias + plan.entry),
+            Auxiliary::RSEQ_FEATURE_SIZE(RSEQ_FEATURE_LEN.into()),
+            Auxiliary::RSEQ_ALIGN(RSEQ_LEN.into()),
         ],
     };
     let image = stack.build(top, MAX_ARGUMENT_BYTES).map_err(|_| Errno::E2BIG)?;

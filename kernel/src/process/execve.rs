@@ -1,8 +1,9 @@
 //! execve(2): a process gets another program.
 
 use super::exec::Program;
-use super::{Image, Thread, alarm, deliver, short_name, table};
+use super::{Image, Thread, alarm, short_name, table};
 use abi::Errno;
+use abi::signal::SigaltStack;
 use alloc::sync::Arc;
 use core::any::Any;
 use core::sync::atomic::Ordering;
@@ -18,6 +19,7 @@ pub fn replace(thread: &Arc<Thread>, context: &mut UserContext, program: Program
     let process = thread.process();
     process.end_other_threads(thread)?;
     thread.leave_memory();
+    thread.forget_rseq();
     take_over(thread);
     let former = process.space.lock().replace(program.space.clone());
     task::current().set_space(Some(program.space.tables().clone()));
@@ -35,7 +37,7 @@ pub fn replace(thread: &Arc<Thread>, context: &mut UserContext, program: Program
     drop(closed);
     process.actions.reset_handlers();
     alarm::delete_created(process);
-    thread.alternate_stack(Some(deliver::NO_ALTERNATE_STACK));
+    thread.alternate_stack(Some(SigaltStack::NONE));
     thread.set_name(short_name(name));
     if trace::on() {
         let name = thread.name();

@@ -106,6 +106,12 @@ impl FileTable {
         Ok(entry.file)
     }
 
+    /// Takes descriptor `fd` out if it still refers to `file`.
+    pub fn take_back(&mut self, fd: i32, file: &Arc<File>) -> Option<Arc<File>> {
+        let entry = self.entries.get_mut(usize::try_from(fd).ok()?)?;
+        entry.take_if(|entry| Arc::ptr_eq(&entry.file, file)).map(|entry| entry.file)
+    }
+
     /// Whether execve(2) closes `fd`.
     pub fn close_on_exec(&self, fd: i32) -> Result<bool, Errno> {
         self.entry(fd).map(|entry| entry.close_on_exec)

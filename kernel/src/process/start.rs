@@ -8,7 +8,7 @@ use super::limits::Limits;
 use super::signal::{Actions, Pending};
 use super::table::{self, INIT, Ties};
 use super::users::OfUser;
-use super::{ExitStatus, Image, Process, Thread, short_name};
+use super::{ExitStatus, Image, Process, Thread, short_name, thread};
 use crate::sched::{self, Owner};
 use crate::vfs::{File, FsContext};
 use crate::vm::AddressSpace;
@@ -208,8 +208,9 @@ impl Parts {
             maker: WaitQueue::new("vfork"),
             has_executed: AtomicBool::new(false),
             kernel_waits: AtomicBool::new(false),
+            pid_file: Once::new(),
             started: time::now(),
-            leader_code: AtomicU8::new(0),
+            last_code: AtomicU8::new(0),
             real_timer: Once::new(),
             timers: SpinLock::new("process timers", Rank::Process, BTreeMap::new()),
             past_run_time_ns: AtomicU64::new(0),
@@ -224,10 +225,15 @@ impl Thread {
         let name = self.name();
         let len = name.iter().position(|&byte| byte == 0).unwrap_or(name.len());
         let name = String::from_utf8_lossy(&name[..len]);
-        let owner = Owner { pid: self.process().pid(), thread: Arc::downgrade(self) as Weak<dyn Any + Send + Sync> };
+        let owner = Owner {
+            pid: self.process().pid(),
+            thread: Arc::downgrade(self) as Weak<dyn Any + Send + Sync>,
+            switched: thread::switched,
+        };
         let thread = self.clone();
         let user_loop = hooks().user_loop;
         let task = sched::create(&name, Some(owner), move || user_loop(thread, start)).map_err(|_| Errno::ENOMEM)?;
+        sched::data(&task).tell_of_switches(self.rseq.is_registered());
         self.task.call_once(|| Arc::downgrade(&task));
         Ok(task)
     }

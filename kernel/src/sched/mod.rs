@@ -72,6 +72,8 @@ pub struct TaskData {
     affinity: AtomicU64,
     /// It has left a CPU that it may not run on any more, and is to be queued on another once it is off its stack there.
     migrating: AtomicBool,
+    /// Its owner is told when it is on a CPU again after others.
+    tells_of_switches: AtomicBool,
     /// What one that waits keeps with its task for those that wake it: whoever the task waits for says what it means.
     pub wait_mark: AtomicUsize,
     /// Whom it runs for, for tasks of processes.
@@ -93,6 +95,9 @@ pub struct Owner {
     pub pid: u32,
     /// The user thread.
     pub thread: Weak<dyn Any + Send + Sync>,
+    /// What is called with it, if that is wanted ([`TaskData::tell_of_switches`]), when the task is on a CPU again after
+    /// others. In the task's context, with interrupts off.
+    pub switched: fn(Arc<dyn Any + Send + Sync>),
 }
 
 /// A row of the task list.
@@ -200,12 +205,16 @@ pub fn schedule() {
 /// With interrupts off: switches to the best task. `leaves`: the current one is not runnable any more.
 fn switch(leaves: bool, now: Instant) {
     guard::clear_need_reschedule();
-    let next = queue::pick_next(&task::current(), leaves, now);
-    if let Some(next) = next {
+    let current = task::current();
+    let data = data(&current);
+    if let Some(next) = queue::pick_next(&current, data, leaves, now) {
         if trace::on() {
             trace_switch(&next, leaves);
         }
         task::switch_to(next);
+        if data.tells_of_switches.load(Ordering::Relaxed) {
+            data.tell_of_switch();
+        }
     }
 }
 
@@ -391,6 +400,7 @@ impl TaskData {
             yields: AtomicBool::new(false),
             affinity: AtomicU64::new(u64::MAX),
             migrating: AtomicBool::new(false),
+            tells_of_switches: AtomicBool::new(false),
             wait_mark: AtomicUsize::new(0),
             owner,
         }
@@ -399,6 +409,18 @@ impl TaskData {
     /// The user thread that the task runs.
     pub fn thread(&self) -> Option<Arc<dyn Any + Send + Sync>> {
         self.owner.as_ref().and_then(|owner| owner.thread.upgrade())
+    }
+
+    /// Sets whether its owner is told when it is on a CPU again after others.
+    pub fn tell_of_switches(&self, wanted: bool) {
+        self.tells_of_switches.store(wanted, Ordering::Relaxed);
+    }
+
+    #[cold]
+    fn tell_of_switch(&self) {
+        if let (Some(owner), Some(thread)) = (&self.owner, self.thread()) {
+            (owner.switched)(thread);
+        }
     }
 
     /// Time on CPUs, up to the last switch, in ns.
@@ -435,15 +457,24 @@ impl TaskData {
     }
 }
 
-/// Lets a task run on the CPUs of `mask` alone, of which one at least is online. It leaves another one when it is
-/// next queued; if it runs there now, that is at once.
+/// Lets a task run on the CPUs of `mask` alone, of which one at least is online. If it runs on another one now, it has left
+/// that when this returns.
 pub fn set_affinity(task: &Arc<Task>, mask: u64) {
-    data(task).affinity.store(mask, Ordering::SeqCst);
-    let is_current = task.id() == task::current().id();
-    if !is_current {
-        kick(task);
-    } else if !data(task).may_run_on(this_cpu()) {
-        schedule();
+    let task_data = data(task);
+    task_data.affinity.store(mask, Ordering::SeqCst);
+    if task.id() == task::current().id() {
+        if !task_data.may_run_on(this_cpu()) {
+            schedule();
+        }
+        return;
+    }
+    let cpu = task_data.cpu();
+    if !task_data.may_run_on(cpu) && cpu != this_cpu() {
+        // Also if it does not run yet: that CPU may just have chosen it.
+        machine::irq::send_reschedule(cpu);
+    }
+    while task.on_cpu() && !task_data.may_run_on(task_data.cpu()) {
+        core::hint::spin_loop();
     }
 }
 

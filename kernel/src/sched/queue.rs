@@ -218,10 +218,14 @@ pub(super) fn leave(current: &TaskData, now: Instant) {
 
 /// The task that should run on this CPU now; None if it is the one that does. `leaves` says that the current one has
 /// called [`leave`]. Interrupts are off.
-pub(super) fn pick_next(current: &CurrentTask, leaves: bool, now: Instant) -> Option<Arc<Task>> {
+pub(super) fn pick_next(
+    current: &CurrentTask,
+    current_data: &TaskData,
+    leaves: bool,
+    now: Instant,
+) -> Option<Arc<Task>> {
     let guard = IrqGuard::new();
     let here = this_cpu();
-    let current_data = data(current);
     let mut queue = QUEUE.get(&guard).lock();
     let is_idle = queue.idle.as_ref().is_some_and(|idle| idle.id() == current.id());
     if !is_idle && !leaves {

@@ -1,10 +1,11 @@
 //! About the system: uname(2), sysinfo(2), getrandom(2); and of a thread what only the CPU or its end cares for:
-//! arch_prctl(2), set_tid_address(2).
+//! arch_prctl(2), set_tid_address(2), rseq(2).
 
 use super::argument::UserOut;
 use super::{Caller, SyscallResult};
 use crate::{process, random};
 use abi::Errno;
+use abi::rseq::RSEQ_FLAG_UNREGISTER;
 use abi::system::{Sysinfo, Utsname};
 use core::sync::atomic::Ordering;
 use machine::addr::USER_END;
@@ -84,6 +85,15 @@ pub fn arch_prctl(_: &mut Caller<'_>, code: u32, address: u64) -> SyscallResult 
 pub fn set_tid_address(caller: &mut Caller<'_>, address: u64) -> SyscallResult {
     caller.thread.clear_on_exit.store(address, Ordering::Relaxed);
     Ok(caller.thread.tid().into())
+}
+
+pub fn rseq(caller: &mut Caller<'_>, area: u64, len: u32, flags: u32, signature: u32) -> SyscallResult {
+    match flags {
+        0 => caller.thread.register_rseq(area, len, signature)?,
+        RSEQ_FLAG_UNREGISTER => caller.thread.unregister_rseq(area, len, signature)?,
+        _ => return Err(Errno::EINVAL),
+    }
+    Ok(0)
 }
 
 /// `personality(2)`: no random places in address spaces of programs that are executed from now on.

@@ -13,7 +13,7 @@ use crate::sync::guard;
 use crate::task;
 use crate::trap::{Exception, FIRST_INTERRUPT, TrapFrame};
 use core::arch::global_asm;
-use core::sync::atomic::AtomicU64;
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// Vector number that stands for SYSCALL in a context.
 const SYSCALL_VECTOR: u64 = 0x100;
@@ -77,6 +77,8 @@ pub enum Exit {
     },
     /// An interrupt; it has been served.
     Interrupt,
+    /// It was not entered, as there is something else to do first.
+    Attention,
 }
 
 impl UserContext {
@@ -132,13 +134,12 @@ pub(crate) fn init_this_cpu() {
     }
 }
 
-/// Runs the program until it needs the kernel. Called by its own task, with interrupts on and no guard held.
-pub fn run(context: &mut UserContext) -> Exit {
+/// Runs the program until it needs the kernel, unless `attention` is set. Called by its own task, with interrupts on and no
+/// guard held. Whoever sets `attention` while this runs, and then makes the CPU come out of user mode by an interrupt, is
+/// not missed: it is looked at last, with interrupts off.
+pub fn run(context: &mut UserContext, attention: &AtomicBool) -> Exit {
     guard::might_sleep();
     let frame = &mut context.frame;
-    if frame.rip >= USER_END {
-        return Exit::Fault { exception: Exception::GeneralProtection, error: 0, address: frame.rip };
-    }
     // What SYSRET puts into rip and flags comes from rcx and r11, as SYSCALL left them.
     let by_sysret = frame.vector == SYSCALL_VECTOR && frame.rcx == frame.rip && frame.r11 == frame.rflags;
     frame.cs = gdt::USER_CODE.into();
@@ -147,6 +148,14 @@ pub fn run(context: &mut UserContext) -> Exit {
     let by_sysret = by_sysret && frame.r11 == frame.rflags;
     task::current().note_context(frame);
     guard::interrupts_disable();
+    if attention.load(Ordering::SeqCst) {
+        guard::interrupts_enable();
+        return Exit::Attention;
+    }
+    if frame.rip >= USER_END {
+        guard::interrupts_enable();
+        return Exit::Fault { exception: Exception::GeneralProtection, error: 0, address: frame.rip };
+    }
     // SAFETY: (1) rip is a canonical user address, the flags hold nothing privileged, selectors are the user's: neither
     // iretq nor sysretq can fault. (2) The address space is the task's own, with the kernel's half. (3) The context is
     // 16-aligned and stays in place, borrowed by this function, until user_enter has returned.
