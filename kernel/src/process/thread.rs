@@ -3,7 +3,6 @@
 use super::Process;
 use super::rseq::Rseq;
 use super::signal::Pending;
-use super::traced;
 use crate::sched;
 use abi::signal::{SigSet, SigaltStack};
 use abi::{Errno, Signal};
@@ -14,6 +13,9 @@ use klib::objects::{Counted, Kind};
 use machine::sync::{Once, Rank, SpinLock};
 use machine::task;
 use machine::time::Instant;
+
+/// As number of a system call: none.
+pub(super) const NO_CALL: u32 = u32::MAX;
 
 /// One thread of a process.
 pub struct Thread {
@@ -43,7 +45,7 @@ pub struct Thread {
     pub(super) restart_deadline: SpinLock<Option<Instant>>,
     /// What it has registered by rseq(2).
     pub rseq: Rseq,
-    /// The system call whose begin was traced and whose end is to be; [`traced::NO_CALL`] for none.
+    /// The system call whose begin was traced and whose end is to be; [`NO_CALL`] for none.
     pub(super) traced_call: AtomicU32,
 }
 
@@ -66,7 +68,7 @@ impl Thread {
             robust_list: AtomicU64::new(0),
             restart_deadline: SpinLock::new("restart deadline", Rank::Process, None),
             rseq: Rseq::new(),
-            traced_call: AtomicU32::new(traced::NO_CALL),
+            traced_call: AtomicU32::new(NO_CALL),
         })
     }
 

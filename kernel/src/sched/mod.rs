@@ -8,6 +8,7 @@
 //! are released before either. A task that still is on a CPU (about to leave it) is only ever queued on that CPU, so no
 //! CPU waits for another in a switch.
 
+mod listing;
 pub mod policy;
 mod queue;
 mod tests;
@@ -15,9 +16,7 @@ pub mod timer;
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
-use alloc::string::String;
 use alloc::sync::{Arc, Weak};
-use alloc::vec::Vec;
 use core::any::Any;
 use core::fmt::Write;
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, AtomicUsize, Ordering};
@@ -33,6 +32,8 @@ use machine::task::{self, Task};
 use machine::time::{self, Instant};
 use machine::trace;
 use policy::{AtomicPolicy, Policy};
+
+pub use listing::{TaskInfo, for_each_task};
 
 /// What a task is doing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -98,27 +99,6 @@ pub struct Owner {
     /// What is called with it, if that is wanted ([`TaskData::tell_of_switches`]), when the task is on a CPU again after
     /// others. In the task's context, with interrupts off.
     pub switched: fn(Arc<dyn Any + Send + Sync>),
-}
-
-/// A row of the task list.
-#[derive(Clone, Debug)]
-pub struct TaskInfo {
-    /// Number of the task.
-    pub id: u64,
-    /// Its name.
-    pub name: String,
-    /// "running", "ready", "waiting" or "dead".
-    pub state: &'static str,
-    /// CPU it runs on or ran on last.
-    pub cpu: u32,
-    /// What a waiting task waits for.
-    pub waiting_for: &'static str,
-    /// Time on CPUs in ns.
-    pub run_time_ns: u64,
-    /// How often it was put on a CPU.
-    pub switches: u64,
-    /// Process it belongs to, 0 for kernel tasks.
-    pub pid: u32,
 }
 
 static TASKS: SpinLock<BTreeMap<u64, Weak<Task>>> = SpinLock::new("task list", Rank::Table, BTreeMap::new());
@@ -314,14 +294,6 @@ pub fn exit_task() -> ! {
     unreachable!("a dead task was scheduled")
 }
 
-/// Calls `f` for each task there is.
-pub fn for_each_task(mut f: impl FnMut(&TaskInfo)) {
-    let tasks: Vec<Arc<Task>> = TASKS.lock().values().filter_map(Weak::upgrade).collect();
-    for task in tasks {
-        f(&info(&task));
-    }
-}
-
 /// The idle task of `cpu`.
 pub fn idle_task(cpu: CpuId) -> Option<Arc<Task>> {
     queue::idle_task(cpu)
@@ -340,30 +312,6 @@ pub fn run_time_ns(task: &Task) -> u64 {
         past + time::since_boot_ns().saturating_sub(data.started_ns.load(Ordering::Relaxed))
     } else {
         past
-    }
-}
-
-fn info(task: &Arc<Task>) -> TaskInfo {
-    let data = data(task);
-    let (state, waiting_for) = {
-        let status = data.status.lock();
-        (status.state, status.waiting_for)
-    };
-    let running = task.on_cpu();
-    TaskInfo {
-        id: task.id(),
-        name: task.name().into(),
-        state: match state {
-            State::Runnable if running => "running",
-            State::Runnable => "ready",
-            State::Parked => "waiting",
-            State::Dead => "dead",
-        },
-        cpu: data.cpu.load(Ordering::Relaxed),
-        waiting_for: if state == State::Parked { waiting_for } else { "" },
-        run_time_ns: run_time_ns(task),
-        switches: data.switches.load(Ordering::Relaxed),
-        pid: data.owner.as_ref().map_or(0, |owner| owner.pid),
     }
 }
 
