@@ -24,6 +24,7 @@ mod memory_hog;
 pub mod pidfd;
 mod place;
 pub mod rseq;
+pub mod sampled;
 pub mod send;
 pub mod signal;
 mod start;

@@ -25,6 +25,7 @@ pub use map::{MapRequest, Placement};
 pub use remap::RemapRequest;
 pub use shared::SharedMemory;
 
+use crate::vfs::File;
 use abi::Errno;
 use alloc::sync::Arc;
 use area::Areas;
@@ -171,6 +172,14 @@ impl AddressSpace {
             core::mem::forget(layout);
         }
         written
+    }
+
+    /// The file whose code is mapped at `address`, and how far into it; None if that is no code of a file. May sleep.
+    pub fn code_place(&self, address: u64) -> Option<(Arc<File>, u64)> {
+        let layout = self.layout.lock();
+        let area = layout.areas.map().find(address).filter(|area| area.protection.execute)?;
+        let (file, page) = area.file_page(address)?;
+        Some((file.clone(), page * PAGE + address % PAGE))
     }
 
     /// Sets where the heap begins; page-aligned.
