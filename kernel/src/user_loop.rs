@@ -15,6 +15,7 @@ use alloc::sync::Arc;
 use machine::hooks::Access;
 use machine::sync::guard;
 use machine::task::{self, FpuState};
+use machine::trace;
 use machine::trap::Exception;
 use machine::user::{self, Exit, UserContext, copy};
 
@@ -54,7 +55,12 @@ fn run(thread: &Arc<Thread>, context: &mut UserContext) {
     loop {
         let mut asked = false;
         match user::run(context, thread.attention()) {
-            Exit::Syscall => call = syscall::handle(thread, context),
+            Exit::Syscall => {
+                if trace::on() {
+                    thread.trace_call(context);
+                }
+                call = syscall::handle(thread, context);
+            }
             Exit::Fault { exception, error, address } => {
                 let fault = Fault { exception, error, address };
                 fault.handle(thread, context, &mut last_fault);
@@ -65,8 +71,13 @@ fn run(thread: &Arc<Thread>, context: &mut UserContext) {
         if guard::need_reschedule() {
             sched::schedule();
         }
-        if (call.is_some() || asked) && !deliver::attend(thread, context, call.take(), &last_fault) {
-            return;
+        if call.is_some() || asked {
+            if trace::on() {
+                thread.trace_return(context);
+            }
+            if !deliver::attend(thread, context, call.take(), &last_fault) {
+                return;
+            }
         }
     }
 }

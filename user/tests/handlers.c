@@ -331,10 +331,11 @@ static void stopped_calls(void)
 {
     CHECK(pipe(a_pipe) == 0);
     for (int i = 0; i < SLEEPS; i++) {
+        double start = now_s();
         pid_t pid = fork();
         if (pid == 0) {
             errno = 0;
-            double start = now_s();
+            start = now_s();
             int result = sleeps[i].sleep(), error = errno;
             double took = now_s() - start;
             int epoll_ends = strcmp(sleeps[i].name, "epoll") == 0 && result == -1 && error == EINTR;
@@ -350,7 +351,13 @@ static void stopped_calls(void)
         CHECK(waitpid(pid, &status, WUNTRACED) == pid && WIFSTOPPED(status) && WSTOPSIG(status) == SIGSTOP);
         sleep_ms(30);
         kill(pid, SIGCONT);
-        CHECK(waitpid(pid, &status, WCONTINUED) == pid && WIFCONTINUED(status));
+        CHECK(waitpid(pid, &status, WCONTINUED) == pid);
+        // On a slow machine its time may be over before this looks, and epoll_wait(2) does not go on at all.
+        if (WIFEXITED(status) && (now_s() - start > 0.11 || strcmp(sleeps[i].name, "epoll") == 0)) {
+            CHECK(WEXITSTATUS(status) == 0);
+            continue;
+        }
+        CHECK(WIFCONTINUED(status));
         if (sleeps[i].end == -2) {
             sleep_ms(80);
             write(a_pipe[1], "x", 1);

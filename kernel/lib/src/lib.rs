@@ -21,6 +21,7 @@ pub mod keyboard;
 pub mod ldisc;
 pub mod line_edit;
 pub mod objects;
+pub mod trace;
 pub mod traces;
 pub mod vt;
 pub mod words;

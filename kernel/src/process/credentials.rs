@@ -1,5 +1,6 @@
 //! Who a process runs as (credentials(7)), and what that allows.
 
+use crate::vfs::Who;
 use abi::Errno;
 use alloc::sync::Arc;
 
@@ -36,6 +37,16 @@ impl Credentials {
     /// Whether it may do what is root's alone. There are no finer capabilities.
     pub fn is_privileged(&self) -> bool {
         self.user.effective == 0
+    }
+
+    /// Whose rights it has to files.
+    pub fn who(&self) -> Who {
+        Who { user: self.user.file, group: self.group.file, groups: self.groups.clone() }
+    }
+
+    /// The same by the real identities, for access(2).
+    pub fn real_who(&self) -> Who {
+        Who { user: self.user.real, group: self.group.real, groups: self.groups.clone() }
     }
 
     /// Whether a process with these credentials may send signals to one with `target` (kill(2)).

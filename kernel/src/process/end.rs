@@ -76,6 +76,11 @@ fn end(process: &Arc<Process>) {
         let files = core::mem::take(&mut *process.files.lock());
         drop(files);
     }
+    // A zombie keeps no file system busy.
+    if Arc::strong_count(&process.directories) == 1 {
+        let directories = process.change_directories(|context| *context = crate::vfs::root_context());
+        drop(directories);
+    }
     let timers = core::mem::take(&mut *process.timers.lock());
     drop(timers);
     process.release_maker();

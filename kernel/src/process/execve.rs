@@ -7,7 +7,9 @@ use abi::signal::SigaltStack;
 use alloc::sync::Arc;
 use core::any::Any;
 use core::sync::atomic::Ordering;
+use klib::trace::{Event, Label, Life};
 use machine::task::{self, FpuState};
+use machine::trace;
 use machine::user::UserContext;
 
 /// Puts `program` into the place of the current one: other threads end, the calling one, `thread`, goes on in it. After
@@ -37,6 +39,11 @@ pub fn replace(thread: &Arc<Thread>, context: &mut UserContext, program: Program
     alarm::delete_created(process);
     thread.alternate_stack(Some(SigaltStack::NONE));
     thread.set_name(short_name(name));
+    if trace::on() {
+        let name = thread.name();
+        let name = Label::new(core::str::from_utf8(&name).unwrap_or("?"));
+        trace::note(Event::Exec(Life { pid: process.pid(), name }));
+    }
     let image = Image { executable: program.path.into(), command_line: program.command_line.into() };
     let old = core::mem::replace(&mut *process.image.lock(), image);
     drop(old);

@@ -12,6 +12,7 @@
 
 pub mod alarm;
 pub mod clone;
+mod context;
 pub mod credentials;
 pub mod deliver;
 mod end;
@@ -29,6 +30,7 @@ mod start;
 mod status;
 pub mod table;
 mod thread;
+mod traced;
 mod users;
 pub mod vdso;
 pub mod wait;
@@ -206,30 +208,6 @@ impl Process {
         self.image.lock().command_line.clone()
     }
 
-    /// Who it runs as.
-    pub fn credentials(&self) -> Arc<Credentials> {
-        self.credentials.lock().clone()
-    }
-
-    /// Changes its root or working directory; what they were before, to be dropped where no lock is held.
-    pub fn change_directories(&self, change: impl FnOnce(&mut FsContext)) -> Arc<FsContext> {
-        let mut directories = self.directories.lock();
-        let mut new = FsContext::clone(&directories);
-        change(&mut new);
-        core::mem::replace(&mut *directories, Arc::new(new))
-    }
-
-    /// Changes who it runs as; nothing changes on an error.
-    pub fn change_credentials<E>(&self, change: impl FnOnce(&mut Credentials) -> Result<(), E>) -> Result<(), E> {
-        let mut new = Credentials::clone(&self.credentials());
-        change(&mut new)?;
-        self.of_user.move_to(new.user.real);
-        let new = Arc::new(new);
-        let old = core::mem::replace(&mut *self.credentials.lock(), new);
-        drop(old);
-        Ok(())
-    }
-
     /// Its resource limits.
     pub fn limits(&self) -> Limits {
         *self.limits.lock()
@@ -243,16 +221,6 @@ impl Process {
     /// Calls `change` with the limits, which stay locked meanwhile.
     pub fn with_limits<R>(&self, change: impl FnOnce(&mut Limits) -> R) -> R {
         change(&mut self.limits.lock())
-    }
-
-    /// Sets the file-mode creation mask; the one before.
-    pub fn set_umask(&self, mask: u32) -> u32 {
-        self.umask.swap(mask & 0o777, Ordering::Relaxed)
-    }
-
-    /// The file-mode creation mask.
-    pub fn umask(&self) -> u32 {
-        self.umask.load(Ordering::Relaxed)
     }
 
     /// Sets what it gets when its parent ends; the one before.

@@ -14,6 +14,9 @@ use machine::sync::{Once, Rank, SpinLock};
 use machine::task;
 use machine::time::Instant;
 
+/// As number of a system call: none.
+pub(super) const NO_CALL: u32 = u32::MAX;
+
 /// One thread of a process.
 pub struct Thread {
     _counted: Counted,
@@ -42,6 +45,8 @@ pub struct Thread {
     pub(super) restart_deadline: SpinLock<Option<Instant>>,
     /// What it has registered by rseq(2).
     pub rseq: Rseq,
+    /// The system call whose begin was traced and whose end is to be; [`NO_CALL`] for none.
+    pub(super) traced_call: AtomicU32,
 }
 
 impl Thread {
@@ -63,6 +68,7 @@ impl Thread {
             robust_list: AtomicU64::new(0),
             restart_deadline: SpinLock::new("restart deadline", Rank::Process, None),
             rseq: Rseq::new(),
+            traced_call: AtomicU32::new(NO_CALL),
         })
     }
 

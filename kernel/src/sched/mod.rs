@@ -8,6 +8,7 @@
 //! are released before either. A task that still is on a CPU (about to leave it) is only ever queued on that CPU, so no
 //! CPU waits for another in a switch.
 
+mod listing;
 pub mod policy;
 mod queue;
 mod tests;
@@ -15,13 +16,12 @@ pub mod timer;
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
-use alloc::string::String;
 use alloc::sync::{Arc, Weak};
-use alloc::vec::Vec;
 use core::any::Any;
 use core::fmt::Write;
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use core::time::Duration;
+use klib::trace::{Event, Label, Left, Life};
 use machine::cpu::CpuId;
 use machine::hooks::{Access, Hooks};
 use machine::mm::OutOfMemory;
@@ -30,7 +30,10 @@ use machine::sync::guard::{self, without_interrupts};
 use machine::sync::{IrqLock, Once, Rank, SpinLock, Watch};
 use machine::task::{self, Task};
 use machine::time::{self, Instant};
+use machine::trace;
 use policy::{AtomicPolicy, Policy};
+
+pub use listing::{TaskInfo, for_each_task};
 
 /// What a task is doing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -98,27 +101,6 @@ pub struct Owner {
     pub switched: fn(Arc<dyn Any + Send + Sync>),
 }
 
-/// A row of the task list.
-#[derive(Clone, Debug)]
-pub struct TaskInfo {
-    /// Number of the task.
-    pub id: u64,
-    /// Its name.
-    pub name: String,
-    /// "running", "ready", "waiting" or "dead".
-    pub state: &'static str,
-    /// CPU it runs on or ran on last.
-    pub cpu: u32,
-    /// What a waiting task waits for.
-    pub waiting_for: &'static str,
-    /// Time on CPUs in ns.
-    pub run_time_ns: u64,
-    /// How often it was put on a CPU.
-    pub switches: u64,
-    /// Process it belongs to, 0 for kernel tasks.
-    pub pid: u32,
-}
-
 static TASKS: SpinLock<BTreeMap<u64, Weak<Task>>> = SpinLock::new("task list", Rank::Table, BTreeMap::new());
 
 static HOOKS: Once<Hooks> = Once::new();
@@ -180,6 +162,9 @@ pub fn create(
 
 /// Lets a created task run.
 pub fn start_task(task: &Arc<Task>) {
+    if trace::on() {
+        trace::note_for(task.id(), Event::Begin(life(task)));
+    }
     queue::enqueue_new(task);
 }
 
@@ -203,11 +188,35 @@ fn switch(leaves: bool, now: Instant) {
     let current = task::current();
     let data = data(&current);
     if let Some(next) = queue::pick_next(&current, data, leaves, now) {
+        if trace::on() {
+            trace_switch(&next, leaves);
+        }
         task::switch_to(next);
         if data.tells_of_switches.load(Ordering::Relaxed) {
             data.tell_of_switch();
         }
     }
+}
+
+#[cold]
+fn trace_switch(next: &Task, leaves: bool) {
+    let (state, waiting_for) = {
+        let current = task::current();
+        let status = data(&current).status.lock();
+        (status.state, status.waiting_for)
+    };
+    // One that parked may have been unparked since.
+    let (left, waits_for) = match (leaves, state) {
+        (false, _) => (Left::Runnable, ""),
+        (true, State::Dead) => (Left::Dead, ""),
+        (true, _) => (Left::Waiting, waiting_for),
+    };
+    trace::note(Event::Switch { to: next.id() as u32, left, waits_for: Label::new(waits_for) });
+}
+
+/// What a trace calls a task.
+fn life(task: &Task) -> Life {
+    Life { pid: data(task).owner.as_ref().map_or(0, |owner| owner.pid), name: Label::new(task.name()) }
 }
 
 /// Lets others run first, if there are any.
@@ -256,6 +265,9 @@ pub fn unpark(task: &Arc<Task>) {
     match status.state {
         State::Parked => {
             status.state = State::Runnable;
+            if trace::on() {
+                trace::note(Event::Wake { task: task.id() as u32 });
+            }
             queue::enqueue_woken(task, data);
         }
         State::Runnable => status.permit = true,
@@ -265,6 +277,9 @@ pub fn unpark(task: &Arc<Task>) {
 
 /// Ends the current task.
 pub fn exit_task() -> ! {
+    if trace::on() {
+        trace::note(Event::End(life(&task::current())));
+    }
     let entry = TASKS.lock().remove(&task::current().id());
     drop(entry);
     without_interrupts(|| {
@@ -279,12 +294,9 @@ pub fn exit_task() -> ! {
     unreachable!("a dead task was scheduled")
 }
 
-/// Calls `f` for each task there is.
-pub fn for_each_task(mut f: impl FnMut(&TaskInfo)) {
-    let tasks: Vec<Arc<Task>> = TASKS.lock().values().filter_map(Weak::upgrade).collect();
-    for task in tasks {
-        f(&info(&task));
-    }
+/// The idle task of `cpu`.
+pub fn idle_task(cpu: CpuId) -> Option<Arc<Task>> {
+    queue::idle_task(cpu)
 }
 
 /// The task with number `id`.
@@ -300,30 +312,6 @@ pub fn run_time_ns(task: &Task) -> u64 {
         past + time::since_boot_ns().saturating_sub(data.started_ns.load(Ordering::Relaxed))
     } else {
         past
-    }
-}
-
-fn info(task: &Arc<Task>) -> TaskInfo {
-    let data = data(task);
-    let (state, waiting_for) = {
-        let status = data.status.lock();
-        (status.state, status.waiting_for)
-    };
-    let running = task.on_cpu();
-    TaskInfo {
-        id: task.id(),
-        name: task.name().into(),
-        state: match state {
-            State::Runnable if running => "running",
-            State::Runnable => "ready",
-            State::Parked => "waiting",
-            State::Dead => "dead",
-        },
-        cpu: data.cpu.load(Ordering::Relaxed),
-        waiting_for: if state == State::Parked { waiting_for } else { "" },
-        run_time_ns: run_time_ns(task),
-        switches: data.switches.load(Ordering::Relaxed),
-        pid: data.owner.as_ref().map_or(0, |owner| owner.pid),
     }
 }
 

@@ -145,6 +145,11 @@ pub(super) fn has_work(cpu: CpuId) -> bool {
     QUEUE.on(cpu).is_some_and(|queue| !queue.lock().is_empty())
 }
 
+/// The idle task of `cpu`.
+pub(super) fn idle_task(cpu: CpuId) -> Option<Arc<Task>> {
+    QUEUE.on(cpu)?.lock().idle.clone()
+}
+
 /// Queues a task that has never run on the CPU with the least to do.
 pub(super) fn enqueue_new(task: &Arc<Task>) {
     enqueue(task, data(task), least_loaded(data(task)));

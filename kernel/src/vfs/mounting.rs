@@ -8,7 +8,7 @@ use super::inode::{FileSystem, Statistics};
 use super::location::{Location, MOUNTS, Mount, MountEntry, Volume};
 use super::mount_error::MountError;
 use super::walk::{self, Walk};
-use super::{FsContext, Result, devfs, ext2, tmpfs::TmpFs};
+use super::{FsContext, Result, Who, devfs, ext2, tmpfs::TmpFs};
 use abi::Errno;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
@@ -166,7 +166,7 @@ fn stand_in(directory: &Location, name: &[u8]) -> Result<Location> {
     }
     let _held = directory.dentry.directory.lock();
     let new = NewNode { kind: NewKind::Directory, mode: 0o755, uid: 0, gid: 0 };
-    match create_locked(directory, name, &new) {
+    match create_locked(&Who::default(), directory, name, &new) {
         Err(Errno::EROFS | Errno::EPERM) => {
             let inode = TmpFs::new("none", 0o755).root()?;
             Ok(directory.beside(directory.dentry.adopt(name, inode, true)?))
