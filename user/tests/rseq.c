@@ -249,19 +249,34 @@ static void await_inside(void)
         sched_yield();
 }
 
+static void *spins_with_signals(void *section)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGUSR1);
+    pthread_sigmask(SIG_UNBLOCK, &set, 0);
+    return spinner(section);
+}
+
+// A timer's signals come to one that spins while nobody else wants to run.
 static void aborted_by_a_signal(void)
 {
     struct section section = spin_section();
+    struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR1};
+    struct itimerspec often = {{0, 2000000}, {0, 2000000}};
+    sigset_t set;
+    timer_t timer;
     int in_section = 0;
     handle(SIGUSR1);
-    for (int i = 0; i < 40; i++) {
+    sigemptyset(&set);
+    sigaddset(&set, SIGUSR1);
+    pthread_sigmask(SIG_BLOCK, &set, 0);
+    CHECK(timer_create(CLOCK_MONOTONIC, &event, &timer) == 0 && timer_settime(timer, 0, &often, 0) == 0);
+    for (int i = 0; i < 30 || (in_section == 0 && i < 3000); i++) {
         pthread_t thread;
         void *result;
-        inside = 0;
         handler_rip = 0;
-        pthread_create(&thread, 0, spinner, &section);
-        await_inside();
-        pthread_kill(thread, SIGUSR1);
+        pthread_create(&thread, 0, spins_with_signals, &section);
         pthread_join(thread, &result);
         CHECK(result == (void *)1);
         // The handler is to come back to the abort address, and sees no section; unless the thread was preempted before.
@@ -269,6 +284,7 @@ static void aborted_by_a_signal(void)
         CHECK(handler_section == 0 && handler_rip - (uintptr_t)spin_start >= (uintptr_t)(spin_end - spin_start));
     }
     CHECK(in_section > 0);
+    timer_delete(timer);
 }
 
 static void *spins_with_tid(void *tid)
@@ -367,7 +383,9 @@ static void bad_sections(void)
             spin(&of_thread, section, is_inside);
             _exit(1);
         }
-        while (!*is_inside && waitpid(pid, 0, WNOHANG) == 0)
+        // It may be preempted, and so ended, before it is inside.
+        siginfo_t end = {0};
+        while (!*is_inside && waitid(P_PID, pid, &end, WEXITED | WNOHANG | WNOWAIT) == 0 && end.si_pid == 0)
             sched_yield();
         kill(pid, SIGUSR1);
         CHECK_CHILD(pid, SIGSEGV);

@@ -142,7 +142,16 @@ pub(crate) fn init_this_cpu() {
 /// not missed: it is looked at last, with interrupts off.
 pub fn run(context: &mut UserContext, attention: &AtomicBool) -> Exit {
     guard::might_sleep();
+    guard::interrupts_disable();
+    if attention.load(Ordering::SeqCst) {
+        guard::interrupts_enable();
+        return Exit::Attention;
+    }
     let frame = &mut context.frame;
+    if frame.rip >= USER_END {
+        guard::interrupts_enable();
+        return Exit::Fault { exception: Exception::GeneralProtection, error: 0, address: frame.rip };
+    }
     // What SYSRET puts into rip and flags comes from rcx and r11, as SYSCALL left them.
     let by_sysret = frame.vector == SYSCALL_VECTOR && frame.rcx == frame.rip && frame.r11 == frame.rflags;
     frame.cs = gdt::USER_CODE.into();
@@ -150,15 +159,6 @@ pub fn run(context: &mut UserContext, attention: &AtomicBool) -> Exit {
     frame.rflags = frame.rflags & USER_FLAGS | FLAG_INTERRUPT | FLAG_ALWAYS;
     let by_sysret = by_sysret && frame.r11 == frame.rflags;
     task::current().note_context(frame);
-    guard::interrupts_disable();
-    if attention.load(Ordering::SeqCst) {
-        guard::interrupts_enable();
-        return Exit::Attention;
-    }
-    if frame.rip >= USER_END {
-        guard::interrupts_enable();
-        return Exit::Fault { exception: Exception::GeneralProtection, error: 0, address: frame.rip };
-    }
     // SAFETY: (1) rip is a canonical user address, the flags hold nothing privileged, selectors are the user's: neither
     // iretq nor sysretq can fault. (2) The address space is the task's own, with the kernel's half. (3) The context is
     // 16-aligned and stays in place, borrowed by this function, until user_enter has returned.
