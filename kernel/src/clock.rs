@@ -47,6 +47,11 @@ pub fn realtime_ns() -> u64 {
     BOOT_TIME_NS.load(Ordering::Relaxed) + time::since_boot_ns()
 }
 
+/// When the kernel was started, in ns since 1970.
+pub fn boot_time_ns() -> u64 {
+    BOOT_TIME_NS.load(Ordering::Relaxed)
+}
+
 /// Now, as seconds and nanoseconds since 1970.
 pub fn time_of_day() -> (i64, u32) {
     let now = realtime_ns();

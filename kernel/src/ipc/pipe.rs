@@ -25,7 +25,7 @@ pub const PIPE_BUF: usize = 4096;
 /// Pages of a new pipe: 64 KiB.
 const PAGES: usize = 16;
 /// Largest size that F_SETPIPE_SZ takes, in bytes.
-const MAX_SIZE: usize = 1 << 31;
+pub const MAX_SIZE: usize = 1 << 31;
 
 /// A pipe.
 pub struct Pipe {
@@ -316,6 +316,20 @@ impl FileOperations for PipeEnd {
 
     fn wait_queues(&self) -> [Option<&WaitQueue>; 2] {
         [self.reads.then_some(&self.pipe.readable), self.writes.then_some(&self.pipe.writable)]
+    }
+
+    /// Another end of the same pipe, which waits for nobody.
+    fn open(&self, file_flags: u32) -> Result<Option<Arc<dyn FileOperations>>> {
+        let (reads, writes) = match file_flags & flags::O_ACCMODE {
+            flags::O_RDONLY => (true, false),
+            flags::O_WRONLY => (false, true),
+            _ => (true, true),
+        };
+        Ok(Some(Arc::new(PipeEnd::new(&self.pipe, reads, writes))))
+    }
+
+    fn link_name(&self) -> &'static str {
+        "pipe:"
     }
 
     fn mode(&self) -> u32 {

@@ -6,6 +6,7 @@ use super::wait::{forget, notify_of_end, tell_of_end, wants_no_zombies};
 use super::{ExitStatus, Process, Thread, send};
 use crate::futex;
 use crate::sched;
+use crate::vfs;
 use abi::sigframe::Siginfo;
 use abi::{Errno, Signal};
 use alloc::sync::Arc;
@@ -49,6 +50,9 @@ impl Thread {
         process.past_run_time_ns.fetch_add(run_time, Ordering::Relaxed);
         table::lock().remove_thread(self.tid());
         futex::owner_ended(self.tid());
+        if self.tid() == process.pid() {
+            *process.leader_name.lock() = self.name();
+        }
         let (last, others) = {
             let mut threads = process.threads.lock();
             threads.retain(|other| !Arc::ptr_eq(other, self));
@@ -77,6 +81,10 @@ fn end(process: &Arc<Process>) {
     if Arc::strong_count(&process.files) == 1 {
         let files = core::mem::take(&mut *process.files.lock());
         drop(files);
+    }
+    if Arc::strong_count(&process.directories) == 1 {
+        let directories = core::mem::replace(&mut *process.directories.lock(), vfs::root_context());
+        drop(directories);
     }
     let timers = core::mem::take(&mut *process.timers.lock());
     drop(timers);

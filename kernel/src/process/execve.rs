@@ -1,7 +1,7 @@
 //! execve(2): a process gets another program.
 
 use super::exec::Program;
-use super::{Image, Thread, alarm, deliver, short_name, table};
+use super::{Thread, alarm, deliver, short_name, table};
 use abi::Errno;
 use alloc::sync::Arc;
 use core::any::Any;
@@ -35,9 +35,6 @@ pub fn replace(thread: &Arc<Thread>, context: &mut UserContext, program: Program
     alarm::delete_created(process);
     thread.alternate_stack(Some(deliver::NO_ALTERNATE_STACK));
     thread.set_name(short_name(name));
-    let image = Image { executable: program.path.into(), command_line: program.command_line.into() };
-    let old = core::mem::replace(&mut *process.image.lock(), image);
-    drop(old);
     let credentials = Arc::new(program.credentials);
     let old = core::mem::replace(&mut *process.credentials.lock(), credentials);
     drop(old);

@@ -60,6 +60,12 @@ impl FileTable {
         self.entries.get(usize::try_from(fd).ok()?)?.as_ref().map(|entry| &entry.file)
     }
 
+    /// The first descriptor from `fd` on that is in use.
+    pub fn next_from(&self, fd: usize) -> Option<usize> {
+        let in_use = |&fd: &usize| self.entries[fd].is_some();
+        (fd..self.entries.len()).find(in_use)
+    }
+
     /// How many descriptors select(2) looks at, at most: as many as Linux's table would have room for.
     pub fn room(&self) -> usize {
         match self.entries.len() {

@@ -28,7 +28,7 @@ pub mod table;
 mod users;
 pub mod wait;
 
-pub use memory_hog::free_some as free_memory;
+pub use memory_hog::{OOM_SCORE_ADJ_MIN, badness, free_some as free_memory};
 pub use start::{Hooks, ProgramHandle, Start, init, spawn_init, spawn_program};
 pub use status::ExitStatus;
 pub use table::{find, pids};
@@ -44,7 +44,7 @@ use alarm::Timer;
 use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use credentials::Credentials;
 use files::FileTable;
 use limits::Limits;
@@ -85,7 +85,10 @@ pub struct Process {
     limits: SpinLock<Limits>,
     /// What personality(2) says; of its bits, ADDR_NO_RANDOMIZE has an effect.
     pub personality: AtomicU32,
-    image: SpinLock<Image>,
+    /// What the first thread was called, once it has ended.
+    leader_name: SpinLock<[u8; 15]>,
+    /// How much sooner than its size says it is ended when memory runs out: -1000 (never) to 1000.
+    pub oom_score_adj: AtomicI32,
     threads: SpinLock<Vec<Arc<Thread>>>,
     children: SpinLock<Vec<Arc<Process>>>,
     /// Woken when a child has changed state.
@@ -120,15 +123,6 @@ pub struct Process {
     /// CPU time in ns of threads that have ended, and of children that were waited for.
     past_run_time_ns: AtomicU64,
     children_run_time_ns: AtomicU64,
-}
-
-/// What execve(2) sets.
-#[derive(Clone, Default)]
-struct Image {
-    /// Path of the program, as `/proc/self/exe` shows it.
-    executable: Arc<[u8]>,
-    /// Arguments, each with its zero.
-    command_line: Arc<[u8]>,
 }
 
 /// One thread of a process.
@@ -213,14 +207,30 @@ impl Process {
         self.space.lock().clone()
     }
 
-    /// Path of its program.
-    pub fn executable(&self) -> Arc<[u8]> {
-        self.image.lock().executable.clone()
+    /// Path of its program; empty once it has ended.
+    pub fn executable(&self) -> Vec<u8> {
+        let space = self.try_space();
+        space.and_then(|space| space.program().map(|program| program.file.path())).unwrap_or_default()
     }
 
-    /// Its arguments, each with a zero behind it.
-    pub fn command_line(&self) -> Arc<[u8]> {
-        self.image.lock().command_line.clone()
+    /// What its first thread is or was called.
+    pub fn name(&self) -> [u8; 15] {
+        self.leader().map_or_else(|| *self.leader_name.lock(), |leader| leader.name())
+    }
+
+    /// Its first thread, until that ends.
+    pub fn leader(&self) -> Option<Arc<Thread>> {
+        self.thread(self.pid)
+    }
+
+    /// Whether it has executed a program since its parent made it.
+    pub fn has_executed(&self) -> bool {
+        self.has_executed.load(Ordering::Relaxed)
+    }
+
+    /// The signal that its parent gets when it ends; 0 for none.
+    pub fn exit_signal(&self) -> u8 {
+        self.exit_signal.load(Ordering::Relaxed)
     }
 
     /// Who it runs as.

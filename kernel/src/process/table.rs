@@ -13,7 +13,7 @@ use machine::sync::guard::PreemptGuard;
 use machine::sync::{Rank, SpinGuard, SpinLock};
 
 /// Numbers stay below this (Linux's limit on 64-bit machines).
-const PID_LIMIT: u32 = 4 << 20;
+pub const PID_LIMIT: u32 = 4 << 20;
 /// Number of the process that `init` starts.
 pub const INIT: u32 = 1;
 
@@ -23,12 +23,14 @@ pub(super) struct Table {
     pub processes: BTreeMap<u32, Arc<Process>>,
     threads: BTreeMap<u32, Weak<Thread>>,
     last: u32,
+    /// Processes and threads that have been made since boot.
+    made: u64,
 }
 
 static TABLE: SpinLock<Table> = SpinLock::new(
     "process table",
     Rank::Table,
-    Table { processes: BTreeMap::new(), threads: BTreeMap::new(), last: INIT },
+    Table { processes: BTreeMap::new(), threads: BTreeMap::new(), last: INIT, made: 0 },
 );
 
 /// The locked table.
@@ -75,6 +77,17 @@ pub fn group(group: u32) -> Vec<Arc<Process>> {
 /// Whether there is such a group in `session`.
 pub fn group_in_session(group: u32, session: u32) -> bool {
     TABLE.lock().members(group).any(|process| process.session() == session)
+}
+
+/// The first process with a number from `number` on.
+pub fn next_from(number: u32) -> Option<Arc<Process>> {
+    TABLE.lock().processes.range(number..).next().map(|(_, process)| process.clone())
+}
+
+/// The number given out last, and how many processes and threads have been made since boot.
+pub fn history() -> (u32, u64) {
+    let table = TABLE.lock();
+    (table.last, table.made)
 }
 
 /// How many threads there are.
@@ -142,6 +155,7 @@ impl Table {
     /// Notes that `thread` has its number.
     pub fn add_thread(&mut self, thread: &Arc<Thread>) {
         self.threads.insert(thread.tid(), Arc::downgrade(thread));
+        self.made += 1;
     }
 
     /// The thread with this number is no more.

@@ -8,6 +8,7 @@
 //! are released before either. A task that still is on a CPU (about to leave it) is only ever queued on that CPU, so no
 //! CPU waits for another in a switch.
 
+pub mod load;
 mod queue;
 mod tests;
 pub mod timer;
@@ -273,7 +274,8 @@ pub fn run_time_ns(task: &Task) -> u64 {
     }
 }
 
-fn info(task: &Arc<Task>) -> TaskInfo {
+/// What the task list shows of a task.
+pub fn info(task: &Arc<Task>) -> TaskInfo {
     let data = data(task);
     let (state, waiting_for) = {
         let status = data.status.lock();

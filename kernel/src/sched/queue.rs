@@ -88,6 +88,8 @@ percpu! {
     static LOAD: AtomicU32 = AtomicU32::new(0);
     /// Virtual deadline of the running task; the end of time for the idle task.
     static RUNNING_DEADLINE: AtomicU64 = AtomicU64::new(u64::MAX);
+    /// How often a task was put on this CPU.
+    static SWITCHES: AtomicU64 = AtomicU64::new(0);
 }
 
 /// Makes the code that runs on `cpu` its idle task.
@@ -173,8 +175,10 @@ pub(super) fn pick_next(current: &machine::task::CurrentTask, leaves: bool) -> O
     let current_data = data(current);
     let mut queue = QUEUE.get(&guard).lock();
     let is_idle = queue.idle.as_ref().is_some_and(|idle| idle.id() == current.id());
-    if !is_idle && !leaves {
+    if !leaves {
         account(current_data, now);
+    }
+    if !is_idle && !leaves {
         queue.push(current.arc(), current_data);
     }
     if queue.heap.is_empty() {
@@ -215,6 +219,9 @@ pub(super) fn pick_next(current: &machine::task::CurrentTask, leaves: bool) -> O
         return None;
     }
     next_data.switches.fetch_add(1, Ordering::Relaxed);
+    // Interrupts are off, and no other CPU writes it.
+    let switches = SWITCHES.get(&guard);
+    switches.store(switches.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
     Some(next)
 }
 
@@ -235,7 +242,19 @@ pub(super) fn slice_over() {
     guard::set_need_reschedule();
 }
 
-fn load(cpu: CpuId) -> u32 {
+/// Time for which `cpu` has had nothing to do, in ns.
+pub(super) fn idle_time_ns(cpu: CpuId) -> u64 {
+    let idle = QUEUE.on(cpu).and_then(|queue| queue.lock().idle.clone());
+    idle.map_or(0, |idle| super::run_time_ns(&idle))
+}
+
+/// How often tasks were switched on `cpu`.
+pub(super) fn switches(cpu: CpuId) -> u64 {
+    SWITCHES.on(cpu).map_or(0, |switches| switches.load(Ordering::Relaxed))
+}
+
+/// How many tasks run or could on `cpu`.
+pub(super) fn load(cpu: CpuId) -> u32 {
     LOAD.on(cpu).map_or(u32::MAX, |load| load.load(Ordering::Relaxed))
 }
 

@@ -2,7 +2,7 @@
 //!
 //! A [`Dentry`] is a name that exists; names known not to exist are kept in their directory as [`Child::Absent`]. Children
 //! keep their parent, parents their children: a tree stays in memory until [`Dentry::prune`] takes out what nobody else
-//! uses, leaves first.
+//! uses, leaves first. What does not last ([`Inode::is_lasting`]) is not kept: each look-up makes its dentry anew.
 //!
 //! Locks: `directory` is a sleeping lock held while the file system looks at or changes the directory, parent before
 //! child; `children` and `place` (rank File) are for the fields alone, one at a time and never across a sleep. The count
@@ -51,7 +51,12 @@ enum Child {
 impl Dentry {
     /// The root of a volume.
     pub fn root(inode: Arc<dyn Inode>) -> Arc<Dentry> {
-        Arc::new(Self::with(inode, Box::default(), None, false))
+        Self::detached(inode, Box::default())
+    }
+
+    /// A name that is in no directory.
+    pub fn detached(inode: Arc<dyn Inode>, name: Box<[u8]>) -> Arc<Dentry> {
+        Arc::new(Self::with(inode, name, None, false))
     }
 
     fn with(inode: Arc<dyn Inode>, name: Box<[u8]>, parent: Option<Arc<Dentry>>, synthetic: bool) -> Dentry {
@@ -79,6 +84,11 @@ impl Dentry {
     /// The directory it is in; None for the root of a volume.
     pub fn parent(&self) -> Option<Arc<Dentry>> {
         self.place.lock().parent.clone()
+    }
+
+    /// Whether a mount on it would stay in sight: not if it is made anew at each look-up.
+    pub fn keeps_mounts(&self) -> bool {
+        self.inode.is_lasting() || self.parent().is_none()
     }
 
     /// Its name; empty for the root of a volume.
@@ -121,9 +131,14 @@ impl Dentry {
             return Ok(None);
         }
         match self.inode.lookup(name) {
+            Ok(inode) if !inode.is_lasting() => {
+                Ok(Some(Arc::new(Self::with(inode, name.into(), Some(self.clone()), false))))
+            }
             Ok(inode) => self.adopt(name, inode, false).map(Some),
             Err(Errno::ENOENT) => {
-                self.remember(name, Child::Absent);
+                if self.inode.is_lasting() {
+                    self.remember(name, Child::Absent);
+                }
                 Ok(None)
             }
             Err(error) => Err(error),

@@ -13,7 +13,6 @@ use super::{FsContext, Result};
 use abi::Errno;
 use alloc::string::String;
 use alloc::sync::Arc;
-use core::sync::atomic::AtomicBool;
 use machine::sync::Once;
 
 static TREE: Once<Location> = Once::new();
@@ -24,7 +23,7 @@ pub type RandomFill = fn(&mut [u8]);
 /// Makes the tree and the memory devices.
 pub(super) fn init(random: RandomFill) -> Result<()> {
     let volume = Volume::new(TmpFs::new("devtmpfs", 0o755), None)?;
-    let mount = Arc::new(Mount { volume, source: String::from("devtmpfs"), read_only: AtomicBool::new(false) });
+    let mount = Mount::new(volume, String::from("devtmpfs"), false);
     TREE.call_once(|| Location::mount_root(&mount));
     register_device("null", 0o020666, device_number(1, 3), Arc::new(Null));
     register_device("zero", 0o020666, device_number(1, 5), Arc::new(Zero));
@@ -34,9 +33,14 @@ pub(super) fn init(random: RandomFill) -> Result<()> {
     Ok(())
 }
 
+/// The root of the tree.
+pub fn root() -> Result<Location> {
+    TREE.get().cloned().ok_or(Errno::ENODEV)
+}
+
 /// The volume to mount.
 pub(super) fn volume() -> Result<Arc<Volume>> {
-    TREE.get().map(|root| root.mount.volume.clone()).ok_or(Errno::ENODEV)
+    root().map(|root| root.mount.volume.clone())
 }
 
 /// Makes `operations` the device `rdev` ([`device_number`]) and gives it the node `name`, which may lie in directories
@@ -53,7 +57,7 @@ pub fn register_device(name: &str, mode: u32, rdev: u64, operations: Arc<dyn Fil
 }
 
 fn make_node(name: &str, kind: FileType, mode: u32, rdev: u64) -> Result<()> {
-    let root = TREE.get().ok_or(Errno::ENODEV)?;
+    let root = root()?;
     let context = FsContext { root: root.clone(), cwd: root.clone() };
     for (slash, _) in name.match_indices('/') {
         let directory = NewNode { kind: NewKind::Directory, mode: 0o755, uid: 0, gid: 0 };

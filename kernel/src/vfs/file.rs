@@ -265,6 +265,14 @@ impl File {
         drop(removed);
     }
 
+    /// The object behind a file that is neither a directory nor bytes of a file system.
+    pub fn operations(&self) -> Option<&Arc<dyn FileOperations>> {
+        match &self.kind {
+            Kind::Device(device) => Some(device),
+            _ => None,
+        }
+    }
+
     /// The object behind the file, if it is a `T`.
     pub fn device<T: FileOperations>(&self) -> Option<&T> {
         match &self.kind {

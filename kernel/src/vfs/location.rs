@@ -28,6 +28,8 @@ pub struct Volume {
 
 /// A volume shown at a place.
 pub struct Mount {
+    /// Its number, which no other mount has had.
+    pub id: u64,
     /// What is shown.
     pub volume: Arc<Volume>,
     /// What it comes from, as `/proc/mounts` shows it.
@@ -71,6 +73,13 @@ impl Drop for Volume {
 }
 
 impl Mount {
+    /// A mount that is not in the table.
+    pub fn new(volume: Arc<Volume>, source: String, read_only: bool) -> Arc<Mount> {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let id = NEXT.fetch_add(1, Ordering::Relaxed);
+        Arc::new(Mount { id, volume, source, read_only: AtomicBool::new(read_only) })
+    }
+
     /// EROFS if nothing may be changed through this mount.
     pub fn check_writable(&self) -> Result<()> {
         match self.read_only.load(Ordering::Relaxed) || self.volume.file_system.read_only() {
@@ -97,7 +106,7 @@ impl Location {
         Ok(Metadata { dev: self.mount.volume.device, ..metadata })
     }
 
-    /// Its absolute path. A name that has been removed keeps its last path.
+    /// Its absolute path. A name that has been removed keeps its last path; what no directory shows has a name instead.
     pub fn path(&self) -> Vec<u8> {
         let mut names = Vec::new();
         let mut at = self.clone();
@@ -113,7 +122,7 @@ impl Location {
                 },
             }
         }
-        let mut path = Vec::new();
+        let mut path = at.dentry.name().into_vec();
         for name in names.iter().rev() {
             path.push(b'/');
             path.extend_from_slice(name);

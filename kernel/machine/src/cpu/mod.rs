@@ -4,6 +4,7 @@ pub mod control;
 pub mod features;
 pub mod gdt;
 pub(crate) mod machine_check;
+pub mod model;
 pub mod msr;
 pub mod random;
 

@@ -18,17 +18,15 @@ use super::{File, FsContext, flags, make, open};
 use abi::Errno;
 use alloc::format;
 use alloc::string::String;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt::Debug;
-use core::sync::atomic::AtomicBool;
 
 type TestResult = Result<(), String>;
 
 /// An empty file system in memory that is its own root.
 fn private_tree() -> Result<FsContext, String> {
     let volume = Volume::new(TmpFs::new("tmpfs", 0o755), None).map_err(in_words("a volume"))?;
-    let mount = Arc::new(Mount { volume, source: String::from("test"), read_only: AtomicBool::new(false) });
+    let mount = Mount::new(volume, String::from("test"), false);
     let root = Location::mount_root(&mount);
     Ok(FsContext { root: root.clone(), cwd: root })
 }
