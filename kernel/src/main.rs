@@ -33,7 +33,7 @@ machine::entry!(kernel_main);
 /// The first code of the kernel proper, on the boot CPU.
 fn kernel_main() -> ! {
     screen::init();
-    let cpus = sched::start(process::page_fault);
+    let cpus = sched::start(process::page_fault, process::write_user_place);
     log::info!("{cpus} CPUs, {} KiB of usable RAM", machine::boot::usable_ram() >> 10);
     if sched::spawn("init", init).is_err() {
         panic!("no memory for the first task");

@@ -10,6 +10,7 @@ use abi::sigframe::{
     BUS_ADRALN, BUS_ADRERR, FPE_FLTDIV, FPE_FLTINV, FPE_FLTOVF, FPE_FLTRES, FPE_FLTUND, FPE_INTDIV, ILL_ILLOPN,
     SEGV_ACCERR, SEGV_MAPERR, SI_KERNEL, Siginfo, TRAP_TRACE,
 };
+use alloc::string::String;
 use alloc::sync::Arc;
 use machine::hooks::Access;
 use machine::sync::guard;
@@ -92,11 +93,15 @@ impl Fault {
             cr2: if self.exception == Exception::PageFault { self.address } else { last.cr2 },
         };
         let Some(signal) = Signal::new(info.si_signo) else { return };
+        let rip = context.registers().rip;
+        let mut place = String::new();
+        if !process::write_user_place(&task::current(), rip, &mut place) {
+            place.push_str("not in a file");
+        }
         log::info!(
-            "process {} ({}): {signal} at rip {:#x}: {:?}, address {:#x}, error {:#x}",
+            "process {} ({}): {signal} at rip {rip:#x} ({place}): {:?}, address {:#x}, error {:#x}",
             thread.process().pid(),
             thread.process().executable().escape_ascii(),
-            context.registers().rip,
             self.exception,
             self.address,
             self.error,

@@ -20,6 +20,8 @@ pub mod interval_map;
 pub mod keyboard;
 pub mod ldisc;
 pub mod line_edit;
+pub mod objects;
+pub mod sort;
 pub mod traces;
 pub mod vt;
 pub mod words;

@@ -17,6 +17,7 @@ pub mod boot;
 pub mod console;
 pub mod cpu;
 pub mod crash;
+mod debugger;
 pub mod hooks;
 pub mod io;
 pub mod irq;

@@ -98,6 +98,11 @@ unsafe extern "C" {
     static percpu_boot_cpu: u8;
 }
 
+/// Where a debugger finds [`OFFSETS`].
+pub(crate) const fn offsets_address() -> *const u8 {
+    &raw const OFFSETS as *const u8
+}
+
 /// Size of one copy in bytes.
 pub(crate) fn section_len() -> usize {
     &raw const percpu_end as usize - &raw const percpu_start as usize

@@ -12,6 +12,7 @@ use abi::{Errno, Signal};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::Ordering;
+use klib::sort::sort_by;
 use machine::task;
 use machine::user::copy;
 
@@ -130,7 +131,7 @@ fn adopt_children(process: &Arc<Process>) -> Vec<Arc<Process>> {
 fn hang_up_stopped_groups(process: &Process, orphans: &[Arc<Process>]) {
     let candidates = orphans.iter().filter(|orphan| orphan.session() == process.session()).map(|orphan| orphan.group());
     let mut groups: Vec<u32> = candidates.chain([process.group()]).collect();
-    groups.sort_unstable();
+    sort_by(&mut groups, |a, b| a < b);
     groups.dedup();
     for group in groups {
         let stopped = {

@@ -98,7 +98,8 @@ pub fn load_file(
     let stack = build_stack(&image, &texts, path, credentials_identity(&credentials))?;
     log::debug!("{}: entry {:#x}, stack {:#x}", name.escape_ascii(), image.entry, stack.stack_pointer);
     let context = Box::new(UserContext::new(image.entry, stack.stack_pointer));
-    image.space.set_program(vm::Program {
+    let mut space = image.space;
+    let program = vm::Program {
         file: file.place()?,
         code: image.plan.code(image.bias),
         data: image.plan.data(image.bias),
@@ -106,8 +107,12 @@ pub fn load_file(
         args: stack.args,
         env: stack.env,
         auxiliary: stack.auxiliary,
-    });
-    Ok(Program { space: image.space, context, credentials })
+    };
+    // Nobody else has it yet.
+    if let Some(space) = Arc::get_mut(&mut space) {
+        space.set_program(program);
+    }
+    Ok(Program { space, context, credentials })
 }
 
 /// The file, if it may be executed; EACCES for what is no regular file too, as on Linux.

@@ -20,6 +20,7 @@ pub mod execve;
 pub mod files;
 pub mod limits;
 mod memory_hog;
+mod place;
 pub mod send;
 pub mod signal;
 mod start;
@@ -29,6 +30,7 @@ mod users;
 pub mod wait;
 
 pub use memory_hog::{OOM_SCORE_ADJ_MIN, badness, free_some as free_memory};
+pub use place::write_user_place;
 pub use start::{Hooks, ProgramHandle, Start, init, spawn_init, spawn_program};
 pub use status::ExitStatus;
 pub use table::{find, pids};
@@ -47,6 +49,7 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use credentials::Credentials;
 use files::FileTable;
+use klib::objects::{Counted, Kind};
 use limits::Limits;
 use machine::hooks::Access;
 use machine::sync::{Mutex, Once, Rank, SpinLock, WaitQueue};
@@ -57,6 +60,7 @@ use users::OfUser;
 
 /// A process.
 pub struct Process {
+    _counted: Counted,
     pid: u32,
     /// Numbers of the parent (0: the kernel), the process group and the session; changed with the table locked.
     parent: AtomicU32,
@@ -127,6 +131,7 @@ pub struct Process {
 
 /// One thread of a process.
 pub struct Thread {
+    _counted: Counted,
     /// Changes only when the thread takes over the process in execve(2).
     tid: AtomicU32,
     process: Arc<Process>,
@@ -203,11 +208,13 @@ impl Process {
     }
 
     /// Its address space; None once it has ended.
+    #[inline(never)]
     pub fn try_space(&self) -> Option<Arc<AddressSpace>> {
         self.space.lock().clone()
     }
 
     /// Path of its program; empty once it has ended.
+    #[inline(never)]
     pub fn executable(&self) -> Vec<u8> {
         let space = self.try_space();
         space.and_then(|space| space.program().map(|program| program.file.path())).unwrap_or_default()
@@ -234,6 +241,7 @@ impl Process {
     }
 
     /// Who it runs as.
+    #[inline(never)]
     pub fn credentials(&self) -> Arc<Credentials> {
         self.credentials.lock().clone()
     }
@@ -250,6 +258,7 @@ impl Process {
     }
 
     /// Its resource limits.
+    #[inline(never)]
     pub fn limits(&self) -> Limits {
         *self.limits.lock()
     }
@@ -290,6 +299,7 @@ impl Process {
     }
 
     /// CPU time of all its threads, in ns.
+    #[inline(never)]
     pub fn run_time_ns(&self) -> u64 {
         let live: u64 = self.threads().iter().map(|thread| thread.run_time_ns()).sum();
         live + self.past_run_time_ns.load(Ordering::Relaxed)
@@ -301,16 +311,19 @@ impl Process {
     }
 
     /// Its threads that have not ended.
+    #[inline(never)]
     pub fn threads(&self) -> Vec<Arc<Thread>> {
         self.threads.lock().clone()
     }
 
     /// How many threads have not ended.
+    #[inline(never)]
     pub fn thread_count(&self) -> usize {
         self.threads.lock().len()
     }
 
     /// Its thread `tid`.
+    #[inline(never)]
     pub fn thread(&self, tid: u32) -> Option<Arc<Thread>> {
         self.threads.lock().iter().find(|thread| thread.tid() == tid).cloned()
     }
@@ -340,6 +353,7 @@ impl Thread {
     /// A thread of `process` that has no task yet and is not in its list.
     fn new(process: Arc<Process>, tid: u32, name: [u8; 15], blocked: SigSet) -> Arc<Thread> {
         Arc::new(Thread {
+            _counted: Counted::new(Kind::Thread),
             tid: AtomicU32::new(tid),
             process,
             task: Once::new(),

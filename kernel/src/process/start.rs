@@ -21,6 +21,7 @@ use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::any::Any;
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use klib::objects::{Counted, Kind};
 use machine::sync::{Mutex, Once, Rank, SpinLock, WaitQueue};
 use machine::task::FpuState;
 use machine::time;
@@ -174,6 +175,7 @@ impl Parts {
     /// The process, without threads and not in the table.
     pub(super) fn into_process(self) -> Arc<Process> {
         Arc::new(Process {
+            _counted: Counted::new(Kind::Process),
             pid: self.pid,
             parent: AtomicU32::new(0),
             group: AtomicU32::new(0),

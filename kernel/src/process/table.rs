@@ -23,14 +23,12 @@ pub(super) struct Table {
     pub processes: BTreeMap<u32, Arc<Process>>,
     threads: BTreeMap<u32, Weak<Thread>>,
     last: u32,
-    /// Processes and threads that have been made since boot.
-    made: u64,
 }
 
 static TABLE: SpinLock<Table> = SpinLock::new(
     "process table",
     Rank::Table,
-    Table { processes: BTreeMap::new(), threads: BTreeMap::new(), last: INIT, made: 0 },
+    Table { processes: BTreeMap::new(), threads: BTreeMap::new(), last: INIT },
 );
 
 /// The locked table.
@@ -84,10 +82,9 @@ pub fn next_from(number: u32) -> Option<Arc<Process>> {
     TABLE.lock().processes.range(number..).next().map(|(_, process)| process.clone())
 }
 
-/// The number given out last, and how many processes and threads have been made since boot.
-pub fn history() -> (u32, u64) {
-    let table = TABLE.lock();
-    (table.last, table.made)
+/// The number given out last.
+pub fn last_number() -> u32 {
+    TABLE.lock().last
 }
 
 /// How many threads there are.
@@ -155,7 +152,6 @@ impl Table {
     /// Notes that `thread` has its number.
     pub fn add_thread(&mut self, thread: &Arc<Thread>) {
         self.threads.insert(thread.tid(), Arc::downgrade(thread));
-        self.made += 1;
     }
 
     /// The thread with this number is no more.

@@ -1,6 +1,6 @@
 //! The memory of a process: what is mapped, how much of it there is, and what execve(2) put into it.
 
-use super::process::{path, process};
+use super::process::{process, put_path};
 use crate::process::Process;
 use crate::vfs::pseudo::{Subject, Text};
 use crate::vfs::{File, Result};
@@ -23,13 +23,13 @@ pub(super) fn maps(subject: Subject, text: &mut Text) -> Result<()> {
     let heap = space.heap();
     let stack = space.program().map_or(0, |program| program.stack);
     for area in &areas {
-        let start = text.as_bytes().len();
+        let start = text.bytes().len();
         let letter = |holds: bool, letter: char| if holds { letter } else { '-' };
         let has = area.protection;
         let (read, write) = (letter(has.read, 'r'), letter(has.read && has.write, 'w'));
         let execute = letter(has.read && has.execute, 'x');
         let shared = if area.is_shared() { 's' } else { 'p' };
-        write!(text, "{:08x}-{:08x} {read}{write}{execute}{shared} ", area.start, area.end)?;
+        write!(text, "{:08x}-{:08x} {read}{write}{execute}{shared} ", area.start, area.end);
         let file = area.file_page(area.start);
         let (device, ino) = match file {
             Some((file, _)) => file.metadata().map_or((0, 0), |metadata| (metadata.dev, metadata.ino)),
@@ -37,7 +37,7 @@ pub(super) fn maps(subject: Subject, text: &mut Text) -> Result<()> {
         };
         let (major, minor) = split_dev(device);
         let offset = file.map_or(0, |(_, page)| page * PAGE);
-        write!(text, "{offset:08x} {major:02x}:{minor:02x} {ino} ")?;
+        write!(text, "{offset:08x} {major:02x}:{minor:02x} {ino} ");
         let name: &[u8] = match &area.backing {
             Backing::SharedMemory(..) => b"/dev/zero (deleted)",
             Backing::Anonymous if (area.start..area.end).contains(&stack) => b"[stack]",
@@ -45,22 +45,23 @@ pub(super) fn maps(subject: Subject, text: &mut Text) -> Result<()> {
             _ => b"",
         };
         if file.is_some() || !name.is_empty() {
-            let written = text.as_bytes().len() - start;
-            write!(text, "{:width$}", "", width = NAME_COLUMN.saturating_sub(written))?;
+            let written = text.bytes().len() - start;
+            write!(text, "{:width$}", "", width = NAME_COLUMN.saturating_sub(written));
         }
         match file {
             Some((file, _)) => put_file(file, text)?,
-            None => text.put(name)?,
+            None => text.put(name),
         }
-        text.put(b"\n")?;
+        text.put(b"\n");
     }
     Ok(())
 }
 
 fn put_file(file: &Arc<File>, text: &mut Text) -> Result<()> {
     let mut name = Text::default();
-    path(&file.place()?, &mut name)?;
-    text.escaped(name.as_bytes(), b"\n")
+    put_path(&file.place()?, &mut name);
+    text.escaped(name.bytes(), b"\n");
+    Ok(())
 }
 
 /// A copy of all areas, so that nothing is locked while files are asked for their names.
@@ -106,13 +107,14 @@ fn measure(space: &AddressSpace) -> Sizes {
 pub(super) fn sizes(subject: Subject, text: &mut Text) -> Result<()> {
     let sizes = process(subject)?.try_space().map_or(Sizes::default(), |space| measure(&space));
     let shared = sizes.file + sizes.shared_memory;
-    write!(text, "{} {} {shared} ", sizes.mapped / PAGE, sizes.anonymous + shared)?;
-    writeln!(text, "{} 0 {} 0", sizes.code.div_ceil(PAGE), (sizes.data + sizes.stack) / PAGE)
+    write!(text, "{} {} {shared} ", sizes.mapped / PAGE, sizes.anonymous + shared);
+    writeln!(text, "{} 0 {} 0", sizes.code.div_ceil(PAGE), (sizes.data + sizes.stack) / PAGE);
+    Ok(())
 }
 
 /// The lines of `/proc/[pid]/status` about memory; none once the process has ended.
-pub(super) fn status(process: &Process, text: &mut Text) -> Result<()> {
-    let Some(space) = process.try_space() else { return Ok(()) };
+pub(super) fn status(process: &Process, text: &mut Text) {
+    let Some(space) = process.try_space() else { return };
     let sizes = measure(&space);
     let rows = [
         ("VmSize", sizes.mapped),
@@ -125,17 +127,19 @@ pub(super) fn status(process: &Process, text: &mut Text) -> Result<()> {
         ("VmStk", sizes.stack),
         ("VmExe", sizes.code),
     ];
-    rows.iter().try_for_each(|(name, bytes)| writeln!(text, "{name}:\t{:8} kB", bytes.div_ceil(1024)))
+    for (name, bytes) in rows {
+        writeln!(text, "{name}:\t{:8} kB", bytes.div_ceil(1024));
+    }
 }
 
 /// `/proc/[pid]/cmdline`: the arguments as they stand in the process's memory, each with its zero. A program that has
 /// overwritten the last of these zeros is taken to show something else, up to the first one.
 pub(super) fn command_line(subject: Subject, text: &mut Text) -> Result<()> {
     let Some((space, program)) = program(subject)? else { return Ok(()) };
-    copy(&space, &program.args, text)?;
-    if text.as_bytes().last().is_some_and(|&byte| byte != 0) {
-        copy(&space, &program.env, text)?;
-        let bytes = text.as_bytes();
+    copy(&space, &program.args, text);
+    if text.bytes().last().is_some_and(|&byte| byte != 0) {
+        copy(&space, &program.env, text);
+        let bytes = text.bytes();
         let len = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
         bytes.truncate(len);
     }
@@ -145,13 +149,15 @@ pub(super) fn command_line(subject: Subject, text: &mut Text) -> Result<()> {
 /// `/proc/[pid]/environ`: the environment that the program began with, as it is in memory now.
 pub(super) fn environment(subject: Subject, text: &mut Text) -> Result<()> {
     let Some((space, program)) = program(subject)? else { return Ok(()) };
-    copy(&space, &program.env, text)
+    copy(&space, &program.env, text);
+    Ok(())
 }
 
 /// `/proc/[pid]/auxv`.
 pub(super) fn auxiliary(subject: Subject, text: &mut Text) -> Result<()> {
     let Some((space, program)) = program(subject)? else { return Ok(()) };
-    copy(&space, &program.auxiliary, text)
+    copy(&space, &program.auxiliary, text);
+    Ok(())
 }
 
 fn program(subject: Subject) -> Result<Option<(Arc<AddressSpace>, Arc<Program>)>> {
@@ -159,9 +165,6 @@ fn program(subject: Subject) -> Result<Option<(Arc<AddressSpace>, Arc<Program>)>
     Ok(space.and_then(|space| space.program().cloned().map(|program| (space, program))))
 }
 
-fn copy(space: &AddressSpace, range: &Range<u64>, text: &mut Text) -> Result<()> {
-    let before = text.as_bytes().len();
-    let read = space.read(range.start, text.zeros((range.end - range.start) as usize)?);
-    text.as_bytes().truncate(before + read);
-    Ok(())
+fn copy(space: &AddressSpace, range: &Range<u64>, text: &mut Text) {
+    text.fill((range.end - range.start) as usize, |out| space.read(range.start, out));
 }

@@ -4,6 +4,7 @@
 //! process: its number, when it was started, and, where that matters, a thread and a descriptor. Files about the system
 //! have none. Nothing is locked here across what is asked for.
 
+mod cpu;
 mod memory;
 mod mounts;
 mod process;
@@ -31,24 +32,21 @@ const ROOT: &[Entry] = &[
     Entry { name: "self", mode: 0o777, kind: Kind::Link(own_process) },
     Entry { name: "thread-self", mode: 0o777, kind: Kind::Link(own_thread) },
     Entry { name: "cmdline", mode: 0o444, kind: Kind::Text(system::command_line) },
-    Entry { name: "cpuinfo", mode: 0o444, kind: Kind::Text(system::cpus) },
+    Entry { name: "cpuinfo", mode: 0o444, kind: Kind::Text(cpu::info) },
     Entry { name: "devices", mode: 0o444, kind: Kind::Text(system::devices) },
     Entry { name: "filesystems", mode: 0o444, kind: Kind::Text(mounts::types) },
     Entry { name: "interrupts", mode: 0o444, kind: Kind::Text(system::interrupts) },
     Entry { name: "kmsg", mode: PRIVATE | 0o400, kind: Kind::Text(system::log) },
     Entry { name: "loadavg", mode: 0o444, kind: Kind::Text(system::load) },
     Entry { name: "meminfo", mode: 0o444, kind: Kind::Text(system::memory) },
-    Entry { name: "mounts", mode: 0o777, kind: Kind::Link(|_, text| text.put(b"self/mounts")) },
+    Entry { name: "mounts", mode: 0o777, kind: Kind::Link(own_mounts) },
     Entry { name: "partitions", mode: 0o444, kind: Kind::Text(system::partitions) },
     Entry { name: "stat", mode: 0o444, kind: Kind::Text(system::statistics) },
-    Entry { name: "swaps", mode: 0o444, kind: Kind::Text(|_, text| text.put(NO_SWAPS)) },
+    Entry { name: "swaps", mode: 0o444, kind: Kind::Text(system::swaps) },
     Entry { name: "sys", mode: 0o555, kind: Kind::Directory(setting::ENTRIES) },
     Entry { name: "uptime", mode: 0o444, kind: Kind::Text(system::uptime) },
     Entry { name: "version", mode: 0o444, kind: Kind::Text(system::version) },
 ];
-
-/// `/proc/swaps`: the head of a table without rows.
-const NO_SWAPS: &[u8] = b"Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n";
 
 /// What to mount as a proc.
 pub fn source() -> MountSource {
@@ -80,11 +78,19 @@ fn describe(subject: Subject, entry: &Entry, metadata: &mut Metadata) {
 /// The link to the process that reads it.
 fn own_process(_: Subject, text: &mut Text) -> Result<()> {
     let thread = current_thread().ok_or(Errno::ENOENT)?;
-    write!(text, "{}", thread.process().pid())
+    write!(text, "{}", thread.process().pid());
+    Ok(())
 }
 
 /// The link to the thread that reads it.
 fn own_thread(_: Subject, text: &mut Text) -> Result<()> {
     let thread = current_thread().ok_or(Errno::ENOENT)?;
-    write!(text, "{}/task/{}", thread.process().pid(), thread.tid())
+    write!(text, "{}/task/{}", thread.process().pid(), thread.tid());
+    Ok(())
+}
+
+/// `/proc/mounts`: each process has its own.
+fn own_mounts(_: Subject, text: &mut Text) -> Result<()> {
+    text.put(b"self/mounts");
+    Ok(())
 }

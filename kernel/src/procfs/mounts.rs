@@ -16,10 +16,10 @@ fn access(mount: &MountInfo) -> &'static str {
 pub(super) fn table(subject: Subject, text: &mut Text) -> Result<()> {
     process(subject)?;
     for mount in vfs::mounts() {
-        text.escaped(mount.source.as_bytes(), SPECIAL)?;
-        text.put(b" ")?;
-        text.escaped(&mount.at, SPECIAL)?;
-        writeln!(text, " {} {} 0 0", mount.type_name, access(&mount))?;
+        text.escaped(mount.source.as_bytes(), SPECIAL);
+        text.put(b" ");
+        text.escaped(&mount.at, SPECIAL);
+        writeln!(text, " {} {} 0 0", mount.type_name, access(&mount));
     }
     Ok(())
 }
@@ -29,16 +29,19 @@ pub(super) fn info(subject: Subject, text: &mut Text) -> Result<()> {
     process(subject)?;
     for mount in vfs::mounts() {
         let (major, minor) = split_dev(mount.device);
-        write!(text, "{} {} {major}:{minor} / ", mount.id, mount.parent_id)?;
-        text.escaped(&mount.at, SPECIAL)?;
-        write!(text, " {0} - {1} ", access(&mount), mount.type_name)?;
-        text.escaped(mount.source.as_bytes(), SPECIAL)?;
-        writeln!(text, " {}", access(&mount))?;
+        write!(text, "{} {} {major}:{minor} / ", mount.id, mount.parent_id);
+        text.escaped(&mount.at, SPECIAL);
+        write!(text, " {0} - {1} ", access(&mount), mount.type_name);
+        text.escaped(mount.source.as_bytes(), SPECIAL);
+        writeln!(text, " {}", access(&mount));
     }
     Ok(())
 }
 
 /// `/proc/filesystems`.
 pub(super) fn types(_: Subject, text: &mut Text) -> Result<()> {
-    vfs::TYPES.iter().try_for_each(|(name, on_device)| writeln!(text, "{}\t{name}", if *on_device { "" } else { "nodev" }))
+    for (name, on_device) in vfs::TYPES {
+        writeln!(text, "{}\t{name}", if *on_device { "" } else { "nodev" });
+    }
+    Ok(())
 }

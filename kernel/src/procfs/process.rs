@@ -10,17 +10,11 @@ use alloc::sync::Arc;
 use core::sync::atomic::Ordering;
 
 /// All processes.
-pub(super) static PROCESSES: Members = Members {
-    next: next_process,
-    name: None,
-    entry: Entry { name: "", mode: 0o555, kind: Kind::Directory(&ENTRIES) },
-};
+pub(super) static PROCESSES: Members =
+    Members { next: next_process, name: None, entry: Entry { name: "", mode: 0o555, kind: Kind::Directory(&ENTRIES) } };
 
-static THREADS: Members = Members {
-    next: next_thread,
-    name: None,
-    entry: Entry { name: "", mode: 0o555, kind: Kind::Directory(&ENTRIES) },
-};
+static THREADS: Members =
+    Members { next: next_thread, name: None, entry: Entry { name: "", mode: 0o555, kind: Kind::Directory(&ENTRIES) } };
 
 static DESCRIPTORS: Members = Members {
     next: next_descriptor,
@@ -45,16 +39,16 @@ static ENTRIES: [Entry; 20] = [
     Entry { name: "auxv", mode: PRIVATE | 0o400, kind: Kind::Text(memory::auxiliary) },
     Entry { name: "cmdline", mode: 0o444, kind: Kind::Text(memory::command_line) },
     Entry { name: "comm", mode: 0o644, kind: Kind::Setting(comm, set_comm) },
-    Entry { name: "cwd", mode: PRIVATE | 0o777, kind: Kind::Magic(|s, text| path(&cwd(s)?, text), cwd) },
+    Entry { name: "cwd", mode: PRIVATE | 0o777, kind: Kind::Magic(|s, text| path(cwd(s), text), cwd) },
     Entry { name: "environ", mode: PRIVATE | 0o400, kind: Kind::Text(memory::environment) },
-    Entry { name: "exe", mode: PRIVATE | 0o777, kind: Kind::Magic(|s, text| path(&program(s)?, text), program) },
+    Entry { name: "exe", mode: PRIVATE | 0o777, kind: Kind::Magic(|s, text| path(program(s), text), program) },
     Entry { name: "limits", mode: 0o444, kind: Kind::Text(status::limits) },
     Entry { name: "maps", mode: PRIVATE | 0o444, kind: Kind::Text(memory::maps) },
     Entry { name: "mountinfo", mode: 0o444, kind: Kind::Text(mounts::info) },
     Entry { name: "mounts", mode: 0o444, kind: Kind::Text(mounts::table) },
     Entry { name: "oom_score", mode: 0o444, kind: Kind::Text(oom_score) },
     Entry { name: "oom_score_adj", mode: 0o644, kind: Kind::Setting(oom_score_adj, set_oom_score_adj) },
-    Entry { name: "root", mode: PRIVATE | 0o777, kind: Kind::Magic(|s, text| path(&root(s)?, text), root) },
+    Entry { name: "root", mode: PRIVATE | 0o777, kind: Kind::Magic(|s, text| path(root(s), text), root) },
     Entry { name: "stat", mode: 0o444, kind: Kind::Text(status::stat) },
     Entry { name: "statm", mode: 0o444, kind: Kind::Text(memory::sizes) },
     Entry { name: "status", mode: 0o444, kind: Kind::Text(status::status) },
@@ -139,27 +133,23 @@ fn descriptor_place(subject: Subject) -> Result<Location> {
 }
 
 fn descriptor_path(subject: Subject, text: &mut Text) -> Result<()> {
-    path(&descriptor_place(subject)?, text)
+    path(descriptor_place(subject), text)
 }
 
 fn descriptor_info(subject: Subject, text: &mut Text) -> Result<()> {
     let file = descriptor(subject)?;
-    let position = file.seek(0, crate::vfs::flags::SEEK_CUR).unwrap_or(0);
-    let place = file.place()?;
-    writeln!(text, "pos:\t{position}\nflags:\t0{:o}\nmnt_id:\t{}", file.flags(), place.mount().id)?;
-    writeln!(text, "ino:\t{}", file.metadata()?.ino)
+    let (position, place) = (file.position(), file.place()?);
+    writeln!(text, "pos:\t{position}\nflags:\t0{:o}\nmnt_id:\t{}", file.flags(), place.mount().id);
+    writeln!(text, "ino:\t{}", file.metadata()?.ino);
+    Ok(())
 }
 
 fn cwd(subject: Subject) -> Result<Location> {
-    let process = alive(subject)?;
-    let directories = process.directories.lock();
-    Ok(directories.cwd.clone())
+    Ok(alive(subject)?.directories.lock().on_top().cwd)
 }
 
 fn root(subject: Subject) -> Result<Location> {
-    let process = alive(subject)?;
-    let directories = process.directories.lock();
-    Ok(directories.root.clone())
+    Ok(alive(subject)?.directories.lock().on_top().root)
 }
 
 fn program(subject: Subject) -> Result<Location> {
@@ -173,14 +163,22 @@ fn alive(subject: Subject) -> Result<Arc<Process>> {
 }
 
 /// What a link to a place shows.
-pub(super) fn path(place: &Location, text: &mut Text) -> Result<()> {
-    text.put(&place.path())?;
-    if place.is_removed() { text.put(b" (deleted)") } else { Ok(()) }
+pub(super) fn put_path(place: &Location, text: &mut Text) {
+    text.put(&place.path());
+    if place.is_removed() {
+        text.put(b" (deleted)");
+    }
+}
+
+fn path(place: Result<Location>, text: &mut Text) -> Result<()> {
+    put_path(&place?, text);
+    Ok(())
 }
 
 fn comm(subject: Subject, text: &mut Text) -> Result<()> {
     status::put_name(&*process(subject)?, subject, text)?;
-    text.put(b"\n")
+    text.put(b"\n");
+    Ok(())
 }
 
 /// The name of a thread, as its process may set it.
@@ -201,11 +199,11 @@ fn set_comm(subject: Subject, bytes: &[u8]) -> Result<()> {
 /// In thousandths of the memory.
 fn oom_score(subject: Subject, text: &mut Text) -> Result<()> {
     let badness = process::badness(&*process(subject)?).unwrap_or(0).max(0);
-    writeln!(text, "{}", badness * 1000 / (machine::mm::frame::total() as i64).max(1))
+    text.line(&(badness * 1000 / (machine::mm::frame::total() as i64).max(1)))
 }
 
 fn oom_score_adj(subject: Subject, text: &mut Text) -> Result<()> {
-    writeln!(text, "{}", process(subject)?.oom_score_adj.load(Ordering::Relaxed))
+    text.line(&process(subject)?.oom_score_adj.load(Ordering::Relaxed))
 }
 
 /// Only root lowers it.
@@ -225,9 +223,9 @@ fn set_oom_score_adj(subject: Subject, bytes: &[u8]) -> Result<()> {
 
 /// What a thread sleeps for, without blanks; 0 if it does not.
 fn wait_channel(subject: Subject, text: &mut Text) -> Result<()> {
-    let waits_for = status::task(&*process(subject)?, subject)?.map_or("", |task| task.waiting_for);
-    if waits_for.is_empty() {
-        return text.put(b"0");
+    let waits_for = status::View::of(subject)?.waits_for;
+    for byte in if waits_for.is_empty() { "0" } else { waits_for }.bytes() {
+        text.put(&[if byte == b' ' { b'_' } else { byte }]);
     }
-    waits_for.bytes().try_for_each(|byte| text.put(&[if byte == b' ' { b'_' } else { byte }]))
+    Ok(())
 }

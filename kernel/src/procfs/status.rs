@@ -1,13 +1,16 @@
 //! Numbers about a process or a thread: stat, status, limits.
 
 use super::process::{may_inspect, process, thread};
-use crate::process::{Process, Thread};
-use crate::sched::{self, TaskInfo};
+use crate::process::Process;
+use crate::sched;
 use crate::tty;
 use crate::vfs::pseudo::{Subject, Text};
 use crate::vfs::{Result, device_number};
+use crate::vm::{AddressSpace, Program};
 use abi::signal::SigSet;
 use abi::system::{RLIM_INFINITY, RLIMIT_RSS};
+use alloc::sync::Arc;
+use core::ops::Range;
 use machine::cpu;
 
 /// Ns in a tick of times(2).
@@ -26,175 +29,171 @@ pub(super) fn put_name(process: &Process, subject: Subject, text: &mut Text) -> 
         0 => process.name(),
         _ => thread(process, subject)?.map_or([0; 15], |thread| thread.name()),
     };
-    text.put(&name[..name.iter().position(|&byte| byte == 0).unwrap_or(name.len())])
+    text.put(&name[..name.iter().position(|&byte| byte == 0).unwrap_or(name.len())]);
+    Ok(())
 }
 
-/// What the scheduler knows of the thread.
-pub(super) fn task(process: &Process, subject: Subject) -> Result<Option<TaskInfo>> {
-    Ok(thread(process, subject)?.and_then(|thread| thread.task()).map(|task| sched::info(&task)))
+/// A thread, or a process with its first thread, and what is known of it wherever it is asked for.
+pub(super) struct View {
+    process: Arc<Process>,
+    space: Option<Arc<AddressSpace>>,
+    /// Process or thread.
+    number: u32,
+    state: &'static str,
+    cpu: u32,
+    nice: i32,
+    /// CPUs it may run on.
+    cpus: u64,
+    /// What it sleeps for.
+    pub waits_for: &'static str,
+    /// Pending signals of the thread and of its process, blocked, ignored and caught ones.
+    signals: [SigSet; 5],
 }
 
-/// The state as a letter, and in words. A sleep for a disk is one like others here.
-fn state(process: &Process, task: Option<&TaskInfo>) -> (char, &'static str) {
-    match task.map_or("", |task| task.state) {
-        _ if process.is_gone() => ('Z', "zombie"),
-        "" | "dead" => ('Z', "zombie"),
-        "waiting" if process.is_stopped() => ('T', "stopped"),
-        "waiting" => ('S', "sleeping"),
-        _ => ('R', "running"),
+impl View {
+    #[inline(never)]
+    pub(super) fn of(subject: Subject) -> Result<View> {
+        let process = process(subject)?;
+        let (ignored, caught) = process.actions.sets();
+        let mut view = View {
+            space: process.try_space(),
+            number: process.pid(),
+            state: "Z (zombie)",
+            cpu: 0,
+            nice: 0,
+            cpus: u64::MAX,
+            waits_for: "",
+            signals: [SigSet::EMPTY, process.pending.set(), SigSet::EMPTY, ignored, caught],
+            process,
+        };
+        let Some(thread) = thread(&view.process, subject)? else { return Ok(view) };
+        view.number = thread.tid();
+        view.signals[0] = thread.pending.set();
+        view.signals[2] = thread.blocked();
+        let Some(task) = thread.task().filter(|_| !view.process.is_gone()) else { return Ok(view) };
+        let (info, data) = (sched::info(&task), sched::data(&task));
+        // A sleep for a disk is one like others here.
+        view.state = match info.state {
+            "dead" => view.state,
+            // Its parent may know before it sleeps.
+            _ if view.process.is_stopped() => "T (stopped)",
+            "waiting" => "S (sleeping)",
+            _ => "R (running)",
+        };
+        (view.cpu, view.waits_for) = (info.cpu, info.waiting_for);
+        (view.nice, view.cpus) = (data.nice(), data.affinity());
+        Ok(view)
     }
 }
 
-/// Pending signals of a thread and of its process, blocked, ignored and caught ones.
-fn signals(process: &Process, thread: Option<&Thread>) -> [SigSet; 5] {
-    let (ignored, caught) = process.actions.sets();
-    let pending = thread.map_or(SigSet::EMPTY, |thread| thread.pending.set());
-    let blocked = thread.map_or(SigSet::EMPTY, |thread| thread.blocked());
-    [pending, process.pending.set(), blocked, ignored, caught]
-}
-
-/// `/proc/[pid]/stat`: 52 numbers on a line.
+/// `/proc/[pid]/stat`: 52 fields on a line.
 pub(super) fn stat(subject: Subject, text: &mut Text) -> Result<()> {
-    let process = &*process(subject)?;
-    let thread = thread(process, subject)?;
-    let task = task(process, subject)?;
-    let space = process.try_space();
-    let data = thread.as_ref().and_then(|thread| thread.task());
-    let nice = data.as_ref().map_or(0, |task| i64::from(sched::data(task).nice()));
+    let view = View::of(subject)?;
+    let process = &*view.process;
     let (terminal, foreground) = terminal(process);
-    let time_ns = match (subject.part, &thread) {
-        (1.., Some(thread)) => thread.run_time_ns(),
+    let time_ns = match thread(process, subject)? {
+        Some(thread) if subject.part != 0 => thread.run_time_ns(),
         _ => process.run_time_ns(),
     };
-    let flags = if process.is_ending() { FLAG_EXITING } else { 0 } | if process.has_executed() { 0 } else { FLAG_FORKED };
-    let number = if subject.part == 0 { process.pid() } else { subject.part };
-    write!(text, "{number} (")?;
+    let flags =
+        if process.is_ending() { FLAG_EXITING } else { 0 } | if process.has_executed() { 0 } else { FLAG_FORKED };
+    write!(text, "{} (", view.number);
     put_name(process, subject, text)?;
-    write!(text, ") {}", state(process, task.as_ref()).0)?;
+    write!(text, ") {}", &view.state[..1]);
     let ticks = |ns: u64| (ns / TICK_NS) as i64;
-    let [pending, shared, blocked, ignored, caught] =
-        signals(process, thread.as_deref()).map(|set| (set.0 & 0x7fff_ffff) as i64);
-    let (mapped, resident) = space.as_ref().map_or((0, 0), |space| (space.totals().mapped, space.resident_pages()));
+    let space = view.space.as_deref();
+    let nice = i64::from(view.nice);
+    put_numbers(text, &[process.parent(), process.group(), process.session()].map(i64::from));
+    // Page faults are not counted; time in the kernel counts as the program's.
+    put_numbers(text, &[terminal, foreground, flags, 0, 0, 0, 0, ticks(time_ns), 0]);
     put_numbers(
         text,
-        &[
-            process.parent().into(),
-            process.group().into(),
-            process.session().into(),
-            terminal as i64,
-            foreground,
-            flags,
-            // Page faults are not counted.
-            0,
-            0,
-            0,
-            0,
-            // Time in the kernel counts as the program's.
-            ticks(time_ns),
-            0,
-            ticks(process.children_run_time_ns()),
-            0,
-            PRIORITY + nice,
-            nice,
-            process.thread_count() as i64,
-            0,
-            ticks(process.started().as_ns()),
-            mapped as i64,
-            resident as i64,
-        ],
-    )?;
-    write!(text, " {}", process.limits().current(RLIMIT_RSS))?;
-    let shown = may_inspect(process);
-    let program = space.as_ref().and_then(|space| space.program()).filter(|_| shown);
-    let [code, data, args, env] = program.map_or([(0, 0); 4], |program| {
-        [&program.code, &program.data, &program.args, &program.env].map(|range| (range.start as i64, range.end as i64))
-    });
-    let heap = space.as_ref().filter(|_| shown).map_or(0, |space| space.heap().0 as i64);
-    let end = process.status().filter(|_| shown && process.is_gone());
-    put_numbers(
-        text,
-        &[
-            code.0,
-            code.1,
-            program.map_or(0, |program| program.stack as i64),
-            0,
-            0,
-            pending | shared,
-            blocked,
-            ignored,
-            caught,
-            task.as_ref().is_some_and(|task| !task.waiting_for.is_empty()).into(),
-            0,
-            0,
-            process.exit_signal().into(),
-            task.as_ref().map_or(0, |task| task.cpu.into()),
-            // No real-time priority, policy SCHED_OTHER, no delays counted, no guests.
-            0,
-            0,
-            0,
-            0,
-            0,
-            data.0,
-            data.1,
-            heap,
-            args.0,
-            args.1,
-            env.0,
-            env.1,
-            end.map_or(0, |end| end.wait_status().encode().into()),
-        ],
-    )?;
-    text.put(b"\n")
+        &[ticks(process.children_run_time_ns()), 0, PRIORITY + nice, nice, process.thread_count() as i64],
+    );
+    put_numbers(text, &[0, ticks(process.started().as_ns()), space.map_or(0, |space| space.totals().mapped as i64)]);
+    put_numbers(text, &[space.map_or(0, |space| space.resident_pages() as i64)]);
+    write!(text, " {}", process.limits().current(RLIMIT_RSS));
+    let space = space.filter(|_| may_inspect(process));
+    let program = space.and_then(|space| space.program());
+    let put_range = |text: &mut Text, range: fn(&Program) -> &Range<u64>| {
+        let range = program.map_or(&(0..0), |program| range(program));
+        put_numbers(text, &[range.start as i64, range.end as i64]);
+    };
+    put_range(text, |program| &program.code);
+    put_numbers(text, &[program.map_or(0, |program| program.stack as i64), 0, 0]);
+    let [pending, shared, blocked, ignored, caught] = view.signals.map(|set| (set.0 & 0x7fff_ffff) as i64);
+    put_numbers(text, &[pending | shared, blocked, ignored, caught, (!view.waits_for.is_empty()).into(), 0, 0]);
+    // No real-time priority, policy SCHED_OTHER, no delays counted, no guests.
+    put_numbers(text, &[process.exit_signal().into(), view.cpu.into(), 0, 0, 0, 0, 0]);
+    put_range(text, |program| &program.data);
+    put_numbers(text, &[space.map_or(0, |space| space.heap().0 as i64)]);
+    put_range(text, |program| &program.args);
+    put_range(text, |program| &program.env);
+    let end = process.status().filter(|_| process.is_gone() && may_inspect(process));
+    put_numbers(text, &[end.map_or(0, |end| end.wait_status().encode().into())]);
+    text.put(b"\n");
+    Ok(())
 }
 
-fn put_numbers(text: &mut Text, numbers: &[i64]) -> Result<()> {
-    numbers.iter().try_for_each(|number| write!(text, " {number}"))
+fn put_numbers(text: &mut Text, numbers: &[i64]) {
+    for number in numbers {
+        write!(text, " {number}");
+    }
 }
 
 /// The number of the terminal that controls the process, and its foreground group; 0 and -1 without one.
-fn terminal(process: &Process) -> (u64, i64) {
+fn terminal(process: &Process) -> (i64, i64) {
     let console = tty::console();
     match console.session() == Some(process.session()) {
-        true => (device_number(5, 1), console.group().into()),
+        true => (device_number(5, 1) as i64, console.group().into()),
         false => (0, -1),
     }
 }
 
 /// `/proc/[pid]/status`: the same and more for people.
 pub(super) fn status(subject: Subject, text: &mut Text) -> Result<()> {
-    let process = &*process(subject)?;
-    let thread = thread(process, subject)?;
-    let task = task(process, subject)?;
-    text.put(b"Name:\t")?;
+    let view = View::of(subject)?;
+    let process = &*view.process;
+    text.put(b"Name:\t");
     put_name(process, subject, text)?;
-    let (letter, word) = state(process, task.as_ref());
-    let number = if subject.part == 0 { process.pid() } else { subject.part };
-    writeln!(text, "\nUmask:\t{:04o}\nState:\t{letter} ({word})", process.umask())?;
-    writeln!(text, "Tgid:\t{}\nPid:\t{number}\nPPid:\t{}\nTracerPid:\t0", process.pid(), process.parent())?;
+    writeln!(text, "\nUmask:\t{:04o}\nState:\t{}", process.umask(), view.state);
+    let numbers = [("Tgid", process.pid()), ("Pid", view.number), ("PPid", process.parent()), ("TracerPid", 0)];
+    for (name, number) in numbers {
+        writeln!(text, "{name}:\t{number}");
+    }
     let credentials = process.credentials();
     for (name, identity) in [("Uid", credentials.user), ("Gid", credentials.group)] {
         let (real, effective) = (identity.real, identity.effective);
-        writeln!(text, "{name}:\t{real}\t{effective}\t{}\t{}", identity.saved, identity.file)?;
+        writeln!(text, "{name}:\t{real}\t{effective}\t{}\t{}", identity.saved, identity.file);
     }
-    write!(text, "FDSize:\t{}\nGroups:\t", process.files.lock().room())?;
-    credentials.groups.iter().try_for_each(|group| write!(text, "{group} "))?;
-    text.put(b"\n")?;
-    super::memory::status(process, text)?;
-    writeln!(text, "Threads:\t{}", process.thread_count())?;
-    let names = ["SigPnd", "ShdPnd", "SigBlk", "SigIgn", "SigCgt"];
-    for (name, set) in names.iter().zip(signals(process, thread.as_deref())) {
-        writeln!(text, "{name}:\t{:016x}", set.0)?;
+    write!(text, "FDSize:\t{}\nGroups:\t", process.files.lock().room());
+    for group in credentials.groups.iter() {
+        write!(text, "{group} ");
     }
+    text.put(b"\n");
+    super::memory::status(process, text);
+    writeln!(text, "Threads:\t{}", process.thread_count());
+    let [pending, shared, blocked, ignored, caught] = view.signals.map(|set| set.0);
     let capabilities = if credentials.is_privileged() { ALL_CAPABILITIES } else { 0 };
-    for (name, set) in [("Inh", 0), ("Prm", capabilities), ("Eff", capabilities), ("Bnd", ALL_CAPABILITIES), ("Amb", 0)] {
-        writeln!(text, "Cap{name}:\t{set:016x}")?;
+    let sets = [
+        ("SigPnd", pending),
+        ("ShdPnd", shared),
+        ("SigBlk", blocked),
+        ("SigIgn", ignored),
+        ("SigCgt", caught),
+        ("CapInh", 0),
+        ("CapPrm", capabilities),
+        ("CapEff", capabilities),
+        ("CapBnd", ALL_CAPABILITIES),
+        ("CapAmb", 0),
+    ];
+    for (name, set) in sets {
+        writeln!(text, "{name}:\t{set:016x}");
     }
-    if let Some(task) = thread.and_then(|thread| thread.task()) {
-        let cpus = sched::data(&task).affinity() & cpu::online_mask();
-        write!(text, "Cpus_allowed:\t{cpus:x}\nCpus_allowed_list:\t")?;
-        text.ranges(cpus)?;
-        text.put(b"\n")?;
-    }
+    let cpus = view.cpus & cpu::online_mask();
+    write!(text, "Cpus_allowed:\t{cpus:x}\nCpus_allowed_list:\t");
+    text.ranges(cpus);
+    text.put(b"\n");
     Ok(())
 }
 
@@ -221,19 +220,19 @@ const LIMITS: [(&str, &str); 16] = [
 /// `/proc/[pid]/limits`.
 pub(super) fn limits(subject: Subject, text: &mut Text) -> Result<()> {
     let limits = process(subject)?.limits();
-    writeln!(text, "{:<26}{:<21}{:<21}{:<10}", "Limit", "Soft Limit", "Hard Limit", "Units")?;
+    writeln!(text, "{:<26}{:<21}{:<21}{:<10}", "Limit", "Soft Limit", "Hard Limit", "Units");
     for (resource, (name, unit)) in LIMITS.iter().enumerate() {
         let limit = limits.get(resource as u32)?;
-        write!(text, "Max {name:<22}")?;
+        write!(text, "Max {name:<22}");
         for value in [limit.rlim_cur, limit.rlim_max] {
             match value {
-                RLIM_INFINITY => write!(text, "{:<21}", "unlimited")?,
-                value => write!(text, "{value:<21}")?,
+                RLIM_INFINITY => write!(text, "{:<21}", "unlimited"),
+                value => write!(text, "{value:<21}"),
             }
         }
         match unit.is_empty() {
-            true => text.put(b"\n")?,
-            false => writeln!(text, "{unit:<10}")?,
+            true => text.put(b"\n"),
+            false => writeln!(text, "{unit:<10}"),
         }
     }
     Ok(())

@@ -9,38 +9,40 @@ use crate::version;
 use crate::vfs::pseudo::{Subject, Text};
 use crate::vfs::{self, Result};
 use abi::fs::split_dev;
+use klib::objects;
 use machine::boot;
-use machine::cpu::{self, model};
+use machine::cpu;
 use machine::irq;
 use machine::mm::{FrameKind, frame};
 use machine::{PAGE_SIZE, time};
 
 /// `/proc/version`.
 pub(super) fn version(_: Subject, text: &mut Text) -> Result<()> {
-    writeln!(text, "{} version {} {}", version::SYSTEM, version::RELEASE, version::VERSION)
+    writeln!(text, "{} version {} {}", version::SYSTEM, version::RELEASE, version::VERSION);
+    Ok(())
 }
 
 /// `/proc/cmdline`.
 pub(super) fn command_line(_: Subject, text: &mut Text) -> Result<()> {
-    writeln!(text, "{}", boot::info().raw_command_line())
+    text.line(&boot::info().raw_command_line())
 }
 
 /// `/proc/kmsg`: the log that is kept. Unlike Linux's it does not wait for more.
 pub(super) fn log(_: Subject, text: &mut Text) -> Result<()> {
-    let mut result = Ok(());
-    machine::console::kept_log(|bytes| result = result.and_then(|()| text.put(bytes)));
-    result
+    machine::console::kept_log(&mut |bytes| text.put(bytes));
+    Ok(())
 }
 
 /// Seconds and hundredths.
-fn put_seconds(ns: u64, end: &str, text: &mut Text) -> Result<()> {
-    write!(text, "{}.{:02}{end}", ns / 1_000_000_000, ns / TICK_NS % 100)
+fn put_seconds(ns: u64, end: &str, text: &mut Text) {
+    write!(text, "{}.{:02}{end}", ns / 1_000_000_000, ns / TICK_NS % 100);
 }
 
 /// `/proc/uptime`: time since boot, and for how long CPUs had nothing to do.
 pub(super) fn uptime(_: Subject, text: &mut Text) -> Result<()> {
-    put_seconds(time::since_boot_ns(), " ", text)?;
-    put_seconds(cpu::online().map(load::idle_time_ns).sum(), "\n", text)
+    put_seconds(time::since_boot_ns(), " ", text);
+    put_seconds(cpu::online().map(load::idle_time_ns).sum(), "\n", text);
+    Ok(())
 }
 
 /// `/proc/loadavg`.
@@ -48,9 +50,10 @@ pub(super) fn load(_: Subject, text: &mut Text) -> Result<()> {
     for average in load::averages() {
         // Rounded to hundredths.
         let hundredths = (average * 100 + (1 << load::FRACTION_BITS) / 2) >> load::FRACTION_BITS;
-        write!(text, "{}.{:02} ", hundredths / 100, hundredths % 100)?;
+        write!(text, "{}.{:02} ", hundredths / 100, hundredths % 100);
     }
-    writeln!(text, "{}/{} {}", load::runnable(), table::thread_count(), table::history().0)
+    writeln!(text, "{}/{} {}", load::runnable(), table::thread_count(), table::last_number());
+    Ok(())
 }
 
 /// `/proc/meminfo`.
@@ -79,29 +82,9 @@ pub(super) fn memory(_: Subject, text: &mut Text) -> Result<()> {
         ("PageTables", count(FrameKind::PageTable)),
         ("Percpu", count(FrameKind::PerCpu)),
     ];
-    rows.iter().try_for_each(|(name, frames)| {
-        let name_len = name.len() + 1;
-        writeln!(text, "{name}:{:>width$} kB", frames * (PAGE_SIZE / 1024), width = 24 - name_len)
-    })
-}
-
-/// `/proc/cpuinfo`. All CPUs are alike.
-pub(super) fn cpus(_: Subject, text: &mut Text) -> Result<()> {
-    let model = model::get();
-    let khz = time::rates().map_or(0, |rates| rates.tsc_khz);
-    for number in cpu::online() {
-        writeln!(text, "processor\t: {number}\nvendor_id\t: {}", model.vendor)?;
-        writeln!(text, "cpu family\t: {}\nmodel\t\t: {}", model.family, model.model)?;
-        writeln!(text, "model name\t: {}\nstepping\t: {}", model.name, model.stepping)?;
-        writeln!(text, "cpu MHz\t\t: {}.{:03}\nfpu\t\t: yes", khz / 1000, khz % 1000)?;
-        write!(text, "cpuid level\t: {}\nflags\t\t:", model.cpuid_level)?;
-        let mut result = Ok(());
-        model::for_each_flag(|flag| result = result.and_then(|()| write!(text, " {flag}")));
-        result?;
-        writeln!(text, "\nbogomips\t: {}.{:02}", khz / 500, khz / 5 % 100)?;
-        writeln!(text, "clflush size\t: {}", model.clflush_bytes)?;
-        let (physical, linear) = (model.physical_bits, model.virtual_bits);
-        writeln!(text, "address sizes\t: {physical} bits physical, {linear} bits virtual\n")?;
+    for (name, frames) in rows {
+        let kib = frames * (PAGE_SIZE / 1024);
+        writeln!(text, "{name}:{kib:>width$} kB", width = 23 - name.len());
     }
     Ok(())
 }
@@ -113,31 +96,38 @@ pub(super) fn statistics(_: Subject, text: &mut Text) -> Result<()> {
     let count = u64::from(cpu::online_count());
     let line = |text: &mut Text, idle_ns: u64, all_ns: u64| {
         let busy_ns = all_ns - idle_ns.min(all_ns);
-        writeln!(text, " {} 0 0 {} 0 0 0 0 0 0", busy_ns / TICK_NS, idle_ns / TICK_NS)
+        writeln!(text, " {} 0 0 {} 0 0 0 0 0 0", busy_ns / TICK_NS, idle_ns / TICK_NS);
     };
-    text.put(b"cpu ")?;
-    line(text, cpu::online().map(idle_ns).sum(), count * up_ns)?;
+    text.put(b"cpu ");
+    line(text, cpu::online().map(idle_ns).sum(), count * up_ns);
     for cpu in cpu::online() {
-        write!(text, "cpu{cpu}")?;
-        line(text, idle_ns(cpu), up_ns)?;
+        write!(text, "cpu{cpu}");
+        line(text, idle_ns(cpu), up_ns);
     }
     let interrupts: u64 = irq::counts().iter().flat_map(|row| &row.counts).map(|&count| u64::from(count)).sum();
-    writeln!(text, "intr {interrupts}\nctxt {}", load::switches())?;
-    writeln!(text, "btime {}\nprocesses {}", clock::boot_time_ns() / 1_000_000_000, table::history().1)?;
-    writeln!(text, "procs_running {}\nprocs_blocked 0", load::runnable())
+    writeln!(text, "intr {interrupts}\nctxt {}", load::switches());
+    let made = objects::count(objects::Kind::Thread).made;
+    writeln!(text, "btime {}\nprocesses {made}", clock::boot_time_ns() / 1_000_000_000);
+    writeln!(text, "procs_running {}\nprocs_blocked 0", load::runnable());
+    Ok(())
 }
 
 /// `/proc/interrupts`.
 pub(super) fn interrupts(_: Subject, text: &mut Text) -> Result<()> {
-    write!(text, "    ")?;
-    cpu::online().try_for_each(|cpu| write!(text, " {:>10}", format_args!("CPU{cpu}")))?;
-    text.put(b"\n")?;
-    for row in irq::counts() {
-        write!(text, "{:>3}:", row.vector)?;
-        row.counts.iter().try_for_each(|count| write!(text, " {count:>10}"))?;
-        writeln!(text, "   {}", row.name)?;
+    text.put(b"    ");
+    for cpu in cpu::online() {
+        write!(text, "       CPU{cpu}");
     }
-    writeln!(text, "NMI: {:>10}   non-maskable, on all CPUs", irq::nmi_count())
+    text.put(b"\n");
+    for row in irq::counts() {
+        write!(text, "{:>3}:", row.vector);
+        for count in row.counts {
+            write!(text, " {count:>10}");
+        }
+        writeln!(text, "   {}", row.name);
+    }
+    writeln!(text, "NMI: {:>10}   non-maskable, on all CPUs", irq::nmi_count());
+    Ok(())
 }
 
 /// What major numbers stand for (Linux's Documentation/admin-guide/devices.txt): of blocks or not, number, name.
@@ -146,7 +136,7 @@ const MAJORS: &[(bool, u32, &str)] =
 
 /// `/proc/devices`: major numbers in use.
 pub(super) fn devices(_: Subject, text: &mut Text) -> Result<()> {
-    text.put(b"Character devices:\n")?;
+    text.put(b"Character devices:\n");
     let mut found = 0u32;
     vfs::for_each_number(|block, number| {
         let is = |&(of_blocks, major, _): &(bool, u32, &str)| of_blocks == block && split_dev(number).0 == major;
@@ -154,19 +144,28 @@ pub(super) fn devices(_: Subject, text: &mut Text) -> Result<()> {
     });
     for (at, (_, major, name)) in MAJORS.iter().enumerate() {
         if found >> at & 1 != 0 {
-            writeln!(text, "{major:>3} {name}")?;
+            writeln!(text, "{major:>3} {name}");
         }
     }
-    text.put(b"\nBlock devices:\n")?;
-    if device::block_devices().is_empty() { Ok(()) } else { writeln!(text, "{DISK_MAJOR:>3} disk") }
+    text.put(b"\nBlock devices:\n");
+    if !device::block_devices().is_empty() {
+        writeln!(text, "{DISK_MAJOR:>3} disk");
+    }
+    Ok(())
+}
+
+/// `/proc/swaps`: the head of a table without rows.
+pub(super) fn swaps(_: Subject, text: &mut Text) -> Result<()> {
+    text.put(b"Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n");
+    Ok(())
 }
 
 /// `/proc/partitions`: sizes in KiB.
 pub(super) fn partitions(_: Subject, text: &mut Text) -> Result<()> {
-    text.put(b"major minor  #blocks  name\n\n")?;
+    text.put(b"major minor  #blocks  name\n\n");
     for (index, disk) in device::block_devices().iter().enumerate() {
         let minor = index as u32 * DISK_MINORS;
-        writeln!(text, "{DISK_MAJOR:>4} {minor:>8} {:>10} {}", disk.sectors() / 2, disk.name())?;
+        writeln!(text, "{DISK_MAJOR:>4} {minor:>8} {:>10} {}", disk.sectors() / 2, disk.name());
     }
     Ok(())
 }

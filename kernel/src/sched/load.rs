@@ -15,7 +15,7 @@ pub const FRACTION_BITS: u32 = 16;
 /// Time from sample to sample.
 const PERIOD: Duration = Duration::from_secs(5);
 /// What is left of an average after a period: e to the power of minus 5 s through 60, 300 and 900 s.
-const DECAY: [u64; 3] = [60296, 64453, 65173];
+pub(super) const DECAY: [u64; 3] = [60296, 64453, 65173];
 
 static AVERAGES: [AtomicU64; 3] = [const { AtomicU64::new(0) }; 3];
 

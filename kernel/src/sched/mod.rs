@@ -19,6 +19,7 @@ use alloc::string::String;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::any::Any;
+use core::fmt::Write;
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
 use core::time::Duration;
 use machine::cpu::CpuId;
@@ -110,12 +111,20 @@ static TASKS: SpinLock<BTreeMap<u64, Weak<Task>>> = SpinLock::new("task list", R
 static HOOKS: Once<Hooks> = Once::new();
 
 /// Makes the boot CPU's code its idle task, brings the other CPUs up, and lets interrupts in. How many CPUs are up.
-/// `page_fault` serves faults of user copies.
+/// `page_fault` serves faults of user copies; `user_place` says what is mapped at a task's user address.
 #[inline(never)] // so that a breakpoint at `kernel_main` stops there
-pub fn start(page_fault: fn(u64, Access) -> bool) -> u32 {
+pub fn start(page_fault: fn(u64, Access) -> bool, user_place: fn(&Task, u64, &mut dyn Write) -> bool) -> u32 {
     queue::adopt_idle(this_cpu());
-    let hooks =
-        HOOKS.call_once(|| Hooks { schedule, park, unpark, exit_task, switched, timer: timer_interrupt, page_fault });
+    let hooks = HOOKS.call_once(|| Hooks {
+        schedule,
+        park,
+        unpark,
+        exit_task,
+        switched,
+        timer: timer_interrupt,
+        page_fault,
+        user_place,
+    });
     let count = machine::boot::start(hooks, other_cpu);
     machine::boot::enable_interrupts();
     count

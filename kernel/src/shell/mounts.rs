@@ -32,14 +32,18 @@ fn mount(shell: &mut Shell, arguments: &[&str]) -> CommandResult {
     let path = rest.first().copied();
     let (what, at) = match (source, path) {
         ("tmpfs" | "devfs" | "proc", None) => {
-            return Err(CommandError::about(source, "needs a path to be mounted on; usage: mount tmpfs|devfs|proc path"));
+            return Err(CommandError::about(
+                source,
+                "needs a path to be mounted on; usage: mount tmpfs|devfs|proc path",
+            ));
         }
         ("tmpfs", Some(path)) => (MountSource::Tmpfs, path),
         ("devfs", Some(path)) => (MountSource::Dev, path),
         ("proc", Some(path)) => (crate::procfs::source(), path),
         (device, path) => {
-            let index = number(device, "source", u32::MAX.into())
-                .map_err(|_| CommandError::about(device, "neither the number of a block device nor tmpfs, devfs or proc"))?;
+            let index = number(device, "source", u32::MAX.into()).map_err(|_| {
+                CommandError::about(device, "neither the number of a block device nor tmpfs, devfs or proc")
+            })?;
             (MountSource::Block(index as usize), path.unwrap_or("/"))
         }
     };

@@ -17,6 +17,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use fs::FileType;
+use klib::objects::{Counted, Kind};
 use machine::mm::frame;
 use machine::sync::{Mutex, Rank, SpinLock};
 
@@ -25,6 +26,7 @@ static REMEMBERED: AtomicUsize = AtomicUsize::new(0);
 
 /// A name and its file.
 pub struct Dentry {
+    _counted: Counted,
     inode: Arc<dyn Inode>,
     place: SpinLock<Place>,
     children: SpinLock<BTreeMap<Box<[u8]>, Child>>,
@@ -61,6 +63,7 @@ impl Dentry {
 
     fn with(inode: Arc<dyn Inode>, name: Box<[u8]>, parent: Option<Arc<Dentry>>, synthetic: bool) -> Dentry {
         Dentry {
+            _counted: Counted::new(Kind::Dentry),
             inode,
             place: SpinLock::new("dentry place", Rank::File, Place { name, parent }),
             children: SpinLock::new("dentry children", Rank::File, BTreeMap::new()),
@@ -89,6 +92,11 @@ impl Dentry {
     /// Whether a mount on it would stay in sight: not if it is made anew at each look-up.
     pub fn keeps_mounts(&self) -> bool {
         self.inode.is_lasting() || self.parent().is_none()
+    }
+
+    /// Writes its name; false if another CPU is just changing it. Does not wait.
+    pub fn write_name(&self, out: &mut dyn core::fmt::Write) -> bool {
+        self.place.try_lock().is_some_and(|place| write!(out, "{}", place.name.escape_ascii()).is_ok())
     }
 
     /// Its name; empty for the root of a volume.

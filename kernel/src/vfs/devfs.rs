@@ -30,8 +30,19 @@ pub(super) fn init(random: RandomFill) -> Result<()> {
     register_device("full", 0o020666, device_number(1, 7), Arc::new(Full));
     register_device("random", 0o020666, device_number(1, 8), Arc::new(Random(random)));
     register_device("urandom", 0o020666, device_number(1, 9), Arc::new(Random(random)));
+    for (name, target) in LINKS {
+        make(name, NewNode { kind: NewKind::Symlink(target.as_bytes()), mode: 0o777, uid: 0, gid: 0 })?;
+    }
     Ok(())
 }
+
+/// Names by which programs and shells count on finding their own descriptors.
+const LINKS: [(&str, &str); 4] = [
+    ("fd", "/proc/self/fd"),
+    ("stdin", "/proc/self/fd/0"),
+    ("stdout", "/proc/self/fd/1"),
+    ("stderr", "/proc/self/fd/2"),
+];
 
 /// The root of the tree.
 pub fn root() -> Result<Location> {
@@ -51,12 +62,13 @@ pub fn register_device(name: &str, mode: u32, rdev: u64, operations: Arc<dyn Fil
         _ => FileType::CharDevice,
     };
     device::register_number(kind == FileType::BlockDevice, rdev, operations);
-    if let Err(error) = make_node(name, kind, mode, rdev) {
+    let node = NewNode { kind: NewKind::Special(kind, rdev), mode, uid: 0, gid: 0 };
+    if let Err(error) = make(name, node) {
         log::warn!("devfs: no node for {name}: {error}");
     }
 }
 
-fn make_node(name: &str, kind: FileType, mode: u32, rdev: u64) -> Result<()> {
+fn make(name: &str, node: NewNode<'_>) -> Result<()> {
     let root = root()?;
     let context = FsContext { root: root.clone(), cwd: root.clone() };
     for (slash, _) in name.match_indices('/') {
@@ -66,7 +78,6 @@ fn make_node(name: &str, kind: FileType, mode: u32, rdev: u64) -> Result<()> {
             Err(error) => return Err(error),
         }
     }
-    let node = NewNode { kind: NewKind::Special(kind, rdev), mode, uid: 0, gid: 0 };
     change::make(&context, None, name.as_bytes(), &node).map(|_| ())
 }
 

@@ -106,6 +106,11 @@ impl Location {
         Ok(Metadata { dev: self.mount.volume.device, ..metadata })
     }
 
+    /// Writes the last name of the path; false if another CPU is just changing it. Does not wait.
+    pub fn write_name(&self, out: &mut dyn core::fmt::Write) -> bool {
+        self.dentry.write_name(out)
+    }
+
     /// Its absolute path. A name that has been removed keeps its last path; what no directory shows has a name instead.
     pub fn path(&self) -> Vec<u8> {
         let mut names = Vec::new();
@@ -168,7 +173,7 @@ impl Location {
     }
 
     /// The root of the topmost mount here, or this place itself if it is not covered.
-    pub(super) fn top(&self) -> Location {
+    pub fn top(&self) -> Location {
         let mut at = self.clone();
         while at.dentry.mounts.load(Ordering::Acquire) != 0 {
             let above = {

@@ -64,6 +64,15 @@ pub struct FsContext {
     pub cwd: Location,
 }
 
+impl FsContext {
+    /// What `/` and the working directory are now that something may have been mounted over the root.
+    pub fn on_top(&self) -> FsContext {
+        let root = self.root.top();
+        let cwd = if self.cwd.is_same(&self.root) { root.clone() } else { self.cwd.clone() };
+        FsContext { root, cwd }
+    }
+}
+
 static ROOT: Once<Location> = Once::new();
 
 /// Makes the first root with the device tree on /dev, so that the kernel works without a disk. `random` fills bytes with
@@ -73,6 +82,7 @@ pub fn init(random: RandomFill, now: fn() -> Time) -> core::result::Result<(), M
     let failed = |error| MountError::Source("rootfs".into(), error);
     let root = mounting::make_root().map_err(failed)?;
     devfs::init(random).map_err(failed)?;
+    unnamed::init().map_err(failed)?;
     ROOT.call_once(|| root.clone());
     mount(MountSource::Dev, &root_context(), b"/dev", false)
 }

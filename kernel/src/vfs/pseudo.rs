@@ -8,12 +8,13 @@
 
 use super::device::FileOperations;
 use super::flags::{O_ACCMODE, O_RDONLY, PERMISSION_BITS};
-use super::inode::{DirEntry, FileSystem, FileType, Inode, Metadata, Statistics, directory_type};
+use super::inode::{DirEntry, FileSystem, FileType, Inode, Metadata, NewNode, Statistics, directory_type};
 use super::location::Location;
 use super::transfer::{Sink, Source};
 use super::{Result, clock};
 use abi::Errno;
 use alloc::boxed::Box;
+use alloc::string::ToString;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::any::Any;
@@ -58,6 +59,8 @@ pub struct Entry {
 pub enum Kind {
     /// A regular file.
     Text(Make),
+    /// A regular file that shows a constant.
+    Value(&'static (dyn fmt::Display + Sync)),
     /// A regular file that takes what is written to it: one write is one value.
     Setting(Make, fn(Subject, &[u8]) -> Result<()>),
     /// A symbolic link to a path.
@@ -157,9 +160,7 @@ impl Node {
         };
         let mut from = 0;
         while let Some((number, subject)) = (members.next)(self.subject, from)? {
-            let mut text = Text::default();
-            make(subject, &mut text)?;
-            if text.bytes == name {
+            if made(make, subject)? == name {
                 return Ok(Some(subject));
             }
             from = number + 1;
@@ -171,7 +172,7 @@ impl Node {
 impl Inode for Node {
     fn file_type(&self) -> FileType {
         match self.entry.kind {
-            Kind::Text(_) | Kind::Setting(..) => FileType::Regular,
+            Kind::Text(_) | Kind::Value(_) | Kind::Setting(..) => FileType::Regular,
             Kind::Link(_) | Kind::Magic(..) => FileType::Symlink,
             Kind::Directory(_) | Kind::Members(..) => FileType::Directory,
         }
@@ -202,10 +203,10 @@ impl Inode for Node {
     }
 
     fn open(&self, flags: u32) -> Result<Option<Arc<dyn FileOperations>>> {
+        self.check()?;
         if self.file_type() != FileType::Regular {
             return Ok(None);
         }
-        self.check()?;
         if flags & O_ACCMODE != O_RDONLY {
             (self.system.check)(self.subject, true)?;
         }
@@ -248,27 +249,33 @@ impl Inode for Node {
         let Some(members) = members else { return Ok(()) };
         let mut from = (position - FIRST_MEMBER).max(0) as u64;
         while let Some((number, subject)) = (members.next)(self.subject, from)? {
-            let mut name = Text::default();
-            match members.name {
-                Some(make) => make(subject, &mut name)?,
-                None => write!(name, "{number}")?,
-            }
+            let name = match members.name {
+                Some(make) => made(make, subject)?,
+                None => number.to_string().into_bytes(),
+            };
             let ino = inode_number(&members.entry, subject);
             let kind = directory_type(Node { entry: &members.entry, ..*self }.file_type());
             from = number + 1;
-            if !emit(DirEntry { ino, next_offset: FIRST_MEMBER + from as i64, kind, name: &name.bytes }) {
+            if !emit(DirEntry { ino, next_offset: FIRST_MEMBER + from as i64, kind, name: &name }) {
                 break;
             }
         }
         Ok(())
     }
 
+    /// As on Linux: there is no place for another name.
+    fn create(&self, _: &[u8], _: &NewNode<'_>) -> Result<Arc<dyn Inode>> {
+        Err(Errno::ENOENT)
+    }
+
+    fn link(&self, _: &[u8], _: &Arc<dyn Inode>) -> Result<()> {
+        Err(Errno::ENOENT)
+    }
+
     fn read_link(&self) -> Result<Vec<u8>> {
         let (Kind::Link(make) | Kind::Magic(make, _)) = self.entry.kind else { return Err(Errno::EINVAL) };
         self.check()?;
-        let mut text = Text::default();
-        make(self.subject, &mut text)?;
-        Ok(text.bytes)
+        made(make, self.subject)
     }
 
     fn jump(&self) -> Result<Option<Box<dyn Any>>> {
@@ -282,19 +289,22 @@ impl Inode for Node {
 struct TextFile {
     node: Node,
     /// What the last read from offset 0 has made.
-    text: Mutex<Option<Text>>,
+    text: Mutex<Option<Vec<u8>>>,
 }
 
 impl FileOperations for TextFile {
     fn read(&self, offset: u64, _: u32, sink: &mut dyn Sink) -> Result<usize> {
-        let (Kind::Text(make) | Kind::Setting(make, _)) = self.node.entry.kind else { return Err(Errno::EINVAL) };
         let mut kept = self.text.lock();
         if offset == 0 || kept.is_none() {
             let mut text = Text::default();
-            make(self.node.subject, &mut text)?;
-            *kept = Some(text);
+            match self.node.entry.kind {
+                Kind::Text(make) | Kind::Setting(make, _) => make(self.node.subject, &mut text)?,
+                Kind::Value(value) => writeln!(text, "{value}"),
+                _ => return Err(Errno::EINVAL),
+            }
+            *kept = Some(text.finish()?);
         }
-        let bytes = kept.as_ref().map_or(&[][..], |text| &text.bytes);
+        let bytes = kept.as_deref().unwrap_or(&[]);
         let rest = usize::try_from(offset).ok().and_then(|offset| bytes.get(offset..)).unwrap_or(&[]);
         let now = &rest[..rest.len().min(sink.remaining())];
         sink.put(now)?;
@@ -318,61 +328,79 @@ impl FileOperations for TextFile {
     }
 }
 
-/// A text that is being made. ENOMEM if there is no room for it.
+/// A text that is being made. When there is no room for it, it is given up as a whole.
 #[derive(Default)]
 pub struct Text {
     bytes: Vec<u8>,
+    failed: bool,
 }
 
 impl Text {
     /// Appends `bytes`.
-    pub fn put(&mut self, bytes: &[u8]) -> Result<()> {
-        self.zeros(bytes.len())?.copy_from_slice(bytes);
-        Ok(())
+    #[inline(never)]
+    pub fn put(&mut self, bytes: &[u8]) {
+        self.failed |= self.bytes.try_reserve(bytes.len()).is_err();
+        if !self.failed {
+            self.bytes.extend_from_slice(bytes);
+        }
     }
 
-    /// Appends zeros, and gives them to be filled.
-    pub fn zeros(&mut self, len: usize) -> Result<&mut [u8]> {
-        let start = self.bytes.len();
-        self.bytes.try_reserve(len).map_err(|_| Errno::ENOMEM)?;
-        self.bytes.resize(start + len, 0);
-        Ok(&mut self.bytes[start..])
+    /// Appends what `fill` puts into `len` bytes; it tells how many.
+    pub fn fill(&mut self, len: usize, fill: impl FnOnce(&mut [u8]) -> usize) {
+        self.failed |= self.bytes.try_reserve(len).is_err();
+        if !self.failed {
+            let start = self.bytes.len();
+            self.bytes.resize(start + len, 0);
+            let filled = fill(&mut self.bytes[start..]);
+            self.bytes.truncate(start + filled);
+        }
     }
 
     /// Appends `bytes`, those of `special` as a backslash and three octal digits.
-    pub fn escaped(&mut self, bytes: &[u8], special: &[u8]) -> Result<()> {
-        for &byte in bytes {
-            match special.contains(&byte) {
-                true => write!(self, "\\{byte:03o}")?,
-                false => self.put(&[byte])?,
+    pub fn escaped(&mut self, bytes: &[u8], special: &[u8]) {
+        for byte in bytes {
+            match special.contains(byte) {
+                true => write!(self, "\\{byte:03o}"),
+                false => self.put(core::slice::from_ref(byte)),
             }
         }
-        Ok(())
     }
 
     /// Appends the numbers of the bits of `mask`, as `0-2,5`.
-    pub fn ranges(&mut self, mask: u64) -> Result<()> {
+    pub fn ranges(&mut self, mask: u64) {
         let (mut at, mut separator) = (0, "");
         while at < 64 && mask >> at != 0 {
             let first = at + (mask >> at).trailing_zeros();
             let last = first + (mask >> first).trailing_ones() - 1;
-            match last - first {
-                0 => write!(self, "{separator}{first}")?,
-                _ => write!(self, "{separator}{first}-{last}")?,
+            write!(self, "{separator}{first}");
+            if last > first {
+                write!(self, "-{last}");
             }
             (at, separator) = (last + 1, ",");
         }
+    }
+
+    /// Appends a line; all that a file has that is a single value.
+    pub fn line(&mut self, value: &dyn fmt::Display) -> Result<()> {
+        writeln!(self, "{value}");
         Ok(())
     }
 
     /// For `write!`.
-    pub fn write_fmt(&mut self, arguments: fmt::Arguments<'_>) -> Result<()> {
-        fmt::Write::write_fmt(&mut Writer(self), arguments).map_err(|_| Errno::ENOMEM)
+    #[inline(never)]
+    pub fn write_fmt(&mut self, arguments: fmt::Arguments<'_>) {
+        // Its failures are noted where they happen.
+        let _ = fmt::Write::write_fmt(&mut Writer(self), arguments);
     }
 
     /// What has been made so far.
-    pub fn as_bytes(&mut self) -> &mut Vec<u8> {
+    pub fn bytes(&mut self) -> &mut Vec<u8> {
         &mut self.bytes
+    }
+
+    /// What has been made; ENOMEM if there was no room for it.
+    pub fn finish(self) -> Result<Vec<u8>> {
+        if self.failed { Err(Errno::ENOMEM) } else { Ok(self.bytes) }
     }
 }
 
@@ -380,16 +408,25 @@ struct Writer<'a>(&'a mut Text);
 
 impl fmt::Write for Writer<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        self.0.put(text.as_bytes()).map_err(|_| fmt::Error)
+        self.0.put(text.as_bytes());
+        Ok(())
     }
 }
 
+/// What `make` makes.
+fn made(make: Make, subject: Subject) -> Result<Vec<u8>> {
+    let mut text = Text::default();
+    make(subject, &mut text)?;
+    text.finish()
+}
+
 /// A number as it stands in a name: decimal, without leading zeros.
-fn number(name: &[u8]) -> Option<u64> {
-    if name.len() > 1 && name[0] == b'0' || name.len() > 10 || !name.iter().all(u8::is_ascii_digit) {
+pub fn number(name: &[u8]) -> Option<u64> {
+    if name.is_empty() || name.len() > 1 && name[0] == b'0' || name.len() > 10 {
         return None;
     }
-    core::str::from_utf8(name).ok()?.parse().ok()
+    let digit = |&byte: &u8| byte.is_ascii_digit().then(|| u64::from(byte - b'0'));
+    name.iter().try_fold(0, |number, byte| Some(number * 10 + digit(byte)?))
 }
 
 /// Always the same for one file; that two files have the same one is as unlikely as chance allows.

@@ -8,9 +8,9 @@ use super::device::FileOperations;
 use super::file::File;
 use super::inode::{FileSystem, FileType, Inode, Metadata};
 use super::location::{Location, Mount, Volume};
+use super::pseudo::Text;
 use super::tmpfs::TmpFs;
 use abi::Errno;
-use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 use machine::sync::Once;
@@ -51,23 +51,26 @@ impl File {
             return Ok(location.clone());
         }
         let metadata = self.metadata()?;
-        let mut name = String::from(self.operations().map_or("", |operations| operations.link_name()));
-        if name.ends_with(':') {
-            name = format!("{name}[{}]", metadata.ino);
+        let mut name = Text::default();
+        let kind = self.operations().map_or("", |operations| operations.link_name());
+        name.put(kind.as_bytes());
+        if kind.ends_with(':') {
+            write!(name, "[{}]", metadata.ino);
         }
         let inode = Arc::new(Unnamed { file: self.clone(), metadata });
-        let dentry = Dentry::detached(inode, name.into_bytes().into());
-        Ok(Location { mount: mount()?, dentry })
+        let dentry = Dentry::detached(inode, name.finish()?.into());
+        Ok(HOME.get().ok_or(Errno::ENOENT)?.beside(dentry))
     }
 }
 
-/// The mount that all such places are seen through.
-fn mount() -> Result<Arc<Mount>> {
-    static MOUNT: Once<Arc<Mount>> = Once::new();
-    let make = || {
-        let file_system = TmpFs::new("anon", 0);
-        let root = Dentry::root(file_system.root()?);
-        Ok(Mount::new(Arc::new(Volume { file_system, root, device: 0 }), String::from("none"), false))
-    };
-    MOUNT.try_call_once(make).cloned()
+/// The place through whose mount all such places are seen.
+static HOME: Once<Location> = Once::new();
+
+/// Makes the mount.
+pub(super) fn init() -> Result<()> {
+    let file_system = TmpFs::new("anon", 0);
+    let root = Dentry::root(file_system.root()?);
+    let mount = Mount::new(Arc::new(Volume { file_system, root, device: 0 }), String::from("none"), false);
+    HOME.call_once(|| Location::mount_root(&mount));
+    Ok(())
 }

@@ -31,9 +31,10 @@ use abi::Errno;
 use alloc::sync::Arc;
 use area::Areas;
 use core::sync::atomic::{AtomicBool, Ordering};
+use klib::objects::{Counted, Kind};
 use machine::addr::{PAGE_SIZE, USER_END};
 use machine::mm::{Mapping, OutOfMemory, UserSpace};
-use machine::sync::{Mutex, Once};
+use machine::sync::Mutex;
 
 /// Lowest address that may be mapped (Linux's default `vm.mmap_min_addr`).
 pub const USER_START: u64 = 0x1_0000;
@@ -49,11 +50,12 @@ const PAGE: u64 = PAGE_SIZE as u64;
 
 /// The address space of a process.
 pub struct AddressSpace {
+    _counted: Counted,
     tables: Arc<UserSpace>,
     /// Whether places are chosen at random (`personality(2)`, ADDR_NO_RANDOMIZE).
     randomized: AtomicBool,
     layout: Mutex<Layout>,
-    program: Once<Arc<Program>>,
+    program: Option<Arc<Program>>,
 }
 
 struct Layout {
@@ -86,8 +88,8 @@ impl AddressSpace {
 
     fn of(tables: Arc<UserSpace>, randomized: bool, layout: Layout, program: Option<Arc<Program>>) -> Arc<Self> {
         let layout = Mutex::new("address space", layout);
-        let program = program.map_or(Once::new(), Once::initialized);
-        Arc::new(AddressSpace { tables, randomized: AtomicBool::new(randomized), layout, program })
+        let counted = Counted::new(Kind::AddressSpace);
+        Arc::new(AddressSpace { _counted: counted, tables, randomized: AtomicBool::new(randomized), layout, program })
     }
 
     /// A copy for fork(2): the same areas, break and places for mappings. Private pages are shared until one side writes;
@@ -156,6 +158,22 @@ impl AddressSpace {
     /// Calls `f` for each area, lowest first.
     pub fn for_each_area(&self, f: impl FnMut(&Area)) {
         self.layout.lock().areas.map().iter().for_each(f);
+    }
+
+    /// Writes name and offset of the file that is mapped at `address`; false if there is none, or if that cannot be told
+    /// without waiting.
+    pub fn write_place(&self, address: u64, out: &mut dyn core::fmt::Write) -> bool {
+        let Some(layout) = self.layout.try_lock() else { return false };
+        let mapped = layout.areas.map().find(address).and_then(|area| area.file_page(address));
+        let written = mapped.is_some_and(|(file, page)| {
+            let offset = page * PAGE + address % PAGE;
+            file.location().is_some_and(|location| location.write_name(out)) && write!(out, "+{offset:#x}").is_ok()
+        });
+        if machine::panic::panicking() {
+            // Giving it back would wake those who wait for it.
+            core::mem::forget(layout);
+        }
+        written
     }
 
     /// Sets where the heap begins; page-aligned.

@@ -39,13 +39,13 @@ pub struct Resident {
 
 impl AddressSpace {
     /// Notes what is where, before the program begins.
-    pub fn set_program(&self, program: Program) {
-        self.program.call_once(|| Arc::new(program));
+    pub fn set_program(&mut self, program: Program) {
+        self.program = Some(Arc::new(program));
     }
 
     /// What is where; None if no program was ever put here.
     pub fn program(&self) -> Option<&Arc<Program>> {
-        self.program.get()
+        self.program.as_ref()
     }
 
     /// Where the heap begins and where it ends.

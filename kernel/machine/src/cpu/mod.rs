@@ -4,7 +4,6 @@ pub mod control;
 pub mod features;
 pub mod gdt;
 pub(crate) mod machine_check;
-pub mod model;
 pub mod msr;
 pub mod random;
 
@@ -49,6 +48,17 @@ static ONLINE_COUNT: AtomicU32 = AtomicU32::new(0);
 pub(crate) fn set_online(cpu: CpuId) {
     ONLINE.fetch_or(1 << cpu.number(), Ordering::SeqCst);
     ONLINE_COUNT.fetch_add(1, Ordering::SeqCst);
+}
+
+/// EAX, EBX, ECX and EDX of a leaf of CPUID (SDM volume 2); zeros for one that the CPU does not have.
+#[inline(never)]
+pub fn cpuid(leaf: u32, sub_leaf: u32) -> [u32; 4] {
+    let highest = core::arch::x86_64::__cpuid(leaf & 0x8000_0000).eax;
+    if leaf > highest {
+        return [0; 4];
+    }
+    let result = core::arch::x86_64::__cpuid_count(leaf, sub_leaf);
+    [result.eax, result.ebx, result.ecx, result.edx]
 }
 
 /// How many CPUs are up.

@@ -56,6 +56,11 @@ impl<T, G: Guard> Spin<T, G> {
 }
 
 impl<T: ?Sized, G: Guard> Spin<T, G> {
+    /// Where the value is, for a debugger.
+    pub(crate) const fn value_address(&self) -> *const T {
+        self.value.get()
+    }
+
     /// Takes the lock, spinning until it is free.
     #[inline]
     #[track_caller]

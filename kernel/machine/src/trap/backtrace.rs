@@ -64,7 +64,7 @@ pub fn write_from(out: &mut dyn Write, mut rbp: u64) -> fmt::Result {
 /// One line for the function that `address` is in, and one for each that this is inlined into.
 fn write_line(out: &mut dyn Write, address: u64) -> fmt::Result {
     if !addr::is_kernel(address) {
-        return writeln!(out, "  {address:016x} (user)");
+        return writeln!(out, "  {address:016x} (user mode)");
     }
     let mut head = Some(address);
     for frame in symbols::frames(address) {

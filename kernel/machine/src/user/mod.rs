@@ -10,6 +10,7 @@ use crate::addr::USER_END;
 use crate::cpu::{control, gdt, msr};
 use crate::percpu;
 use crate::sync::guard;
+use crate::task;
 use crate::trap::{Exception, FIRST_INTERRUPT, TrapFrame};
 use core::arch::global_asm;
 use core::sync::atomic::AtomicU64;
@@ -139,6 +140,7 @@ pub fn run(context: &mut UserContext) -> Exit {
     frame.ss = gdt::USER_DATA.into();
     frame.rflags = frame.rflags & USER_FLAGS | FLAG_INTERRUPT | FLAG_ALWAYS;
     let by_sysret = by_sysret && frame.r11 == frame.rflags;
+    task::current().note_context(frame);
     guard::interrupts_disable();
     // SAFETY: (1) rip is a canonical user address, the flags hold nothing privileged, selectors are the user's: neither
     // iretq nor sysretq can fault. (2) The address space is the task's own, with the kernel's half. (3) The context is

@@ -9,6 +9,7 @@ mod mounts;
 mod opening;
 mod pages;
 mod paths;
+mod pseudo;
 
 use super::inode::{NewKind, NewNode};
 use super::location::{Location, Mount, Volume};
@@ -20,6 +21,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::Debug;
+use klib::sort::sort_by;
 
 type TestResult = Result<(), String>;
 
@@ -107,6 +109,6 @@ fn entries(context: &FsContext, path: &[u8]) -> Result<Vec<String>, String> {
         .filter(|name| !matches!(name.as_slice(), b"." | b".."))
         .map(|name| String::from_utf8_lossy(name).into_owned())
         .collect();
-    found.sort();
+    sort_by(&mut found, |a, b| a < b);
     Ok(found)
 }
