@@ -64,6 +64,54 @@ user_copy:
     MAY_FAULT 3b, 4b
     MAY_FAULT 31b, 4b
 
+# user_string(dst, src, len) -> bytes before the first zero, len if there is none, -1 after a fault
+#
+# By words while there is room for one. The word that has a zero shows it: a byte borrows in the subtraction, and had its
+# highest bit clear before.
+.balign 16
+.global user_string
+user_string:
+    mov r11, rdi
+    movabs r9, 0x0101010101010101
+    movabs r10, 0x8080808080808080
+1:  cmp rdx, 8
+    jb 3f
+6:  mov rax, [rsi]
+    mov [rdi], rax
+    mov rcx, rax
+    not rcx
+    sub rax, r9
+    and rcx, r10
+    and rcx, rax
+    jnz 2f
+    add rsi, 8
+    add rdi, 8
+    sub rdx, 8
+    jmp 1b
+2:  bsf rcx, rcx
+    shr ecx, 3
+    lea rax, [rdi + rcx]
+    sub rax, r11
+    ret
+3:  test rdx, rdx
+    jz 4f
+31: mov al, [rsi]
+    mov [rdi], al
+    test al, al
+    jz 4f
+    inc rsi
+    inc rdi
+    dec rdx
+    jmp 3b
+4:  mov rax, rdi
+    sub rax, r11
+    ret
+5:  mov rax, -1
+    ret
+    # A word may reach into a page that is not there though the string ends before it.
+    MAY_FAULT 6b, 3b
+    MAY_FAULT 31b, 5b
+
 # user_fill_zero(dst, len) -> bytes not written
 .balign 16
 .global user_fill_zero
@@ -112,4 +160,46 @@ user_cmpxchg_u32:
 2:  mov eax, 1
     ret
     MAY_FAULT 6b, 2b
+
+# user_save_fpu(at, xsave: bool) -> 0, or 1 after a fault: the registers in the format of XSAVE or FXSAVE. XSAVE leaves the
+# rest of its header alone, so that is cleared first.
+.balign 16
+.global user_save_fpu
+user_save_fpu:
+    test sil, sil
+    jz 8f
+    xor eax, eax
+.irp at, 512, 520, 528, 536, 544, 552, 560, 568
+6:  mov [rdi + \at], rax
+    MAY_FAULT 6b, 9f
+.endr
+    dec eax
+    mov edx, eax
+6:  xsave64 [rdi]
+    MAY_FAULT 6b, 9f
+    xor eax, eax
+    ret
+8:  fxsave64 [rdi]
+    MAY_FAULT 8b, 9f
+    xor eax, eax
+    ret
+9:  mov eax, 1
+    ret
+
+# user_load_fpu(at, xsave: bool) -> 0, or 1 after a fault, or where the image is none (#GP)
+.balign 16
+.global user_load_fpu
+user_load_fpu:
+    test sil, sil
+    jz 8f
+    mov eax, -1
+    mov edx, eax
+6:  xrstor64 [rdi]
+    MAY_FAULT 6b, 9b
+    xor eax, eax
+    ret
+8:  fxrstor64 [rdi]
+    MAY_FAULT 8b, 9b
+    xor eax, eax
+    ret
 .text

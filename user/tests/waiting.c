@@ -12,6 +12,7 @@
 #include <sys/eventfd.h>
 #include <sys/select.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/wait.h>
@@ -321,8 +322,66 @@ static void signals_read(void)
     sigprocmask(SIG_UNBLOCK, &set, 0);
 }
 
+// FIFOs: an opening waits for the other side; afterwards they are pipes.
+static void fifos(const char *directory)
+{
+    char path[PATH_MAX], buf[8];
+    struct stat info;
+    snprintf(path, sizeof path, "%s/fifo-%d", directory, (int)getpid());
+    CHECK(mkfifo(path, 0600) == 0);
+    CHECK_ERRNO(mkfifo(path, 0600), EEXIST);
+    CHECK(stat(path, &info) == 0 && S_ISFIFO(info.st_mode) && (info.st_mode & 07777) == 0600);
+    CHECK_ERRNO(open(path, O_WRONLY | O_NONBLOCK), ENXIO);
+
+    // A reader that does not wait, before any writer: nothing to read, and not hung up.
+    int in = open(path, O_RDONLY | O_NONBLOCK);
+    struct pollfd one = {in, POLLIN, 0};
+    CHECK(in >= 0 && fstat(in, &info) == 0 && S_ISFIFO(info.st_mode));
+    CHECK(poll(&one, 1, 0) == 0 && read(in, buf, sizeof buf) == 0);
+    int out = open(path, O_WRONLY | O_NONBLOCK);
+    CHECK(out >= 0 && write(out, "ab", 2) == 2 && poll(&one, 1, 0) == 1 && one.revents == POLLIN);
+    CHECK(read(in, buf, sizeof buf) == 2);
+    CHECK_ERRNO(read(in, buf, 1), EAGAIN);
+    close(out);
+    CHECK(poll(&one, 1, 0) == 1 && one.revents == POLLHUP && read(in, buf, 1) == 0);
+    // The next writer ends that.
+    out = open(path, O_WRONLY);
+    CHECK(poll(&one, 1, 0) == 0);
+    close(in);
+    close(out);
+
+    // Both sides wait for each other, whoever comes first.
+    for (int first = 0; first < 2; first++) {
+        pid_t child = fork();
+        if (child == 0) {
+            if (first)
+                sleep_ms(50);
+            int fd = open(path, O_WRONLY);
+            _exit(fd >= 0 && write(fd, "hello", 5) == 5 ? 0 : 1);
+        }
+        if (!first)
+            sleep_ms(50);
+        in = open(path, O_RDONLY);
+        CHECK(in >= 0 && read(in, buf, sizeof buf) == 5 && memcmp(buf, "hello", 5) == 0);
+        CHECK(status_of(child) == 0 && read(in, buf, 1) == 0);
+        close(in);
+    }
+    on_alarm(0);
+    alarm_in_ms(30);
+    CHECK_ERRNO(open(path, O_RDONLY), EINTR);
+    alarm_in_ms(30);
+    CHECK_ERRNO(open(path, O_WRONLY), EINTR);
+    // One end for both.
+    int both = open(path, O_RDWR);
+    CHECK(both >= 0 && write(both, "x", 1) == 1 && read(both, buf, 8) == 1);
+    CHECK_ERRNO(lseek(both, 0, SEEK_SET), ESPIPE);
+    close(both);
+    CHECK(unlink(path) == 0);
+}
+
 int main(void)
 {
+    fifos(access("/tmp", W_OK) == 0 ? "/tmp" : "/dev");
     streams();
     broken();
     ping_pong();

@@ -158,7 +158,7 @@ impl Pipe {
             {
                 let mut ring = self.ring.lock();
                 if ring.len() > 0 {
-                    let result = ring.drain(sink);
+                    let (moved, result) = ring.drain(sink, wanted);
                     self.note(&ring);
                     let left = ring.len();
                     drop(ring);
@@ -167,7 +167,6 @@ impl Pipe {
                         // A write wakes one reader; what that one leaves is for the next.
                         self.readable.wake_next();
                     }
-                    let moved = wanted - sink.remaining();
                     return if moved == 0 { result.map(|()| 0) } else { Ok(moved) };
                 }
                 // With the lock held: whatever a writer that has gone wrote is in the ring.
@@ -185,9 +184,9 @@ impl Pipe {
 
     fn write(&self, waits: bool, source: &mut dyn Source) -> Result<usize> {
         let total = source.remaining();
-        let mut result = Ok(());
-        while source.remaining() > 0 && result.is_ok() {
-            let least = if total <= PIPE_BUF { source.remaining() } else { 1 };
+        let (mut done, mut result) = (0, Ok(()));
+        while done < total && result.is_ok() {
+            let least = if total <= PIPE_BUF { total - done } else { 1 };
             {
                 let mut ring = self.ring.lock();
                 if !self.has_reader() {
@@ -199,7 +198,9 @@ impl Pipe {
                     break;
                 }
                 if ring.room() >= least {
-                    result = ring.fill(source);
+                    let moved;
+                    (moved, result) = ring.fill(source, total - done);
+                    done += moved;
                     self.note(&ring);
                     drop(ring);
                     self.readable.wake_one();
@@ -213,8 +214,7 @@ impl Pipe {
             let due = || (self.room.load(Ordering::SeqCst) >= least || !self.has_reader()).then_some(());
             result = self.writable.wait_until(None, process::interrupted, due).map_err(|_| Errno::EINTR);
         }
-        let moved = total - source.remaining();
-        if moved == 0 { result.map(|()| 0) } else { Ok(moved) }
+        if done == 0 { result.map(|()| 0) } else { Ok(done) }
     }
 
     /// F_SETPIPE_SZ: at least `size` bytes; the new size.

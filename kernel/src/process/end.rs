@@ -84,7 +84,7 @@ fn end(process: &Arc<Process>) {
         drop(files);
     }
     if Arc::strong_count(&process.directories) == 1 {
-        let directories = core::mem::replace(&mut *process.directories.lock(), vfs::root_context());
+        let directories = core::mem::replace(&mut *process.directories.lock(), Arc::new(vfs::root_context()));
         drop(directories);
     }
     let timers = core::mem::take(&mut *process.timers.lock());

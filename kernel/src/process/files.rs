@@ -24,6 +24,17 @@ pub struct FileTable {
     identity: Arc<()>,
 }
 
+/// Descriptors that follow each other.
+pub struct FilesFrom<'a>(&'a [Option<Entry>]);
+
+impl FilesFrom<'_> {
+    /// The file of the descriptor that is `at` after the first.
+    #[inline]
+    pub fn get(&self, at: u32) -> Option<&File> {
+        self.0.get(at as usize)?.as_ref().map(|entry| &*entry.file)
+    }
+}
+
 impl FileTable {
     /// Descriptors 0, 1 and 2 on `console`.
     pub fn with_console(console: Arc<File>) -> Self {
@@ -64,6 +75,12 @@ impl FileTable {
     pub fn next_from(&self, fd: usize) -> Option<usize> {
         let in_use = |&fd: &usize| self.entries[fd].is_some();
         (fd..self.entries.len()).find(in_use)
+    }
+
+    /// The files of descriptors from `first` on, at most `count`, to be looked at while the table is locked.
+    pub fn from(&self, first: usize, count: usize) -> FilesFrom<'_> {
+        let entries = self.entries.get(first..).unwrap_or_default();
+        FilesFrom(&entries[..count.min(entries.len())])
     }
 
     /// How many descriptors select(2) looks at, at most: as many as Linux's table would have room for.

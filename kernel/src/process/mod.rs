@@ -74,8 +74,8 @@ pub struct Process {
     space: SpinLock<Option<Arc<AddressSpace>>>,
     /// Open files.
     pub files: Arc<Mutex<FileTable>>,
-    /// Root and working directory.
-    pub directories: Arc<Mutex<FsContext>>,
+    /// Root and working directory: whoever walks a path takes them as they are.
+    pub directories: Arc<Mutex<Arc<FsContext>>>,
     umask: Arc<AtomicU32>,
     /// Signal actions.
     pub actions: Arc<Actions>,
@@ -244,6 +244,14 @@ impl Process {
     #[inline(never)]
     pub fn credentials(&self) -> Arc<Credentials> {
         self.credentials.lock().clone()
+    }
+
+    /// Changes its root or working directory; what they were before, to be dropped where no lock is held.
+    pub fn change_directories(&self, change: impl FnOnce(&mut FsContext)) -> Arc<FsContext> {
+        let mut directories = self.directories.lock();
+        let mut new = FsContext::clone(&directories);
+        change(&mut new);
+        core::mem::replace(&mut *directories, Arc::new(new))
     }
 
     /// Changes who it runs as; nothing changes on an error.
@@ -476,6 +484,10 @@ impl Thread {
     /// Makes it look at what there is to do, wherever it is: gets it out of a sleep and out of user mode.
     fn notify(&self) {
         self.attention.store(true, Ordering::SeqCst);
+        // Who runs looks at that before it sleeps, and before user mode.
+        if self.task.get().is_some_and(|task| task.as_ptr() == &raw const *task::current()) {
+            return;
+        }
         if let Some(task) = self.task() {
             sched::unpark(&task);
             sched::kick(&task);

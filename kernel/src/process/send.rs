@@ -27,13 +27,12 @@ pub fn kill(sender: &Process, target: i32, signal: Option<Signal>) -> Result<(),
         let group = if target == 0 { own_group } else { target.unsigned_abs() };
         return to_group(group, |process| send_if_permitted(sender, process, signal));
     }
-    let targets = match target {
-        -1 => table::all_but(&[1, sender.pid()]),
-        i32::MIN => return Err(Errno::ESRCH),
-        pid => table::find_process_of(pid.unsigned_abs()).into_iter().collect(),
-    };
+    if target != -1 {
+        let process = u32::try_from(target).ok().and_then(table::find_process_of).ok_or(Errno::ESRCH)?;
+        return send_if_permitted(sender, &process, signal);
+    }
     let mut result = Err(Errno::ESRCH);
-    for process in targets {
+    for process in table::all_but(&[1, sender.pid()]) {
         result = merge(result, send_if_permitted(sender, &process, signal));
     }
     result
@@ -87,28 +86,27 @@ pub fn kill_from_kernel(pid: u32, signal: Signal) -> Result<(), Errno> {
 
 /// Whether `sender` may send `signal` to `target`: SIGCONT may go to all of the own session.
 pub fn permitted(sender: &Process, target: &Process, signal: Option<Signal>) -> bool {
-    sender.credentials().may_signal(&target.credentials())
+    core::ptr::eq(sender, target)
+        || sender.credentials().may_signal(&target.credentials())
         || signal == Some(Signal::SIGCONT) && sender.session() == target.session()
 }
 
 /// What is known of a signal that `sender` sends; `code` as in `Siginfo::sent`.
 pub fn sent_by(sender: &Process, signal: Signal, code: i32) -> Siginfo {
-    Siginfo::sent(signal, code, sender.pid() as i32, sender.credentials().user.real, 0)
+    Siginfo::sent(signal, code, sender.pid() as i32, sender.credentials.lock().user.real, 0)
 }
 
 impl Process {
     /// Sends a signal to the process: some thread takes it. False if there was no room for it.
     pub fn send(self: &Arc<Self>, signal: Signal, info: Siginfo) -> bool {
         self.prepare(signal);
-        let threads = self.threads();
-        let blocked_by_all = threads.iter().all(|thread| thread.blocks(signal));
-        if self.actions.is_ignored(signal) && !blocked_by_all {
+        if self.actions.is_ignored(signal) && self.taker(signal).is_some() {
             return true;
         }
         if !self.pending.add(signal, info, self.room_for_signals()) {
             return false;
         }
-        if let Some(thread) = threads.iter().find(|thread| !thread.blocks(signal)) {
+        if let Some(thread) = self.taker(signal) {
             thread.notify();
         }
         self.signal_sent.wake_all();
@@ -116,10 +114,15 @@ impl Process {
         true
     }
 
+    /// A thread that does not keep `signal` back.
+    fn taker(&self, signal: Signal) -> Option<Arc<Thread>> {
+        self.threads.lock().iter().find(|thread| !thread.blocks(signal)).cloned()
+    }
+
     /// How many more signals may wait (RLIMIT_SIGPENDING, counted for each process).
     fn room_for_signals(&self) -> u64 {
-        let in_threads: usize = self.threads().iter().map(|thread| thread.pending.count()).sum();
-        self.limits().current(RLIMIT_SIGPENDING).saturating_sub((self.pending.count() + in_threads) as u64)
+        let in_threads: usize = self.threads.lock().iter().map(|thread| thread.pending.count()).sum();
+        self.limits.lock().current(RLIMIT_SIGPENDING).saturating_sub((self.pending.count() + in_threads) as u64)
     }
 
     /// What a signal does at once, whether it is blocked or not.

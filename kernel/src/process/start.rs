@@ -104,7 +104,7 @@ fn spawn(
     terminal: Arc<File>,
     before_start: impl FnOnce(u32),
 ) -> Result<ProgramHandle, Errno> {
-    let directories = crate::vfs::root_context();
+    let directories = crate::vfs::root_context().on_top();
     let bytes = |texts: &[&str]| texts.iter().map(|text| text.as_bytes().to_vec()).collect::<Vec<_>>();
     let credentials = Arc::new(Credentials::default());
     let limits = Limits::initial();
@@ -116,7 +116,7 @@ fn spawn(
     let parts = Parts {
         pid,
         files: Arc::new(Mutex::new("open files", files)),
-        directories: Arc::new(Mutex::new("working directory", directories)),
+        directories: Arc::new(Mutex::new("working directory", Arc::new(directories))),
         umask: Arc::new(AtomicU32::new(0o022)),
         actions: Arc::new(Actions::new()),
         credentials,
@@ -159,7 +159,7 @@ impl ProgramHandle {
 pub(super) struct Parts {
     pub pid: u32,
     pub files: Arc<Mutex<FileTable>>,
-    pub directories: Arc<Mutex<FsContext>>,
+    pub directories: Arc<Mutex<Arc<FsContext>>>,
     pub umask: Arc<AtomicU32>,
     pub actions: Arc<Actions>,
     pub credentials: Arc<Credentials>,

@@ -4,7 +4,7 @@ use super::{memory, mounts, status};
 use crate::process::{self, Process, Thread, current_thread, table};
 use crate::vfs::flags::{O_ACCMODE, O_RDONLY, O_WRONLY, PERMISSION_BITS};
 use crate::vfs::pseudo::{Entry, Kind, Members, PRIVATE, Subject, Text, WHOLE};
-use crate::vfs::{File, Location, Metadata, Result};
+use crate::vfs::{File, FsContext, Location, Metadata, Result};
 use abi::Errno;
 use alloc::sync::Arc;
 use core::sync::atomic::Ordering;
@@ -144,12 +144,19 @@ fn descriptor_info(subject: Subject, text: &mut Text) -> Result<()> {
     Ok(())
 }
 
+/// Root and working directory, with what has been mounted over them.
+fn directories(subject: Subject) -> Result<FsContext> {
+    let process = alive(subject)?;
+    let directories = FsContext::clone(&process.directories.lock());
+    Ok(directories.on_top())
+}
+
 fn cwd(subject: Subject) -> Result<Location> {
-    Ok(alive(subject)?.directories.lock().on_top().cwd)
+    Ok(directories(subject)?.cwd)
 }
 
 fn root(subject: Subject) -> Result<Location> {
-    Ok(alive(subject)?.directories.lock().on_top().root)
+    Ok(directories(subject)?.root)
 }
 
 fn program(subject: Subject) -> Result<Location> {

@@ -20,7 +20,7 @@ use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::any::Any;
 use core::fmt::Write;
-use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use core::time::Duration;
 use machine::cpu::CpuId;
 use machine::hooks::{Access, Hooks};
@@ -66,6 +66,8 @@ pub struct TaskData {
     affinity: AtomicU64,
     /// It has left a CPU that it may not run on any more, and is to be queued on another once it is off its stack there.
     migrating: AtomicBool,
+    /// What one that waits keeps with its task for those that wake it: whoever the task waits for says what it means.
+    pub wait_mark: AtomicUsize,
     /// Whom it runs for, for tasks of processes.
     owner: Option<Owner>,
 }
@@ -171,8 +173,9 @@ pub fn start_task(task: &Arc<Task>) {
 }
 
 /// The scheduler's part of a task.
+#[inline]
 pub fn data(task: &Task) -> &TaskData {
-    match task.data().downcast_ref::<TaskData>() {
+    match task.data::<TaskData>() {
         Some(data) => data,
         None => panic!("task {} was not made by the scheduler", task.name()),
     }
@@ -180,13 +183,13 @@ pub fn data(task: &Task) -> &TaskData {
 
 /// Runs the best task of this CPU.
 pub fn schedule() {
-    without_interrupts(|| switch(false));
+    without_interrupts(|| switch(false, time::now()));
 }
 
 /// With interrupts off: switches to the best task. `leaves`: the current one is not runnable any more.
-fn switch(leaves: bool) {
+fn switch(leaves: bool, now: Instant) {
     guard::clear_need_reschedule();
-    let next = queue::pick_next(&task::current(), leaves);
+    let next = queue::pick_next(&task::current(), leaves, now);
     if let Some(next) = next {
         task::switch_to(next);
     }
@@ -213,17 +216,18 @@ pub fn park(waiting_for: &'static str, deadline: Option<Instant>) {
     let data = data(&current);
     let armed = deadline.map(|deadline| timer::arm(deadline, Watch::Task(current.arc())));
     without_interrupts(|| {
+        let now = time::now();
         {
             let mut status = data.status.lock();
             if status.permit {
                 status.permit = false;
                 return;
             }
-            queue::leave(data);
+            queue::leave(data, now);
             status.state = State::Parked;
             status.waiting_for = waiting_for;
         }
-        switch(true);
+        switch(true, now);
     });
     if let Some(armed) = armed {
         timer::disarm(armed);
@@ -249,12 +253,13 @@ pub fn exit_task() -> ! {
     let entry = TASKS.lock().remove(&task::current().id());
     drop(entry);
     without_interrupts(|| {
+        let now = time::now();
         {
             let current = task::current();
-            queue::leave(data(&current));
+            queue::leave(data(&current), now);
             data(&current).status.lock().state = State::Dead;
         }
-        switch(true);
+        switch(true, now);
     });
     unreachable!("a dead task was scheduled")
 }
@@ -311,7 +316,7 @@ pub fn info(task: &Arc<Task>) -> TaskInfo {
 /// The CPU's timer fired: wakes who waited for that, and asks for a switch if the slice is over.
 fn timer_interrupt() {
     if timer::fire() {
-        queue::slice_over();
+        queue::look_at_slice();
     }
 }
 
@@ -339,6 +344,7 @@ impl TaskData {
             nice: AtomicI32::new(0),
             affinity: AtomicU64::new(u64::MAX),
             migrating: AtomicBool::new(false),
+            wait_mark: AtomicUsize::new(0),
             owner,
         }
     }

@@ -21,7 +21,7 @@ use machine::percpu;
 use machine::percpu::this_cpu;
 use machine::sync::guard::{self, IrqGuard};
 use machine::sync::{IrqLock, Rank};
-use machine::task::Task;
+use machine::task::{CurrentTask, Task};
 use machine::time::{self, Instant};
 
 /// How long a task runs before others of the same claim do.
@@ -72,18 +72,21 @@ impl Ord for Entry {
 
 struct RunQueue {
     heap: BinaryHeap<Entry>,
-    /// The queue's virtual clock.
-    clock: u64,
     sequence: u64,
     idle: Option<Arc<Task>>,
     /// End of the running task's slice, if it is not the idle task.
     slice_end: Option<Instant>,
+    /// When the timer looks whether the slice is over; not later than its end if somebody waits. It is left alone while
+    /// tasks come and go, as one look too many costs less than to set the timer each time.
+    look_at: Option<Instant>,
 }
 
 percpu! {
     static QUEUE: IrqLock<RunQueue> = IrqLock::new("run queue", Rank::RunQueue, RunQueue {
-        heap: BinaryHeap::new(), clock: 0, sequence: 0, idle: None, slice_end: None,
+        heap: BinaryHeap::new(), sequence: 0, idle: None, slice_end: None, look_at: None,
     });
+    /// The queue's virtual clock; written with the queue locked.
+    static CLOCK: AtomicU64 = AtomicU64::new(0);
     /// Tasks queued here, and one more if one is running.
     static LOAD: AtomicU32 = AtomicU32::new(0);
     /// Virtual deadline of the running task; the end of time for the idle task.
@@ -157,10 +160,10 @@ pub(super) fn forfeit_slice(task: &Task) {
 
 /// The current task is about to stop being runnable: it keeps its lag and no longer counts here. From now on whoever
 /// wakes it queues it. Interrupts are off until [`pick_next`].
-pub(super) fn leave(current: &TaskData) {
+pub(super) fn leave(current: &TaskData, now: Instant) {
     let guard = IrqGuard::new();
-    account(current, time::now());
-    let clock = QUEUE.get(&guard).lock().clock;
+    account(current, now);
+    let clock = CLOCK.get(&guard).load(Ordering::Relaxed);
     let lag = current.vruntime.load(Ordering::Relaxed).wrapping_sub(clock);
     current.vruntime.store(lag, Ordering::Relaxed);
     LOAD.get(&guard).fetch_sub(1, Ordering::Relaxed);
@@ -168,10 +171,9 @@ pub(super) fn leave(current: &TaskData) {
 
 /// The task that should run on this CPU now; None if it is the one that does. `leaves` says that the current one has
 /// called [`leave`]. Interrupts are off.
-pub(super) fn pick_next(current: &machine::task::CurrentTask, leaves: bool) -> Option<Arc<Task>> {
+pub(super) fn pick_next(current: &CurrentTask, leaves: bool, now: Instant) -> Option<Arc<Task>> {
     let guard = IrqGuard::new();
     let here = this_cpu();
-    let now = time::now();
     let current_data = data(current);
     let mut queue = QUEUE.get(&guard).lock();
     let is_idle = queue.idle.as_ref().is_some_and(|idle| idle.id() == current.id());
@@ -189,7 +191,7 @@ pub(super) fn pick_next(current: &machine::task::CurrentTask, leaves: bool) -> O
     while queue.heap.peek().is_some_and(|entry| !data(&entry.task).may_run_on(here))
         && let Some(entry) = queue.heap.pop()
     {
-        let clock = queue.clock;
+        let clock = CLOCK.get(&guard).load(Ordering::Relaxed);
         drop(queue);
         LOAD.get(&guard).fetch_sub(1, Ordering::Relaxed);
         send_away(&entry.task, clock, entry.task.id() == current.id());
@@ -198,7 +200,11 @@ pub(super) fn pick_next(current: &machine::task::CurrentTask, leaves: bool) -> O
     let next = match queue.heap.pop() {
         Some(entry) => {
             let next_data = data(&entry.task);
-            queue.clock = queue.clock.max(next_data.vruntime.load(Ordering::Relaxed));
+            let clock = CLOCK.get(&guard);
+            clock.store(
+                clock.load(Ordering::Relaxed).max(next_data.vruntime.load(Ordering::Relaxed)),
+                Ordering::Relaxed,
+            );
             queue.slice_end = Some(now + Duration::from_nanos(SLICE_NS));
             RUNNING_DEADLINE.get(&guard).store(entry.deadline, Ordering::Relaxed);
             entry.task
@@ -209,9 +215,11 @@ pub(super) fn pick_next(current: &machine::task::CurrentTask, leaves: bool) -> O
             queue.idle.clone()?
         }
     };
-    let slice_end = if queue.heap.is_empty() { None } else { queue.slice_end };
+    let look_at = queue.look_at_slice();
     drop(queue);
-    timer::set_slice_end(slice_end);
+    if let Some(look_at) = look_at {
+        timer::set_slice_end(look_at);
+    }
     let next_data = data(&next);
     next_data.cpu.store(here.number(), Ordering::Relaxed);
     next_data.started_ns.store(now.as_ns(), Ordering::Relaxed);
@@ -237,9 +245,20 @@ fn send_away(task: &Arc<Task>, clock: u64, is_current: bool) {
     }
 }
 
-/// The running task's slice is over: reschedule if somebody waits.
-pub(super) fn slice_over() {
-    guard::set_need_reschedule();
+/// The timer looks at the running task's slice: if it is over and somebody waits, asks for a reschedule.
+pub(super) fn look_at_slice() {
+    let guard = IrqGuard::new();
+    let mut queue = QUEUE.get(&guard).lock();
+    queue.look_at = None;
+    if queue.heap.is_empty() {
+        return;
+    }
+    if queue.slice_end.is_none_or(|end| end <= time::now()) {
+        guard::set_need_reschedule();
+    } else if let Some(look_at) = queue.look_at_slice() {
+        drop(queue);
+        timer::set_slice_end(look_at);
+    }
 }
 
 /// Time for which `cpu` has had nothing to do, in ns.
@@ -274,27 +293,28 @@ fn virtual_time(ns: u64, task: &TaskData) -> u64 {
 
 fn enqueue(task: &Arc<Task>, task_data: &TaskData, target: CpuId) {
     let (Some(queue), Some(load)) = (QUEUE.on(target), LOAD.on(target)) else { return };
-    let deadline = {
+    let _on_this_cpu = IrqGuard::new();
+    let (deadline, look_at) = {
         let mut queue = queue.lock();
         // The lag it comes with may be negative (wrapped) or positive; either way it is bounded.
         let lag = (task_data.vruntime.load(Ordering::Relaxed) as i64).clamp(-(MAX_LAG_NS as i64), MAX_LAG_NS as i64);
-        task_data.vruntime.store(queue.clock.wrapping_add_signed(lag), Ordering::Relaxed);
+        let clock = CLOCK.on(target).map_or(0, |clock| clock.load(Ordering::Relaxed));
+        task_data.vruntime.store(clock.wrapping_add_signed(lag), Ordering::Relaxed);
         task_data.cpu.store(target.number(), Ordering::Relaxed);
         load.fetch_add(1, Ordering::Relaxed);
-        queue.push(task.clone(), task_data)
+        let deadline = queue.push(task.clone(), task_data);
+        // Another CPU sets its timer itself when it is told.
+        (deadline, if target == this_cpu() { queue.look_at_slice() } else { None })
     };
-    let guard = IrqGuard::new();
     let running = RUNNING_DEADLINE.on(target).map_or(u64::MAX, |deadline| deadline.load(Ordering::Relaxed));
     if target != this_cpu() {
         // A CPU that runs something must at least learn that its slice ends.
         irq::send_reschedule(target);
     } else if deadline < running {
         guard::set_need_reschedule();
-    } else {
-        let slice_end = QUEUE.get(&guard).lock().slice_end;
-        if slice_end.is_some() {
-            timer::set_slice_end(slice_end);
-        }
+    }
+    if let Some(look_at) = look_at {
+        timer::set_slice_end(look_at);
     }
 }
 
@@ -312,7 +332,8 @@ fn steal(here: CpuId) {
             }
             Some(entry) => {
                 let task_data = data(&entry.task);
-                let lag = task_data.vruntime.load(Ordering::Relaxed).wrapping_sub(queue.clock);
+                let clock = CLOCK.on(victim).map_or(0, |clock| clock.load(Ordering::Relaxed));
+                let lag = task_data.vruntime.load(Ordering::Relaxed).wrapping_sub(clock);
                 task_data.vruntime.store(lag, Ordering::Relaxed);
                 Some(entry.task)
             }
@@ -328,6 +349,16 @@ fn steal(here: CpuId) {
 }
 
 impl RunQueue {
+    /// When the timer is to be set to, if somebody waits and it is not to look in time anyway.
+    fn look_at_slice(&mut self) -> Option<Instant> {
+        let end = self.slice_end.filter(|_| !self.heap.is_empty())?;
+        if self.look_at.is_some_and(|look_at| look_at <= end) {
+            return None;
+        }
+        self.look_at = Some(end);
+        Some(end)
+    }
+
     /// Queues the task by its virtual time; its deadline.
     fn push(&mut self, task: Arc<Task>, task_data: &TaskData) -> u64 {
         let slice = virtual_time(SLICE_NS, task_data);

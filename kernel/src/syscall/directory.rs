@@ -38,7 +38,7 @@ fn change_to(caller: &Caller<'_>, target: Location) -> SyscallResult {
     if !target.is_dir() {
         return Err(Errno::ENOTDIR);
     }
-    let old = core::mem::replace(&mut caller.thread.process().directories.lock().cwd, target);
+    let old = caller.thread.process().change_directories(|context| context.cwd = target);
     drop(old);
     Ok(0)
 }

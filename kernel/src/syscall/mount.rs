@@ -138,7 +138,7 @@ pub fn chroot(caller: &mut Caller<'_>, path: UserPath) -> SyscallResult {
         return Err(Errno::ENOTDIR);
     }
     check_privileged(caller)?;
-    let old = core::mem::replace(&mut caller.thread.process().directories.lock().root, target);
+    let old = caller.thread.process().change_directories(|context| context.root = target);
     drop(old);
     Ok(0)
 }

@@ -144,7 +144,7 @@ pub fn execveat(
 
 /// What of a process matters to the program that it loads.
 struct Own {
-    directories: FsContext,
+    directories: Arc<FsContext>,
     credentials: Arc<Credentials>,
     limits: crate::vm::Limits,
     randomized: bool,

@@ -198,8 +198,8 @@ fn rename_locked(from: &Walk<'_>, name: &Last, to: &Walk<'_>, new_name: &Last, h
 
 /// The walk up to the last component of `path`, which must be a name; else the error `special`.
 fn to_name<'a>(
-    context: &FsContext,
-    base: Option<&Location>,
+    context: &'a FsContext,
+    base: Option<&'a Location>,
     path: &'a [u8],
     special: Errno,
 ) -> Result<(Walk<'a>, Last)> {

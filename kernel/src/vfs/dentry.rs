@@ -1,6 +1,6 @@
 //! The dentry cache: which name in which directory is which inode, as far as it has been asked.
 //!
-//! A [`Dentry`] is a name that exists; names known not to exist are kept in their directory as [`Child::Absent`]. Children
+//! A [`Dentry`] is a name that exists; names known not to exist are kept in their directory as well. Children
 //! keep their parent, parents their children: a tree stays in memory until [`Dentry::prune`] takes out what nobody else
 //! uses, leaves first. What does not last ([`Inode::is_lasting`]) is not kept: each look-up makes its dentry anew.
 //!
@@ -12,11 +12,11 @@ use super::Result;
 use super::inode::Inode;
 use abi::Errno;
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use fs::FileType;
+use hashbrown::HashTable;
 use klib::objects::{Counted, Kind};
 use machine::mm::frame;
 use machine::sync::{Mutex, Rank, SpinLock};
@@ -28,8 +28,10 @@ static REMEMBERED: AtomicUsize = AtomicUsize::new(0);
 pub struct Dentry {
     _counted: Counted,
     inode: Arc<dyn Inode>,
+    /// Of the inode, for which it never changes.
+    kind: FileType,
     place: SpinLock<Place>,
-    children: SpinLock<BTreeMap<Box<[u8]>, Child>>,
+    children: SpinLock<HashTable<Child>>,
     /// Held while the file system works on this directory.
     pub directory: Mutex<()>,
     /// Mounts that cover it.
@@ -45,9 +47,11 @@ struct Place {
     parent: Option<Arc<Dentry>>,
 }
 
-enum Child {
-    Present(Arc<Dentry>),
-    Absent,
+/// A name in a directory.
+struct Child {
+    name: Box<[u8]>,
+    /// None if it is known that there is no such name.
+    dentry: Option<Arc<Dentry>>,
 }
 
 impl Dentry {
@@ -64,9 +68,10 @@ impl Dentry {
     fn with(inode: Arc<dyn Inode>, name: Box<[u8]>, parent: Option<Arc<Dentry>>, synthetic: bool) -> Dentry {
         Dentry {
             _counted: Counted::new(Kind::Dentry),
+            kind: inode.file_type(),
             inode,
             place: SpinLock::new("dentry place", Rank::File, Place { name, parent }),
-            children: SpinLock::new("dentry children", Rank::File, BTreeMap::new()),
+            children: SpinLock::new("dentry children", Rank::File, HashTable::new()),
             directory: Mutex::new("directory", ()),
             mounts: AtomicU32::new(0),
             removed: AtomicBool::new(false),
@@ -81,7 +86,12 @@ impl Dentry {
 
     /// Whether it is a directory.
     pub fn is_dir(&self) -> bool {
-        self.inode.file_type() == FileType::Directory
+        self.kind == FileType::Directory
+    }
+
+    /// Its kind.
+    pub fn kind(&self) -> FileType {
+        self.kind
     }
 
     /// The directory it is in; None for the root of a volume.
@@ -145,7 +155,7 @@ impl Dentry {
             Ok(inode) => self.adopt(name, inode, false).map(Some),
             Err(Errno::ENOENT) => {
                 if self.inode.is_lasting() {
-                    self.remember(name, Child::Absent);
+                    self.remember(name, None);
                 }
                 Ok(None)
             }
@@ -156,23 +166,20 @@ impl Dentry {
     /// Enters `inode` as the child `name`. The caller holds `directory`.
     pub fn adopt(self: &Arc<Self>, name: &[u8], inode: Arc<dyn Inode>, synthetic: bool) -> Result<Arc<Dentry>> {
         let child = Arc::new(Self::with(inode, name.into(), Some(self.clone()), synthetic));
-        self.remember(name, Child::Present(child.clone()));
+        self.remember(name, Some(child.clone()));
         Ok(child)
     }
 
     /// The child `name` has been removed. The caller holds `directory`.
     pub fn forget_removed(&self, name: &[u8]) {
-        if let Some(Child::Present(child)) = self.remember(name, Child::Absent) {
+        if let Some(child) = self.remember(name, None) {
             child.removed.store(true, Ordering::Release);
         }
     }
 
     /// Takes a synthetic child out, of which the file system knows nothing.
     pub fn forget_synthetic(&self, name: &[u8]) {
-        let old = self.children.lock().remove(name);
-        if old.is_some() {
-            REMEMBERED.fetch_sub(1, Ordering::Relaxed);
-        }
+        drop(self.take_child(name));
     }
 
     /// The child `name` has become `new_name` in `new_parent`, replacing what was there. The caller holds both
@@ -189,7 +196,7 @@ impl Dentry {
                 if let Some(replaced) = other {
                     replaced.removed.store(true, Ordering::Release);
                 }
-                self.remember(name, Child::Absent);
+                self.remember(name, None);
             }
         }
     }
@@ -198,11 +205,8 @@ impl Dentry {
     pub fn for_each_synthetic(&self, each: &mut dyn FnMut(&Arc<Dentry>)) {
         let synthetic: Vec<Arc<Dentry>> = {
             let children = self.children.lock();
-            let all = children.values().filter_map(|child| match child {
-                Child::Present(child) if child.synthetic => Some(child.clone()),
-                _ => None,
-            });
-            all.collect()
+            let all = children.iter().filter_map(|child| child.dentry.as_ref());
+            all.filter(|child| child.synthetic).cloned().collect()
         };
         synthetic.iter().for_each(each);
     }
@@ -233,61 +237,55 @@ impl Dentry {
         }
     }
 
-    fn cached(&self, name: &[u8]) -> Option<Option<Arc<Dentry>>> {
-        match self.children.lock().get(name)? {
-            Child::Present(child) => Some(Some(child.clone())),
-            Child::Absent => Some(None),
-        }
+    /// The child called `name` if it is known, or that there is none.
+    pub fn cached(&self, name: &[u8]) -> Option<Option<Arc<Dentry>>> {
+        let children = self.children.lock();
+        children.find(hash(name), |child| *child.name == *name).map(|child| child.dentry.clone())
     }
 
-    /// What was remembered before.
-    fn remember(&self, name: &[u8], child: Child) -> Option<Child> {
-        let old = self.children.lock().insert(name.into(), child);
-        if old.is_none() {
-            REMEMBERED.fetch_add(1, Ordering::Relaxed);
+    /// The dentry that was remembered before.
+    fn remember(&self, name: &[u8], dentry: Option<Arc<Dentry>>) -> Option<Arc<Dentry>> {
+        let mut children = self.children.lock();
+        if let Some(known) = children.find_mut(hash(name), |child| *child.name == *name) {
+            return core::mem::replace(&mut known.dentry, dentry);
         }
-        old
+        children.insert_unique(hash(name), Child { name: name.into(), dentry }, |child| hash(&child.name));
+        REMEMBERED.fetch_add(1, Ordering::Relaxed);
+        None
     }
 
     fn take_child(&self, name: &[u8]) -> Option<Arc<Dentry>> {
-        let old = self.children.lock().remove(name);
-        if old.is_some() {
-            REMEMBERED.fetch_sub(1, Ordering::Relaxed);
-        }
-        match old {
-            Some(Child::Present(child)) => Some(child),
-            _ => None,
-        }
+        let found = self.children.lock().find_entry(hash(name), |child| *child.name == *name).ok()?.remove().0;
+        REMEMBERED.fetch_sub(1, Ordering::Relaxed);
+        found.dentry
     }
 
     /// Takes its place as `name` in `parent`.
     fn settle(self: &Arc<Self>, parent: &Arc<Dentry>, name: &[u8]) {
         let new = Place { name: name.into(), parent: Some(parent.clone()) };
         let old = core::mem::replace(&mut *self.place.lock(), new);
-        parent.remember(name, Child::Present(self.clone()));
+        parent.remember(name, Some(self.clone()));
         drop(old);
     }
 
     fn present_children(&self) -> Vec<Arc<Dentry>> {
         let children = self.children.lock();
-        let present = children.values().filter_map(|child| match child {
-            Child::Present(child) => Some(child.clone()),
-            Child::Absent => None,
-        });
-        present.collect()
+        children.iter().filter_map(|child| child.dentry.clone()).collect()
     }
 
     fn drop_unused_children(&self) {
         let mut unused = Vec::new();
-        self.children.lock().retain(|_, child| match child {
-            Child::Present(child) if Arc::strong_count(child) > 1 => true,
-            child => {
-                unused.push(core::mem::replace(child, Child::Absent));
-                false
-            }
-        });
+        let is_unused = |child: &mut Child| child.dentry.as_ref().is_none_or(|dentry| Arc::strong_count(dentry) == 1);
+        self.children.lock().extract_if(is_unused).for_each(|child| unused.push(child));
         REMEMBERED.fetch_sub(unused.len(), Ordering::Relaxed);
     }
+}
+
+/// FNV-1a, with its bits mixed at the end as the table looks at the highest.
+fn hash(name: &[u8]) -> u64 {
+    let step = |hash: u64, &byte: &u8| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+    let hash: u64 = name.iter().fold(0xcbf2_9ce4_8422_2325, step);
+    (hash ^ hash >> 32).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
 impl Drop for Dentry {

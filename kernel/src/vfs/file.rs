@@ -248,6 +248,7 @@ impl File {
     }
 
     /// What would not block now, in `POLL*` bits.
+    #[inline]
     pub fn poll(&self) -> u32 {
         match &self.kind {
             Kind::Device(device) => device.poll(),

@@ -150,7 +150,7 @@ impl Location {
 
     /// Its kind.
     pub fn file_type(&self) -> FileType {
-        self.inode().file_type()
+        self.dentry.kind()
     }
 
     /// Whether its name has been removed.
@@ -172,10 +172,15 @@ impl Location {
         self.dentry.inode()
     }
 
+    /// Whether a mount may cover it.
+    pub(super) fn is_covered(&self) -> bool {
+        self.dentry.mounts.load(Ordering::Acquire) != 0
+    }
+
     /// The root of the topmost mount here, or this place itself if it is not covered.
-    pub fn top(&self) -> Location {
-        let mut at = self.clone();
-        while at.dentry.mounts.load(Ordering::Acquire) != 0 {
+    pub(super) fn top(self) -> Location {
+        let mut at = self;
+        while at.is_covered() {
             let above = {
                 let mounts = MOUNTS.lock();
                 mounts.iter().find(|entry| entry.covers(&at)).map(|entry| entry.mount.clone())
@@ -198,8 +203,8 @@ impl Location {
     pub(super) fn parent(&self, root: &Location) -> Location {
         let mut at = self.clone();
         loop {
-            if at.is_same(root) || at.is_same(&root.top()) {
-                return root.top();
+            if at.is_same(root) || at.is_same(&root.clone().top()) {
+                return root.clone().top();
             }
             if let Some(parent) = at.dentry.parent() {
                 return at.beside(parent).top();

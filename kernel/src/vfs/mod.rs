@@ -65,11 +65,9 @@ pub struct FsContext {
 }
 
 impl FsContext {
-    /// What `/` and the working directory are now that something may have been mounted over the root.
-    pub fn on_top(&self) -> FsContext {
-        let root = self.root.top();
-        let cwd = if self.cwd.is_same(&self.root) { root.clone() } else { self.cwd.clone() };
-        FsContext { root, cwd }
+    /// The same places as they are seen now, with what has been mounted over them.
+    pub fn on_top(self) -> FsContext {
+        FsContext { root: self.root.top(), cwd: self.cwd.top() }
     }
 }
 

@@ -68,7 +68,7 @@ pub fn mount(
     let read_only = read_only || !can_be_written(&volume, &name);
     let point = mount_point(context, at).map_err(|error| MountError::place(at, error))?;
     let mount = Mount::new(volume, name, read_only);
-    let covers_root = point.is_same(&context.root.top());
+    let covers_root = point.is_same(&context.root.clone().top());
     attach(&mount, &point);
     if covers_root {
         move_mounts(&point, &Location::mount_root(&mount));

@@ -8,6 +8,7 @@ use abi::Errno;
 use alloc::borrow::Cow;
 use alloc::vec::Vec;
 use core::ops::Range;
+use core::sync::atomic::Ordering;
 use fs::FileType;
 
 /// The place that `path` leads to from `base` (a directory; None for the working directory). A symbolic link as last
@@ -15,7 +16,7 @@ use fs::FileType;
 pub fn lookup(context: &FsContext, base: Option<&Location>, path: &[u8], follow_last: bool) -> Result<Location> {
     let mut walk = Walk::new(context, base, path)?;
     loop {
-        let Some(last) = walk.follow_to_last()? else { return Ok(walk.at) };
+        let Some(last) = walk.follow_to_last()? else { return Ok(walk.at.into_owned()) };
         let Some(found) = walk.child(&last)? else { return Err(Errno::ENOENT) };
         if found.file_type() == FileType::Symlink && (follow_last || last.slash) {
             walk.follow(&found, &last)?;
@@ -30,9 +31,9 @@ pub fn lookup(context: &FsContext, base: Option<&Location>, path: &[u8], follow_
 
 /// A walk under way.
 pub(super) struct Walk<'a> {
-    root: Location,
+    root: Cow<'a, Location>,
     /// Where it has come to: the directory of the next component.
-    pub at: Location,
+    pub at: Cow<'a, Location>,
     path: Cow<'a, [u8]>,
     /// Bytes of `path` done.
     done: usize,
@@ -48,7 +49,7 @@ pub(super) struct Last {
 
 impl<'a> Walk<'a> {
     /// A walk at its start.
-    pub fn new(context: &FsContext, base: Option<&Location>, path: &'a [u8]) -> Result<Walk<'a>> {
+    pub fn new(context: &'a FsContext, base: Option<&'a Location>, path: &'a [u8]) -> Result<Walk<'a>> {
         if path.is_empty() {
             return Err(Errno::ENOENT);
         }
@@ -56,42 +57,58 @@ impl<'a> Walk<'a> {
             return Err(Errno::ENAMETOOLONG);
         }
         // What was mounted over the root later counts for those who had this root before.
-        let root = context.root.top();
-        let mut at = match path[0] {
-            b'/' => root.clone(),
-            _ => base.unwrap_or(&context.cwd).clone(),
+        let root = match context.root.is_covered() {
+            true => Cow::Owned(context.root.clone().top()),
+            false => Cow::Borrowed(&context.root),
         };
-        if at.is_same(&context.root) {
-            at = root.clone();
-        }
+        let start = match path[0] {
+            b'/' => &context.root,
+            _ => base.unwrap_or(&context.cwd),
+        };
+        let at = if start.is_same(&context.root) { root.clone() } else { Cow::Borrowed(start) };
         Ok(Walk { root, at, path: Cow::Borrowed(path), done: 0, links_left: flags::LINKS_MAX })
     }
 
     /// Walks up to the last component, which is left to the caller; None if the path is the root or nothing but slashes.
     pub fn follow_to_last(&mut self) -> Result<Option<Last>> {
         loop {
-            let rest = &self.path[self.done..];
-            let Some(skip) = rest.iter().position(|&byte| byte != b'/') else { return Ok(None) };
-            let len = rest[skip..].iter().position(|&byte| byte == b'/').unwrap_or(rest.len() - skip);
-            let start = self.done + skip;
+            let start = behind_slashes(&self.path, self.done);
+            if start == self.path.len() {
+                return Ok(None);
+            }
+            let len = self.path[start..].iter().position(|&byte| byte == b'/').unwrap_or(self.path.len() - start);
             let range = start..start + len;
             if len > flags::NAME_MAX {
                 return Err(Errno::ENAMETOOLONG);
             }
-            let behind = &self.path[range.end..];
-            let step = Last { slash: !behind.is_empty(), range };
-            if behind.iter().all(|&byte| byte == b'/') {
+            let step = Last { slash: range.end != self.path.len(), range };
+            if behind_slashes(&self.path, step.range.end) == self.path.len() {
                 return Ok(Some(step));
             }
-            let Some(found) = self.child(&step)? else { return Err(Errno::ENOENT) };
-            match found.file_type() {
-                FileType::Symlink => self.follow(&found, &step)?,
-                _ => {
-                    self.done = step.range.end;
-                    self.at = found;
+            self.enter(&step)?;
+        }
+    }
+
+    /// Goes on to what a component that is not the last names.
+    fn enter(&mut self, component: &Last) -> Result<()> {
+        let name = self.name(component);
+        // Most often it is a directory of the same mount that is known already.
+        let known = if self.at.is_dir() { self.at.dentry.cached(name).flatten() } else { None };
+        match known {
+            Some(dentry) if dentry.is_dir() && dentry.mounts.load(Ordering::Acquire) == 0 => match &mut self.at {
+                Cow::Owned(at) => at.dentry = dentry,
+                Cow::Borrowed(at) => self.at = Cow::Owned(at.beside(dentry)),
+            },
+            _ => {
+                let Some(found) = self.child(component)? else { return Err(Errno::ENOENT) };
+                if found.file_type() == FileType::Symlink {
+                    return self.follow(&found, component);
                 }
+                self.at = Cow::Owned(found);
             }
         }
+        self.done = component.range.end;
+        Ok(())
     }
 
     /// The bytes of a component.
@@ -110,11 +127,17 @@ impl<'a> Walk<'a> {
             return Err(Errno::ENOTDIR);
         }
         match self.name(component) {
-            b"." => Ok(Some(self.at.clone())),
+            b"." => Ok(Some(Location::clone(&self.at))),
             b".." => Ok(Some(self.at.parent(&self.root))),
             name => {
-                let found = self.at.dentry.child(name)?;
-                self.at.mount.volume.root.prune_if_many();
+                let found = match self.at.dentry.cached(name) {
+                    Some(known) => known,
+                    None => {
+                        let found = self.at.dentry.child(name)?;
+                        self.at.mount.volume.root.prune_if_many();
+                        found
+                    }
+                };
                 Ok(found.map(|dentry| self.at.beside(dentry).top()))
             }
         }
@@ -129,7 +152,7 @@ impl<'a> Walk<'a> {
             if component.slash && !place.is_dir() {
                 return Err(Errno::ENOTDIR);
             }
-            self.at = *place;
+            self.at = Cow::Owned(*place);
         } else if path.is_empty() {
             return Err(Errno::ENOENT);
         } else if path[0] == b'/' {
@@ -142,4 +165,12 @@ impl<'a> Walk<'a> {
         self.done = 0;
         Ok(())
     }
+}
+
+/// Where the next component begins, or the end of the path.
+fn behind_slashes(path: &[u8], mut at: usize) -> usize {
+    while path.get(at) == Some(&b'/') {
+        at += 1;
+    }
+    at
 }

@@ -73,8 +73,12 @@ pub fn online_mask() -> u64 {
 
 /// The CPUs that are up, by number.
 pub fn online() -> impl Iterator<Item = CpuId> {
-    let mask = online_mask();
-    (0..MAX_CPUS as u32).filter(move |number| mask & (1 << number) != 0).map(CpuId::new)
+    let mut left = online_mask();
+    core::iter::from_fn(move || {
+        let number = (left != 0).then(|| left.trailing_zeros())?;
+        left &= left - 1;
+        Some(CpuId::new(number))
+    })
 }
 
 /// Waits for the next interrupt, with interrupts on: the idle loop's rest. If `ready` holds, returns at once; no

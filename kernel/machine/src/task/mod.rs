@@ -22,7 +22,7 @@ use crate::trap::TrapFrame;
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
-use core::any::Any;
+use core::any::{Any, TypeId};
 use core::arch::global_asm;
 use core::cell::{Cell, UnsafeCell};
 use core::marker::PhantomData;
@@ -74,6 +74,8 @@ pub struct Task {
     entry: Cell<Option<Entry>>,
     user: UnsafeCell<UserState>,
     data: Box<dyn Any + Send + Sync>,
+    /// Type of what is in `data`, which stays there: asked for at every turn of the scheduler.
+    data_type: TypeId,
     links: Links,
     #[cfg(debug_assertions)]
     watched: Watched,
@@ -140,6 +142,7 @@ impl Task {
             on_cpu: AtomicBool::new(false),
             entry: Cell::new(entry),
             user: UnsafeCell::new(UserState { space: None, fpu: None, fs_base: 0, gs_base: 0, context: ptr::null() }),
+            data_type: (*data).type_id(),
             data,
             links: Links::new(),
             #[cfg(debug_assertions)]
@@ -157,9 +160,12 @@ impl Task {
         &self.name
     }
 
-    /// What the kernel proper keeps with it.
-    pub fn data(&self) -> &(dyn Any + Send + Sync) {
-        &*self.data
+    /// What the kernel proper keeps with it, if it is a `T`.
+    #[inline]
+    pub fn data<T: Any>(&self) -> Option<&T> {
+        let data = &raw const *self.data;
+        // SAFETY: (1) the box holds a `T`, as its type says, and neither the box nor what is in it is ever replaced.
+        (self.data_type == TypeId::of::<T>()).then(|| unsafe { &*data.cast::<T>() })
     }
 
     /// The address at which it left user mode, if it is in a program.
