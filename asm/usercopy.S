@@ -14,33 +14,15 @@
 .section .text.usercopy, "ax"
 # user_copy(dst, src, len) -> bytes not copied
 #
-# By blocks of 64 bytes, then words, then bytes: a loop of plain moves is fast on every processor and in emulation, where
-# string instructions are slow.
+# By words, then bytes: few of them one by one, as a string instruction takes a while to begin.
 .balign 16
 .global user_copy
 user_copy:
     mov rcx, rdx
-    shr rcx, 6
-    jz 7f
-5:
-.irp at, 0, 16, 32, 48
-6:  mov rax, [rsi + \at]
-66: mov r8, [rsi + \at + 8]
-67: mov [rdi + \at], rax
-68: mov [rdi + \at + 8], r8
-    MAY_FAULT 6b, 3f
-    MAY_FAULT 66b, 3f
-    MAY_FAULT 67b, 3f
-    MAY_FAULT 68b, 3f
-.endr
-    add rsi, 64
-    add rdi, 64
-    sub rdx, 64
-    dec rcx
-    jnz 5b
-7:  mov rcx, rdx
     shr rcx, 3
     jz 2f
+    cmp rcx, 16
+    ja 5f
 6:  mov rax, [rsi]
 66: mov [rdi], rax
     add rsi, 8
@@ -58,9 +40,16 @@ user_copy:
     jnz 3b
 4:  mov rax, rdx
     ret
-    # A fault within a block or a word: go on byte by byte from where that begins, up to the very byte that is not there.
+5:  and edx, 7
+51: rep movsq
+    jmp 2b
+    # The words that are left.
+52: lea rdx, [rdx + rcx * 8]
+    # A fault within a word: go on byte by byte from where that begins, up to the very byte that is not there.
+    jmp 3b
     MAY_FAULT 6b, 3b
     MAY_FAULT 66b, 3b
+    MAY_FAULT 51b, 52b
     MAY_FAULT 3b, 4b
     MAY_FAULT 31b, 4b
 

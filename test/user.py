@@ -157,6 +157,7 @@ def tests() -> list[Test]:
             Test(f"user/{name}-debug", program(f"/tests/{name}", r"^[1-9]\d* passed, 0 failed$", RUST_BUILD_MODE="debug"), SECONDS, needs=DEBUG_NEEDS)
             for name in PROCESS_PROGRAMS
         ),
+        Test("user/vdso-set-clock", program("/tests/vdso set", r"^[1-9]\d* passed, 0 failed$"), SECONDS, needs=NEEDS),
         Test(
             "user/rust-demo",
             program("/bin/rust-demo /hello.txt", r"^sum of the 1000 squares: 333833500$", r'^/hello\.txt: 14 bytes, 2 words, "Hello," 1 times$', r"^clock: runs$"),

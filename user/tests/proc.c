@@ -183,6 +183,7 @@ static void maps_tell_what_is_mapped(void)
     int local;
     CHECK(program[0] == '/' && mapped(maps_tell_what_is_mapped, "r-xp", program));
     CHECK(mapped(&local, "rw-p", "[stack]"));
+    CHECK(slurp("/proc/self/maps", text, sizeof text) > 0 && strstr(text, "[vdso]\n"));
     void *heap = (void *)syscall(SYS_brk, 0);
     heap = (void *)syscall(SYS_brk, (char *)heap + 3 * TEST_PAGE);
     CHECK(mapped((char *)heap - 1, "rw-p", "[heap]"));

@@ -43,6 +43,8 @@ auxiliary_kinds! {
     HWCAP = 16;
     /// Ticks a second of times(2).
     CLKTCK = 17;
+    /// Where the vDSO is.
+    SYSINFO_EHDR = 33;
 }
 
 const AT_NULL: u64 = 0;

@@ -33,6 +33,7 @@ pub mod task;
 pub mod time;
 pub mod trap;
 pub mod user;
+pub mod vdso;
 #[cfg(debug_assertions)]
 mod watchdog;
 

@@ -3,6 +3,7 @@
 //! `klib::elf_load` checks every number of the file first; then segments are mapped from the file and read on demand.
 
 use super::credentials::Credentials;
+use super::vdso;
 use crate::random;
 use crate::vfs::{self, File, FsContext, Metadata, Sink, VecSink};
 use crate::vm::fault;
@@ -107,6 +108,7 @@ pub fn load_file(
         args: stack.args,
         env: stack.env,
         auxiliary: stack.auxiliary,
+        vdso: image.vdso,
     };
     // Nobody else has it yet.
     if let Some(space) = Arc::get_mut(&mut space) {
@@ -206,6 +208,7 @@ struct LoadedImage {
     entry: u64,
     /// Where the interpreter is; 0 without one.
     interpreter_base: u64,
+    vdso: u64,
 }
 
 /// Maps the program, and the dynamic loader that it names.
@@ -223,9 +226,10 @@ fn map_image(setting: &Setting<'_>, file: &Arc<File>, path: &[u8]) -> Result<Loa
         entry = bias + plan.entry;
         interpreter_base = bias + plan.span.start;
     }
+    let vdso = vdso::map(&space)?;
     let heap_gap = space.random_pages(BRK_RANDOM_PAGES) * PAGE_SIZE as u64;
     space.set_brk_start(bias + plan.break_start() + heap_gap);
-    Ok(LoadedImage { space, plan, bias, entry, interpreter_base })
+    Ok(LoadedImage { space, plan, bias, entry, interpreter_base, vdso })
 }
 
 fn refuse(error: ElfError, path: &[u8]) -> Errno {
@@ -323,6 +327,7 @@ fn build_stack(image: &LoadedImage, texts: &Texts, path: &[u8], identity: Identi
             Auxiliary::PHENT(plan.phentsize.into()),
             Auxiliary::PHNUM(plan.phnum.into()),
             Auxiliary::BASE(image.interpreter_base),
+            Auxiliary::SYSINFO_EHDR(image.vdso),
             Auxiliary::FLAGS(0),
             Auxiliary::ENTRY(bias + plan.entry),
         ],

@@ -10,6 +10,7 @@
 //! Who is whose parent, group and session changes only with the table locked; the numbers can be read without. Files,
 //! directory context and address space are behind sleeping locks of their own.
 
+mod about;
 pub mod alarm;
 pub mod clone;
 pub mod credentials;
@@ -27,6 +28,7 @@ mod start;
 mod status;
 pub mod table;
 mod users;
+pub mod vdso;
 pub mod wait;
 
 pub use memory_hog::{OOM_SCORE_ADJ_MIN, badness, free_some as free_memory};
@@ -211,33 +213,6 @@ impl Process {
     #[inline(never)]
     pub fn try_space(&self) -> Option<Arc<AddressSpace>> {
         self.space.lock().clone()
-    }
-
-    /// Path of its program; empty once it has ended.
-    #[inline(never)]
-    pub fn executable(&self) -> Vec<u8> {
-        let space = self.try_space();
-        space.and_then(|space| space.program().map(|program| program.file.path())).unwrap_or_default()
-    }
-
-    /// What its first thread is or was called.
-    pub fn name(&self) -> [u8; 15] {
-        self.leader().map_or_else(|| *self.leader_name.lock(), |leader| leader.name())
-    }
-
-    /// Its first thread, until that ends.
-    pub fn leader(&self) -> Option<Arc<Thread>> {
-        self.thread(self.pid)
-    }
-
-    /// Whether it has executed a program since its parent made it.
-    pub fn has_executed(&self) -> bool {
-        self.has_executed.load(Ordering::Relaxed)
-    }
-
-    /// The signal that its parent gets when it ends; 0 for none.
-    pub fn exit_signal(&self) -> u8 {
-        self.exit_signal.load(Ordering::Relaxed)
     }
 
     /// Who it runs as.

@@ -1,9 +1,9 @@
 //! The memory of a process: what is mapped, how much of it there is, and what execve(2) put into it.
 
-use super::process::{process, put_path};
+use super::subject::{process, put_path};
 use crate::process::Process;
+use crate::vfs::Result;
 use crate::vfs::pseudo::{Subject, Text};
-use crate::vfs::{File, Result};
 use crate::vm::{AddressSpace, Area, Backing, Program};
 use abi::Errno;
 use abi::fs::split_dev;
@@ -21,7 +21,7 @@ pub(super) fn maps(subject: Subject, text: &mut Text) -> Result<()> {
     let Some(space) = process(subject)?.try_space() else { return Ok(()) };
     let areas = areas(&space)?;
     let heap = space.heap();
-    let stack = space.program().map_or(0, |program| program.stack);
+    let (stack, vdso) = space.program().map_or((0, 0), |program| (program.stack, program.vdso));
     for area in &areas {
         let start = text.bytes().len();
         let letter = |holds: bool, letter: char| if holds { letter } else { '-' };
@@ -39,6 +39,7 @@ pub(super) fn maps(subject: Subject, text: &mut Text) -> Result<()> {
         let offset = file.map_or(0, |(_, page)| page * PAGE);
         write!(text, "{offset:08x} {major:02x}:{minor:02x} {ino} ");
         let name: &[u8] = match &area.backing {
+            Backing::SharedMemory(..) if area.start == vdso => b"[vdso]",
             Backing::SharedMemory(..) => b"/dev/zero (deleted)",
             Backing::Anonymous if (area.start..area.end).contains(&stack) => b"[stack]",
             Backing::Anonymous if area.start < heap.1 && area.end > heap.0 => b"[heap]",
@@ -49,18 +50,11 @@ pub(super) fn maps(subject: Subject, text: &mut Text) -> Result<()> {
             write!(text, "{:width$}", "", width = NAME_COLUMN.saturating_sub(written));
         }
         match file {
-            Some((file, _)) => put_file(file, text)?,
+            Some((file, _)) => put_path(&file.place()?, b"\n", text),
             None => text.put(name),
         }
         text.put(b"\n");
     }
-    Ok(())
-}
-
-fn put_file(file: &Arc<File>, text: &mut Text) -> Result<()> {
-    let mut name = Text::default();
-    put_path(&file.place()?, &mut name);
-    text.escaped(name.bytes(), b"\n");
     Ok(())
 }
 

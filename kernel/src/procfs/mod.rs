@@ -10,6 +10,7 @@ mod mounts;
 mod process;
 mod setting;
 mod status;
+mod subject;
 mod system;
 
 use crate::process::current_thread;
@@ -61,7 +62,7 @@ pub fn init() -> core::result::Result<(), MountError> {
 /// Of the files about the system, those that are private are root's.
 fn check(subject: Subject, private: bool) -> Result<()> {
     if subject.object != 0 {
-        return process::check(subject, private);
+        return subject::check(subject, private);
     }
     match current_thread() {
         Some(thread) if private && !thread.process().credentials().is_privileged() => Err(Errno::EACCES),

@@ -1,6 +1,6 @@
 //! What is mounted: mounts, mountinfo, filesystems.
 
-use super::process::process;
+use super::subject::process;
 use crate::vfs::pseudo::{Subject, Text};
 use crate::vfs::{self, MountInfo, Result};
 use abi::fs::split_dev;

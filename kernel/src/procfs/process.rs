@@ -1,9 +1,10 @@
-//! The directories of processes and threads: who may look, and what leads to files.
+//! The directories of processes and threads, and the links in them.
 
+use super::subject::{process, put_path};
 use super::{memory, mounts, status};
-use crate::process::{self, Process, Thread, current_thread, table};
+use crate::process::{self, Process, current_thread, table};
 use crate::vfs::flags::{O_ACCMODE, O_RDONLY, O_WRONLY, PERMISSION_BITS};
-use crate::vfs::pseudo::{Entry, Kind, Members, PRIVATE, Subject, Text, WHOLE};
+use crate::vfs::pseudo::{Entry, Kind, Members, Next, PRIVATE, Subject, Text, WHOLE};
 use crate::vfs::{File, FsContext, Location, Metadata, Result};
 use abi::Errno;
 use alloc::sync::Arc;
@@ -55,36 +56,6 @@ static ENTRIES: [Entry; 20] = [
     Entry { name: "wchan", mode: 0o444, kind: Kind::Text(wait_channel) },
 ];
 
-/// The process that a file is about; ESRCH once its status has been taken.
-pub(super) fn process(subject: Subject) -> Result<Arc<Process>> {
-    let found = process::find(subject.object as u32);
-    found.filter(|process| process.started().as_ns() == subject.stamp).ok_or(Errno::ESRCH)
-}
-
-/// The thread that a file is about; of a whole process its first one, None if that has ended.
-pub(super) fn thread(process: &Process, subject: Subject) -> Result<Option<Arc<Thread>>> {
-    match subject.part {
-        0 => Ok(process.leader()),
-        tid => process.thread(tid).ok_or(Errno::ESRCH).map(Some),
-    }
-}
-
-/// ENOENT if the process or thread is no more. EACCES for what is private, unless it belongs to the current process, or
-/// that may look into it.
-pub(super) fn check(subject: Subject, private: bool) -> Result<()> {
-    let process = process(subject).map_err(|_| Errno::ENOENT)?;
-    thread(&process, subject).map_err(|_| Errno::ENOENT)?;
-    if private && !may_inspect(&process) { Err(Errno::EACCES) } else { Ok(()) }
-}
-
-/// Whether the current task may look into `process`. The kernel itself may.
-pub(super) fn may_inspect(process: &Process) -> bool {
-    current_thread().is_none_or(|thread| {
-        let own = thread.process();
-        own.pid() == process.pid() || own.credentials().may_inspect(&process.credentials())
-    })
-}
-
 /// Files of a process belong to whom it runs as. A link to a descriptor shows how that was opened.
 pub(super) fn describe(subject: Subject, entry: &Entry, metadata: &mut Metadata) {
     let Ok(process) = process(subject) else { return };
@@ -102,7 +73,7 @@ pub(super) fn describe(subject: Subject, entry: &Entry, metadata: &mut Metadata)
     }
 }
 
-fn next_process(_: Subject, from: u64) -> Result<Option<(u64, Subject)>> {
+fn next_process(_: Subject, from: u64) -> Next {
     let Ok(from) = u32::try_from(from) else { return Ok(None) };
     Ok(table::next_from(from).map(|process| {
         let number = process.pid().into();
@@ -110,13 +81,13 @@ fn next_process(_: Subject, from: u64) -> Result<Option<(u64, Subject)>> {
     }))
 }
 
-fn next_thread(subject: Subject, from: u64) -> Result<Option<(u64, Subject)>> {
+fn next_thread(subject: Subject, from: u64) -> Next {
     let threads = process(subject).map_err(|_| Errno::ENOENT)?.threads();
     let next = threads.iter().map(|thread| thread.tid()).filter(|&tid| u64::from(tid) >= from).min();
     Ok(next.map(|tid| (tid.into(), Subject { part: tid, ..subject })))
 }
 
-fn next_descriptor(subject: Subject, from: u64) -> Result<Option<(u64, Subject)>> {
+fn next_descriptor(subject: Subject, from: u64) -> Next {
     let process = process(subject).map_err(|_| Errno::ENOENT)?;
     let next = process.files.lock().next_from(from as usize);
     Ok(next.map(|fd| (fd as u64, Subject { member: fd as u32, ..subject })))
@@ -169,16 +140,8 @@ fn alive(subject: Subject) -> Result<Arc<Process>> {
     process(subject).ok().filter(|process| !process.is_gone()).ok_or(Errno::ENOENT)
 }
 
-/// What a link to a place shows.
-pub(super) fn put_path(place: &Location, text: &mut Text) {
-    text.put(&place.path());
-    if place.is_removed() {
-        text.put(b" (deleted)");
-    }
-}
-
 fn path(place: Result<Location>, text: &mut Text) -> Result<()> {
-    put_path(&place?, text);
+    put_path(&place?, b"", text);
     Ok(())
 }
 
@@ -191,7 +154,7 @@ fn comm(subject: Subject, text: &mut Text) -> Result<()> {
 /// The name of a thread, as its process may set it.
 fn set_comm(subject: Subject, bytes: &[u8]) -> Result<()> {
     let process = process(subject)?;
-    let thread = thread(&process, subject)?.ok_or(Errno::ESRCH)?;
+    let thread = super::subject::thread(&process, subject)?.ok_or(Errno::ESRCH)?;
     if current_thread().is_none_or(|current| current.process().pid() != process.pid()) {
         return Err(Errno::EINVAL);
     }

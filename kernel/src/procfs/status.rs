@@ -1,6 +1,6 @@
 //! Numbers about a process or a thread: stat, status, limits.
 
-use super::process::{may_inspect, process, thread};
+use super::subject::{may_inspect, process, thread};
 use crate::process::Process;
 use crate::sched;
 use crate::tty;

@@ -206,6 +206,7 @@ syscalls! {
     160 => identity::setrlimit(resource: u32, new: UserIn<abi::system::Rlimit64>);
     161 => mount::chroot(path: UserPath);
     162 => io::sync();
+    164 => time::settimeofday(new: UserIn<abi::time::Timeval>, zone: u64);
     165 => mount::mount(source: u64, at: UserPath, kind: u64, flags: u64, data: u64);
     166 => mount::umount2(at: UserPath, flags: u32);
     169 => power::reboot(magic: u32, magic_2: u32, what: u32, argument: u64);
@@ -236,6 +237,7 @@ syscalls! {
     224 => timer::timer_gettime(id: i32, out: UserOut<abi::time::Itimerspec>);
     225 => timer::timer_getoverrun(id: i32);
     226 => timer::timer_delete(id: i32);
+    227 => time::clock_settime(clock: u32, new: UserIn<abi::time::Timespec>);
     228 => time::clock_gettime(clock: u32, out: UserOut<abi::time::Timespec>);
     229 => time::clock_getres(clock: u32, out: UserOut<abi::time::Timespec>);
     230 => time::clock_nanosleep(clock: u32, flags: u32, wanted: UserIn<abi::time::Timespec>, left: UserOut<abi::time::Timespec>);

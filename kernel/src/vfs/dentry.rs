@@ -109,6 +109,13 @@ impl Dentry {
         self.place.try_lock().is_some_and(|place| write!(out, "{}", place.name.escape_ascii()).is_ok())
     }
 
+    /// Appends its name from the last byte to the first; the directory it is in.
+    pub fn push_name_backwards(&self, path: &mut Vec<u8>) -> Option<Arc<Dentry>> {
+        let place = self.place.lock();
+        path.extend(place.name.iter().rev());
+        place.parent.clone()
+    }
+
     /// Its name; empty for the root of a volume.
     pub fn name(&self) -> Box<[u8]> {
         self.place.lock().name.clone()

@@ -113,12 +113,13 @@ impl Location {
 
     /// Its absolute path. A name that has been removed keeps its last path; what no directory shows has a name instead.
     pub fn path(&self) -> Vec<u8> {
-        let mut names = Vec::new();
+        // From the last byte to the first, so that it takes one buffer.
+        let mut path = Vec::with_capacity(64);
         let mut at = self.clone();
         loop {
-            match at.dentry.parent() {
+            match at.dentry.push_name_backwards(&mut path) {
                 Some(parent) => {
-                    names.push(at.dentry.name());
+                    path.push(b'/');
                     at.dentry = parent;
                 }
                 None => match at.covered() {
@@ -127,14 +128,10 @@ impl Location {
                 },
             }
         }
-        let mut path = at.dentry.name().into_vec();
-        for name in names.iter().rev() {
-            path.push(b'/');
-            path.extend_from_slice(name);
-        }
         if path.is_empty() {
             path.push(b'/');
         }
+        path.reverse();
         path
     }
 

@@ -39,6 +39,9 @@ pub struct Subject {
 /// Makes a text.
 pub type Make = fn(Subject, &mut Text) -> Result<()>;
 
+/// A member's number and what it is; None if there is none any more.
+pub type Next = Result<Option<(u64, Subject)>>;
+
 /// Set in [`Entry::mode`]: for those alone who may look into the subject.
 pub const PRIVATE: u32 = 1 << 31;
 
@@ -76,7 +79,7 @@ pub enum Kind {
 /// Names that come and go.
 pub struct Members {
     /// The first member from a number on, and what it is.
-    pub next: fn(Subject, u64) -> Result<Option<(u64, Subject)>>,
+    pub next: fn(Subject, u64) -> Next,
     /// Makes a member's name; None for its number.
     pub name: Option<Make>,
     /// What each is.
@@ -339,7 +342,10 @@ impl Text {
     /// Appends `bytes`.
     #[inline(never)]
     pub fn put(&mut self, bytes: &[u8]) {
-        self.failed |= self.bytes.try_reserve(bytes.len()).is_err();
+        /// Room at first, so that few texts have to be moved while they grow.
+        const FIRST: usize = 1024;
+        let room = if self.bytes.capacity() == 0 { FIRST.max(bytes.len()) } else { bytes.len() };
+        self.failed |= self.bytes.try_reserve(room).is_err();
         if !self.failed {
             self.bytes.extend_from_slice(bytes);
         }

@@ -24,6 +24,8 @@ pub struct Program {
     pub env: Range<u64>,
     /// Its auxiliary vector.
     pub auxiliary: Range<u64>,
+    /// The vDSO.
+    pub vdso: u64,
 }
 
 /// Pages in memory, by where they come from.

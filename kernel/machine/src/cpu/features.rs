@@ -76,6 +76,9 @@ pub(crate) fn init_this_cpu() {
             set_xcr0(features.xcr0);
         }
         msr::write(msr::PAT, 0x0007_0106_0007_0406);
+        if features.rdtscp {
+            msr::write(msr::TSC_AUX, crate::percpu::this_cpu().number().into());
+        }
     }
 }
 

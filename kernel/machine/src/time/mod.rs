@@ -107,6 +107,12 @@ pub(crate) fn ticks_since_boot() -> u64 {
     tsc().saturating_sub(BOOT_TSC.load(Ordering::Relaxed))
 }
 
+/// TSC at boot, and nanoseconds of a tick as a 32.32 fraction: what [`since_boot_ns`] reckons with. They do not change once
+/// there are CPUs other than the first.
+pub fn clock_rates() -> (u64, u64) {
+    (BOOT_TSC.load(Ordering::Relaxed), NS_PER_TICK.load(Ordering::Relaxed))
+}
+
 /// Nanoseconds of `ticks` of the TSC.
 pub fn ticks_to_ns(ticks: u64) -> u64 {
     ((u128::from(ticks) * u128::from(NS_PER_TICK.load(Ordering::Relaxed))) >> 32) as u64
