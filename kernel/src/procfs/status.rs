@@ -2,7 +2,7 @@
 
 use super::subject::{may_inspect, process, thread};
 use crate::process::Process;
-use crate::sched;
+use crate::sched::{self, policy::Class};
 use crate::tty;
 use crate::vfs::pseudo::{Subject, Text};
 use crate::vfs::{Result, device_number};
@@ -42,6 +42,7 @@ pub(super) struct View {
     state: &'static str,
     cpu: u32,
     nice: i32,
+    policy: Class,
     /// CPUs it may run on.
     cpus: u64,
     /// What it sleeps for.
@@ -61,6 +62,7 @@ impl View {
             state: "Z (zombie)",
             cpu: 0,
             nice: 0,
+            policy: Class::Normal,
             cpus: u64::MAX,
             waits_for: "",
             signals: [SigSet::EMPTY, process.pending.set(), SigSet::EMPTY, ignored, caught],
@@ -81,7 +83,7 @@ impl View {
             _ => "R (running)",
         };
         (view.cpu, view.waits_for) = (info.cpu, info.waiting_for);
-        (view.nice, view.cpus) = (data.nice(), data.affinity());
+        (view.nice, view.cpus, view.policy) = (data.nice(), data.affinity(), data.policy().class);
         Ok(view)
     }
 }
@@ -103,13 +105,12 @@ pub(super) fn stat(subject: Subject, text: &mut Text) -> Result<()> {
     let ticks = |ns: u64| (ns / TICK_NS) as i64;
     let space = view.space.as_deref();
     let nice = i64::from(view.nice);
+    let real_time = view.policy.priority().map(i64::from);
+    let priority = real_time.map_or(PRIORITY + nice, |priority| -1 - priority);
     put_numbers(text, &[process.parent(), process.group(), process.session()].map(i64::from));
     // Page faults are not counted; time in the kernel counts as the program's.
     put_numbers(text, &[terminal, foreground, flags, 0, 0, 0, 0, ticks(time_ns), 0]);
-    put_numbers(
-        text,
-        &[ticks(process.children_run_time_ns()), 0, PRIORITY + nice, nice, process.thread_count() as i64],
-    );
+    put_numbers(text, &[ticks(process.children_run_time_ns()), 0, priority, nice, process.thread_count() as i64]);
     put_numbers(text, &[0, ticks(process.started().as_ns()), space.map_or(0, |space| space.totals().mapped as i64)]);
     put_numbers(text, &[space.map_or(0, |space| space.resident_pages() as i64)]);
     write!(text, " {}", process.limits().current(RLIMIT_RSS));
@@ -123,8 +124,15 @@ pub(super) fn stat(subject: Subject, text: &mut Text) -> Result<()> {
     put_numbers(text, &[program.map_or(0, |program| program.stack as i64), 0, 0]);
     let [pending, shared, blocked, ignored, caught] = view.signals.map(|set| (set.0 & 0x7fff_ffff) as i64);
     put_numbers(text, &[pending | shared, blocked, ignored, caught, (!view.waits_for.is_empty()).into(), 0, 0]);
-    // No real-time priority, policy SCHED_OTHER, no delays counted, no guests.
-    put_numbers(text, &[process.exit_signal().into(), view.cpu.into(), 0, 0, 0, 0, 0]);
+    let policy = match view.policy {
+        Class::Normal => 0,
+        Class::Fifo(_) => 1,
+        Class::RoundRobin(_) => 2,
+        Class::Batch => 3,
+        Class::Idle => 5,
+    };
+    // No delays are counted, and there are no guests.
+    put_numbers(text, &[process.exit_signal().into(), view.cpu.into(), real_time.unwrap_or(0), policy, 0, 0, 0]);
     put_range(text, |program| &program.data);
     put_numbers(text, &[space.map_or(0, |space| space.heap().0 as i64)]);
     put_range(text, |program| &program.args);

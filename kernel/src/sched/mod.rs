@@ -1,4 +1,4 @@
-//! The scheduler: per-CPU run queues, fair by virtual deadline, with parking and timers.
+//! The scheduler: per-CPU run queues, real-time tasks first and the others fair by virtual deadline, with parking and timers.
 //!
 //! A task is runnable (on a run queue or on a CPU), parked, or dead. [`park`] and [`unpark`] are all that sleeping is made
 //! of: an unpark that comes before the park makes the park return at once, so nothing is lost. Wait queues, mutexes and
@@ -9,6 +9,7 @@
 //! CPU waits for another in a switch.
 
 pub mod load;
+pub mod policy;
 mod queue;
 mod tests;
 pub mod timer;
@@ -30,6 +31,7 @@ use machine::sync::guard::{self, without_interrupts};
 use machine::sync::{IrqLock, Once, Rank, SpinLock, Watch};
 use machine::task::{self, Task};
 use machine::time::{self, Instant};
+use policy::{AtomicPolicy, Policy};
 
 /// What a task is doing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -62,6 +64,9 @@ pub struct TaskData {
     switches: AtomicU64,
     /// Nice value, as setpriority(2) has it.
     nice: AtomicI32,
+    policy: AtomicPolicy,
+    /// It has yielded, or its turn is over: others of its real-time priority come first.
+    yields: AtomicBool,
     /// CPUs it may run on, a bit each.
     affinity: AtomicU64,
     /// It has left a CPU that it may not run on any more, and is to be queued on another once it is off its stack there.
@@ -78,6 +83,8 @@ pub const NICE_MIN: i32 = -20;
 pub const NICE_MAX: i32 = 19;
 /// How long a task runs before others of the same claim do.
 pub const SLICE: Duration = queue::SLICE;
+/// How long a turn of the round-robin class is.
+pub const TURN: Duration = queue::TURN;
 
 /// Whom a task runs for: what the layer above keeps with it.
 pub struct Owner {
@@ -342,6 +349,8 @@ impl TaskData {
             run_time_ns: AtomicU64::new(0),
             switches: AtomicU64::new(0),
             nice: AtomicI32::new(0),
+            policy: AtomicPolicy::new(),
+            yields: AtomicBool::new(false),
             affinity: AtomicU64::new(u64::MAX),
             migrating: AtomicBool::new(false),
             wait_mark: AtomicUsize::new(0),
@@ -367,6 +376,11 @@ impl TaskData {
     /// Sets its nice value, from the next time it is accounted for.
     pub fn set_nice(&self, nice: i32) {
         self.nice.store(nice.clamp(NICE_MIN, NICE_MAX), Ordering::Relaxed);
+    }
+
+    /// Its policy.
+    pub fn policy(&self) -> Policy {
+        self.policy.load()
     }
 
     /// The CPUs it may run on, a bit each.
@@ -395,9 +409,27 @@ pub fn set_affinity(task: &Arc<Task>, mask: u64) {
     }
 }
 
+/// Changes a task's policy. It is scheduled by it at once, wherever it is.
+pub fn set_policy(task: &Arc<Task>, policy: Policy) {
+    let before = data(task).policy();
+    data(task).policy.store(policy);
+    // As Linux has it, one that comes down goes before others of its new priority.
+    queue::requeue(task, policy.class.priority() < before.class.priority());
+    if task.on_cpu() {
+        // Somebody else may have to run there now.
+        machine::irq::send_reschedule(data(task).cpu());
+    }
+}
+
 /// What a new task takes over from the one that makes it.
 pub fn inherit(to: &Task, from: &Task) {
-    data(to).set_nice(data(from).nice());
+    let (nice, policy) = (data(from).nice(), data(from).policy());
+    if policy.reset_on_fork {
+        data(to).set_nice(nice.max(0));
+    } else {
+        data(to).set_nice(nice);
+        data(to).policy.store(policy);
+    }
     data(to).affinity.store(data(from).affinity(), Ordering::Relaxed);
 }
 

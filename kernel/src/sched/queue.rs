@@ -1,4 +1,7 @@
-//! Run queues: one a CPU, ordered by virtual deadline.
+//! Run queues: one a CPU, real-time tasks by priority, then the others by virtual deadline.
+//!
+//! Real-time tasks of all priorities together get at most [`REAL_TIME_NS`] of each [`PERIOD_NS`] while others wait, so that
+//! one that never sleeps does not take the machine away (as Linux's sched_rt_runtime_us has it).
 //!
 //! Fairness is by virtual time, as in EEVDF: a task that has run gets a later deadline, a queue's clock is the least
 //! virtual time of what it has, and a task that comes from elsewhere keeps only its lag (bounded, so that a long sleep is
@@ -6,6 +9,7 @@
 //!
 //! `LOAD` counts what is runnable on each CPU and is read without the lock to choose a CPU.
 
+use super::policy::{Class, PRIORITY_MAX};
 use super::{TaskData, data, timer};
 use alloc::boxed::Box;
 use alloc::collections::BinaryHeap;
@@ -46,9 +50,21 @@ const fn weights() -> [u64; 40] {
 /// Most virtual time a task may be behind when it comes to a queue, in ns.
 const MAX_LAG_NS: u64 = SLICE_NS;
 
+/// Time of real-time tasks, and of what.
+const REAL_TIME_NS: u64 = 950_000_000;
+const PERIOD_NS: u64 = 1_000_000_000;
+/// How long a turn of the round-robin class is (sched_rr_get_interval(2)).
+pub(super) const TURN: Duration = Duration::from_millis(100);
+/// Weight of the idle class.
+const WEIGHT_IDLE: u64 = 3;
+/// Claims of fair tasks, by deadline, come behind all of real-time tasks, by priority.
+const FAIR: u64 = 1 << 63;
+
 struct Entry {
-    deadline: u64,
-    sequence: u64,
+    /// Whose is less comes first.
+    claim: u64,
+    /// Of equal claims, whose is less comes first.
+    sequence: i64,
     task: Arc<Task>,
 }
 
@@ -64,15 +80,18 @@ impl PartialOrd for Entry {
     }
 }
 impl Ord for Entry {
-    /// The heap gives the greatest: the earliest deadline, first come first.
+    /// The heap gives the greatest: the least claim, first come first.
     fn cmp(&self, other: &Self) -> Order {
-        (other.deadline, other.sequence).cmp(&(self.deadline, self.sequence))
+        (other.claim, other.sequence).cmp(&(self.claim, self.sequence))
     }
 }
 
 struct RunQueue {
     heap: BinaryHeap<Entry>,
-    sequence: u64,
+    real_time: BinaryHeap<Entry>,
+    /// Of who comes next, and of who was interrupted and goes on before others that wait.
+    sequence: i64,
+    front_sequence: i64,
     idle: Option<Arc<Task>>,
     /// End of the running task's slice, if it is not the idle task.
     slice_end: Option<Instant>,
@@ -83,14 +102,18 @@ struct RunQueue {
 
 percpu! {
     static QUEUE: IrqLock<RunQueue> = IrqLock::new("run queue", Rank::RunQueue, RunQueue {
-        heap: BinaryHeap::new(), sequence: 0, idle: None, slice_end: None, look_at: None,
+        heap: BinaryHeap::new(), real_time: BinaryHeap::new(), sequence: 0, front_sequence: 0, idle: None,
+        slice_end: None, look_at: None,
     });
     /// The queue's virtual clock; written with the queue locked.
     static CLOCK: AtomicU64 = AtomicU64::new(0);
     /// Tasks queued here, and one more if one is running.
     static LOAD: AtomicU32 = AtomicU32::new(0);
-    /// Virtual deadline of the running task; the end of time for the idle task.
-    static RUNNING_DEADLINE: AtomicU64 = AtomicU64::new(u64::MAX);
+    /// Claim of the running task; the idle task has the least.
+    static RUNNING_CLAIM: AtomicU64 = AtomicU64::new(u64::MAX);
+    /// When the period began, and what real-time tasks have had of it, in ns.
+    static PERIOD_START: AtomicU64 = AtomicU64::new(0);
+    static REAL_TIME_USED: AtomicU64 = AtomicU64::new(0);
     /// How often a task was put on this CPU.
     static SWITCHES: AtomicU64 = AtomicU64::new(0);
 }
@@ -109,9 +132,11 @@ pub(super) fn adopt_idle(cpu: CpuId) {
 pub(super) fn reserve(tasks: usize) -> Result<(), OutOfMemory> {
     for cpu in cpu::online() {
         if let Some(queue) = QUEUE.on(cpu) {
-            let heap = &mut queue.lock().heap;
-            let queued = heap.len();
-            heap.try_reserve(tasks.saturating_sub(queued)).map_err(|_| OutOfMemory)?;
+            let mut queue = queue.lock();
+            let RunQueue { heap, real_time, .. } = &mut *queue;
+            for heap in [heap, real_time] {
+                heap.try_reserve(tasks.saturating_sub(heap.len())).map_err(|_| OutOfMemory)?;
+            }
         }
     }
     Ok(())
@@ -119,7 +144,7 @@ pub(super) fn reserve(tasks: usize) -> Result<(), OutOfMemory> {
 
 /// Whether something waits for `cpu`.
 pub(super) fn has_work(cpu: CpuId) -> bool {
-    QUEUE.on(cpu).is_some_and(|queue| !queue.lock().heap.is_empty())
+    QUEUE.on(cpu).is_some_and(|queue| !queue.lock().is_empty())
 }
 
 /// Queues a task that has never run on the CPU with the least to do.
@@ -143,10 +168,15 @@ fn least_loaded(task: &TaskData) -> CpuId {
 pub(super) fn enqueue_woken(task: &Arc<Task>, data: &TaskData) {
     let last = data.cpu();
     let idle = |&cpu: &CpuId| load(cpu) == 0 && data.may_run_on(cpu);
+    let running = |cpu: CpuId| RUNNING_CLAIM.on(cpu).map_or(0, |claim| claim.load(Ordering::Relaxed));
     let target = if task.on_cpu() || idle(&last) {
         last
     } else if !data.may_run_on(last) {
         least_loaded(data)
+    } else if data.policy.is_real_time() {
+        // Where the least is interrupted.
+        let allowed = cpu::online().filter(|&cpu| data.may_run_on(cpu));
+        allowed.max_by_key(|&cpu| (running(cpu), cpu == last)).unwrap_or(last)
     } else {
         cpu::online().find(idle).unwrap_or(last)
     };
@@ -156,13 +186,27 @@ pub(super) fn enqueue_woken(task: &Arc<Task>, data: &TaskData) {
 /// Puts off the running task's claim by a slice.
 pub(super) fn forfeit_slice(task: &Task) {
     data(task).vruntime.fetch_add(SLICE_NS, Ordering::Relaxed);
+    data(task).yields.store(true, Ordering::Relaxed);
+}
+
+/// Queues the task anew by what its policy is now, if it is queued and does not run; `first` of its priority or last.
+pub(super) fn requeue(task: &Arc<Task>, first: bool) {
+    let Some(queue) = QUEUE.on(data(task).cpu()) else { return };
+    let mut queue = queue.lock();
+    let is_other = |entry: &Entry| !Arc::ptr_eq(&entry.task, task);
+    let before = queue.len();
+    queue.heap.retain(is_other);
+    queue.real_time.retain(is_other);
+    if queue.len() < before {
+        queue.push(task.clone(), data(task), first);
+    }
 }
 
 /// The current task is about to stop being runnable: it keeps its lag and no longer counts here. From now on whoever
 /// wakes it queues it. Interrupts are off until [`pick_next`].
 pub(super) fn leave(current: &TaskData, now: Instant) {
     let guard = IrqGuard::new();
-    account(current, now);
+    account(current, now, &guard);
     let clock = CLOCK.get(&guard).load(Ordering::Relaxed);
     let lag = current.vruntime.load(Ordering::Relaxed).wrapping_sub(clock);
     current.vruntime.store(lag, Ordering::Relaxed);
@@ -178,18 +222,20 @@ pub(super) fn pick_next(current: &CurrentTask, leaves: bool, now: Instant) -> Op
     let mut queue = QUEUE.get(&guard).lock();
     let is_idle = queue.idle.as_ref().is_some_and(|idle| idle.id() == current.id());
     if !leaves {
-        account(current_data, now);
+        account(current_data, now, &guard);
     }
     if !is_idle && !leaves {
-        queue.push(current.arc(), current_data);
+        let goes_on = !current_data.yields.swap(false, Ordering::Relaxed);
+        queue.push(current.arc(), current_data, goes_on);
     }
-    if queue.heap.is_empty() {
+    if queue.is_empty() {
         drop(queue);
         steal(here);
         queue = QUEUE.get(&guard).lock();
     }
-    while queue.heap.peek().is_some_and(|entry| !data(&entry.task).may_run_on(here))
-        && let Some(entry) = queue.heap.pop()
+    let budget = Budget::at(now, &guard);
+    while queue.best(&budget).is_some_and(|entry| !data(&entry.task).may_run_on(here))
+        && let Some(entry) = queue.pop(&budget)
     {
         let clock = CLOCK.get(&guard).load(Ordering::Relaxed);
         drop(queue);
@@ -197,7 +243,7 @@ pub(super) fn pick_next(current: &CurrentTask, leaves: bool, now: Instant) -> Op
         send_away(&entry.task, clock, entry.task.id() == current.id());
         queue = QUEUE.get(&guard).lock();
     }
-    let next = match queue.heap.pop() {
+    let next = match queue.pop(&budget) {
         Some(entry) => {
             let next_data = data(&entry.task);
             let clock = CLOCK.get(&guard);
@@ -205,13 +251,13 @@ pub(super) fn pick_next(current: &CurrentTask, leaves: bool, now: Instant) -> Op
                 clock.load(Ordering::Relaxed).max(next_data.vruntime.load(Ordering::Relaxed)),
                 Ordering::Relaxed,
             );
-            queue.slice_end = Some(now + Duration::from_nanos(SLICE_NS));
-            RUNNING_DEADLINE.get(&guard).store(entry.deadline, Ordering::Relaxed);
+            queue.slice_end = Some(slice_end(now, next_data, &budget));
+            RUNNING_CLAIM.get(&guard).store(entry.claim, Ordering::Relaxed);
             entry.task
         }
         None => {
             queue.slice_end = None;
-            RUNNING_DEADLINE.get(&guard).store(u64::MAX, Ordering::Relaxed);
+            RUNNING_CLAIM.get(&guard).store(u64::MAX, Ordering::Relaxed);
             queue.idle.clone()?
         }
     };
@@ -250,10 +296,15 @@ pub(super) fn look_at_slice() {
     let guard = IrqGuard::new();
     let mut queue = QUEUE.get(&guard).lock();
     queue.look_at = None;
-    if queue.heap.is_empty() {
+    if queue.is_empty() {
         return;
     }
     if queue.slice_end.is_none_or(|end| end <= time::now()) {
+        if let Some(current) = machine::task::try_current()
+            && matches!(data(&current).policy().class, Class::RoundRobin(_))
+        {
+            data(&current).yields.store(true, Ordering::Relaxed);
+        }
         guard::set_need_reschedule();
     } else if let Some(look_at) = queue.look_at_slice() {
         drop(queue);
@@ -277,15 +328,57 @@ pub(super) fn load(cpu: CpuId) -> u32 {
     LOAD.on(cpu).map_or(u32::MAX, |load| load.load(Ordering::Relaxed))
 }
 
-fn account(task: &TaskData, now: Instant) {
+fn account(task: &TaskData, now: Instant, pin: &IrqGuard) {
     let ran = now.as_ns().saturating_sub(task.started_ns.swap(now.as_ns(), Ordering::Relaxed));
     task.run_time_ns.fetch_add(ran, Ordering::Relaxed);
-    task.vruntime.fetch_add(virtual_time(ran, task), Ordering::Relaxed);
+    if task.policy.is_real_time() {
+        REAL_TIME_USED.get(pin).fetch_add(ran, Ordering::Relaxed);
+    } else {
+        task.vruntime.fetch_add(virtual_time(ran, task), Ordering::Relaxed);
+    }
+}
+
+/// When the one that is put on the CPU at `now` has had its slice, turn or budget.
+fn slice_end(now: Instant, task: &TaskData, budget: &Budget) -> Instant {
+    match task.policy().class {
+        Class::Normal | Class::Batch | Class::Idle if budget.is_used_up() => (now + SLICE).min(budget.end),
+        Class::Normal | Class::Batch | Class::Idle => now + SLICE,
+        Class::Fifo(_) => budget.end,
+        Class::RoundRobin(_) => (now + TURN).min(budget.end),
+    }
+}
+
+/// What real-time tasks still may have of a CPU's period.
+struct Budget {
+    left_ns: u64,
+    /// When it is used up if they go on; where it is, when the next period begins.
+    end: Instant,
+}
+
+impl Budget {
+    fn at(now: Instant, pin: &IrqGuard) -> Budget {
+        let (start, used) = (PERIOD_START.get(pin), REAL_TIME_USED.get(pin));
+        let since = now.as_ns().saturating_sub(start.load(Ordering::Relaxed));
+        if since >= PERIOD_NS {
+            start.store(now.as_ns(), Ordering::Relaxed);
+            used.store(0, Ordering::Relaxed);
+            return Budget { left_ns: REAL_TIME_NS, end: now + Duration::from_nanos(REAL_TIME_NS) };
+        }
+        match REAL_TIME_NS.saturating_sub(used.load(Ordering::Relaxed)) {
+            0 => Budget { left_ns: 0, end: now + Duration::from_nanos(PERIOD_NS - since) },
+            left_ns => Budget { left_ns, end: now + Duration::from_nanos(left_ns) },
+        }
+    }
+
+    fn is_used_up(&self) -> bool {
+        self.left_ns == 0
+    }
 }
 
 /// What `ns` on the CPU are to a task of its weight.
 fn virtual_time(ns: u64, task: &TaskData) -> u64 {
     match task.nice() {
+        _ if task.policy().class == Class::Idle => ns * WEIGHT_0 / WEIGHT_IDLE,
         0 => ns,
         nice => ns * WEIGHT_0 / WEIGHTS[(nice + 20).clamp(0, 39) as usize],
     }
@@ -294,7 +387,7 @@ fn virtual_time(ns: u64, task: &TaskData) -> u64 {
 fn enqueue(task: &Arc<Task>, task_data: &TaskData, target: CpuId) {
     let (Some(queue), Some(load)) = (QUEUE.on(target), LOAD.on(target)) else { return };
     let _on_this_cpu = IrqGuard::new();
-    let (deadline, look_at) = {
+    let (claim, look_at) = {
         let mut queue = queue.lock();
         // The lag it comes with may be negative (wrapped) or positive; either way it is bounded.
         let lag = (task_data.vruntime.load(Ordering::Relaxed) as i64).clamp(-(MAX_LAG_NS as i64), MAX_LAG_NS as i64);
@@ -302,15 +395,15 @@ fn enqueue(task: &Arc<Task>, task_data: &TaskData, target: CpuId) {
         task_data.vruntime.store(clock.wrapping_add_signed(lag), Ordering::Relaxed);
         task_data.cpu.store(target.number(), Ordering::Relaxed);
         load.fetch_add(1, Ordering::Relaxed);
-        let deadline = queue.push(task.clone(), task_data);
+        let claim = queue.push(task.clone(), task_data, false);
         // Another CPU sets its timer itself when it is told.
-        (deadline, if target == this_cpu() { queue.look_at_slice() } else { None })
+        (claim, if target == this_cpu() { queue.look_at_slice() } else { None })
     };
-    let running = RUNNING_DEADLINE.on(target).map_or(u64::MAX, |deadline| deadline.load(Ordering::Relaxed));
+    let running = RUNNING_CLAIM.on(target).map_or(u64::MAX, |claim| claim.load(Ordering::Relaxed));
     if target != this_cpu() {
         // A CPU that runs something must at least learn that its slice ends.
         irq::send_reschedule(target);
-    } else if deadline < running {
+    } else if claim < running {
         guard::set_need_reschedule();
     }
     if let Some(look_at) = look_at {
@@ -324,10 +417,12 @@ fn steal(here: CpuId) {
     let Some((victim, queue)) = victim.and_then(|cpu| Some((cpu, QUEUE.on(cpu)?))) else { return };
     let stolen = {
         let Some(mut queue) = queue.try_lock() else { return };
-        match queue.heap.pop() {
+        let RunQueue { heap, real_time, .. } = &mut *queue;
+        let from = if real_time.is_empty() { heap } else { real_time };
+        match from.pop() {
             // One that has not left its CPU yet stays there, as does one that may not come here.
             Some(entry) if entry.task.on_cpu() || !data(&entry.task).may_run_on(here) => {
-                queue.heap.push(entry);
+                from.push(entry);
                 None
             }
             Some(entry) => {
@@ -351,7 +446,7 @@ fn steal(here: CpuId) {
 impl RunQueue {
     /// When the timer is to be set to, if somebody waits and it is not to look in time anyway.
     fn look_at_slice(&mut self) -> Option<Instant> {
-        let end = self.slice_end.filter(|_| !self.heap.is_empty())?;
+        let end = self.slice_end.filter(|_| !self.is_empty())?;
         if self.look_at.is_some_and(|look_at| look_at <= end) {
             return None;
         }
@@ -359,13 +454,48 @@ impl RunQueue {
         Some(end)
     }
 
-    /// Queues the task by its virtual time; its deadline.
-    fn push(&mut self, task: Arc<Task>, task_data: &TaskData) -> u64 {
-        let slice = virtual_time(SLICE_NS, task_data);
-        let deadline = task_data.vruntime.load(Ordering::Relaxed).saturating_add(slice);
-        self.sequence += 1;
-        debug_assert!(self.heap.len() < self.heap.capacity(), "run queue without room");
-        self.heap.push(Entry { deadline, sequence: self.sequence, task });
-        deadline
+    fn len(&self) -> usize {
+        self.heap.len() + self.real_time.len()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The heap of those that come first.
+    fn first(&mut self, budget: &Budget) -> &mut BinaryHeap<Entry> {
+        let fair = self.real_time.is_empty() || budget.is_used_up() && !self.heap.is_empty();
+        if fair { &mut self.heap } else { &mut self.real_time }
+    }
+
+    fn best(&mut self, budget: &Budget) -> Option<&Entry> {
+        self.first(budget).peek()
+    }
+
+    fn pop(&mut self, budget: &Budget) -> Option<Entry> {
+        self.first(budget).pop()
+    }
+
+    /// Queues the task, a real-time one by its priority, others by their virtual time; its claim. `goes_on`: a real-time
+    /// task comes before others of its priority.
+    fn push(&mut self, task: Arc<Task>, task_data: &TaskData, goes_on: bool) -> u64 {
+        let (heap, claim) = match task_data.policy().class.priority() {
+            Some(priority) => (&mut self.real_time, u64::from(PRIORITY_MAX - priority.min(PRIORITY_MAX))),
+            None => {
+                let slice = virtual_time(SLICE_NS, task_data);
+                let deadline = task_data.vruntime.load(Ordering::Relaxed).saturating_add(slice);
+                (&mut self.heap, FAIR | deadline)
+            }
+        };
+        let sequence = if goes_on && claim & FAIR == 0 {
+            self.front_sequence -= 1;
+            self.front_sequence
+        } else {
+            self.sequence += 1;
+            self.sequence
+        };
+        debug_assert!(heap.len() < heap.capacity(), "run queue without room");
+        heap.push(Entry { claim, sequence, task });
+        claim
     }
 }
