@@ -47,6 +47,7 @@ const ROOT: &[Entry] = &[
     Entry { name: "sys", mode: 0o555, kind: Kind::Directory(setting::ENTRIES) },
     Entry { name: "uptime", mode: 0o444, kind: Kind::Text(system::uptime) },
     Entry { name: "version", mode: 0o444, kind: Kind::Text(system::version) },
+    Entry { name: "vmstat", mode: 0o444, kind: Kind::Text(system::pages) },
 ];
 
 /// What to mount as a proc.

@@ -89,6 +89,22 @@ pub(super) fn memory(_: Subject, text: &mut Text) -> Result<()> {
     Ok(())
 }
 
+/// `/proc/vmstat`: what is known of it, in pages.
+pub(super) fn pages(_: Subject, text: &mut Text) -> Result<()> {
+    let rows = [
+        ("free_pages", frame::count(FrameKind::Free)),
+        ("anon_pages", frame::count(FrameKind::Anonymous)),
+        ("file_pages", frame::count(FrameKind::PageCache)),
+        ("dirty", vfs::dirty_total()),
+        ("shmem", vfs::in_memory_total()),
+        ("page_table_pages", frame::count(FrameKind::PageTable)),
+    ];
+    for (name, count) in rows {
+        writeln!(text, "nr_{name} {count}");
+    }
+    Ok(())
+}
+
 /// `/proc/stat`. What a CPU does counts as programs' work.
 pub(super) fn statistics(_: Subject, text: &mut Text) -> Result<()> {
     let up_ns = time::since_boot_ns();
