@@ -3,6 +3,7 @@
 import pathlib
 import signal
 import subprocess
+import tempfile
 
 from harness.plan import OUT, TOP, Context, Failure, Test
 
@@ -60,6 +61,12 @@ def must_hold(context: Context, argv: list[str]) -> None:
         raise Failure("; ".join([f"`{pathlib.Path(argv[0]).name}` ended with status {context.status}", *wrong[:5]]))
 
 
+def access_on_linux(context: Context) -> None:
+    """The test of permissions, in an empty directory."""
+    with tempfile.TemporaryDirectory(prefix="russet-access-") as directory:
+        must_hold(context, [str(PROGRAMS / "tests/access"), directory])
+
+
 def files_on_linux(context: Context) -> None:
     """The test of files, in a directory of the build."""
     directory = OUT / "linux-files"
@@ -78,5 +85,6 @@ def tests() -> list[Test]:
         Test("host/linux-memory", on_linux("tests/memory", tree + "/hello.txt"), 60, needs=oracle),
         *(Test(f"host/linux-{name}", on_linux(f"tests/{name}"), 60, needs=oracle) for name in (*IPC_PROGRAMS, *PROCESS_PROGRAMS)),
         Test("host/linux-files", files_on_linux, 60, needs=oracle),
+        Test("host/linux-access", access_on_linux, 60, needs=oracle),
         Test("host/linux-bad-pointers", on_linux("tests/bad-pointers", tree + "/hello.txt"), 60, needs=oracle),
     ]

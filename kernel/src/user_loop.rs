@@ -15,6 +15,7 @@ use alloc::sync::Arc;
 use machine::hooks::Access;
 use machine::sync::guard;
 use machine::task::{self, FpuState};
+use machine::trace;
 use machine::trap::Exception;
 use machine::user::{self, Exit, UserContext, copy};
 
@@ -52,11 +53,21 @@ fn run(thread: &Arc<Thread>, context: &mut UserContext) {
     let mut last_fault = LastFault::default();
     let mut call: Option<Interrupted> = None;
     loop {
-        if (call.is_some() || thread.needs_attention()) && !deliver::attend(thread, context, call.take(), &last_fault) {
-            return;
+        if call.is_some() || thread.needs_attention() {
+            if trace::on() {
+                thread.trace_return(context);
+            }
+            if !deliver::attend(thread, context, call.take(), &last_fault) {
+                return;
+            }
         }
         match user::run(context) {
-            Exit::Syscall => call = syscall::handle(thread, context),
+            Exit::Syscall => {
+                if trace::on() {
+                    thread.trace_call(context);
+                }
+                call = syscall::handle(thread, context);
+            }
             Exit::Fault { exception, error, address } => {
                 let fault = Fault { exception, error, address };
                 fault.handle(thread, context, &mut last_fault);

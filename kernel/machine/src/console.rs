@@ -60,6 +60,11 @@ pub fn write_raw(bytes: &[u8]) {
     }
 }
 
+/// Writes bytes to the log's port alone, a line feed as carriage return and line feed.
+pub fn write_log(bytes: &[u8]) {
+    LOG_PORT.lock().send(bytes);
+}
+
 /// What a line feed does.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum LineFeed {

@@ -31,6 +31,7 @@ pub mod smp;
 pub mod sync;
 pub mod task;
 pub mod time;
+pub mod trace;
 pub mod trap;
 pub mod user;
 pub mod vdso;

@@ -1,5 +1,6 @@
 //! Who a process runs as (credentials(7)), and what that allows.
 
+use crate::vfs::Who;
 use abi::Errno;
 use alloc::sync::Arc;
 
@@ -42,6 +43,16 @@ impl Credentials {
     pub fn may_inspect(&self, target: &Credentials) -> bool {
         let same = |own: Identity, other: Identity| [other.real, other.effective, other.saved] == [own.file; 3];
         self.is_privileged() || same(self.user, target.user) && same(self.group, target.group)
+    }
+
+    /// Whose rights it has to files.
+    pub fn who(&self) -> Who {
+        Who { user: self.user.file, group: self.group.file, groups: self.groups.clone() }
+    }
+
+    /// The same by the real identities, for access(2).
+    pub fn real_who(&self) -> Who {
+        Who { user: self.user.real, group: self.group.real, groups: self.groups.clone() }
     }
 
     /// Whether a process with these credentials may send signals to one with `target` (kill(2)).

@@ -68,6 +68,7 @@ pub struct LastFault {
 
 /// Does what there is to do before user mode: signals, stops. `call` is the system call that was interrupted, if one was.
 /// False if the thread is to end.
+#[inline(never)] // few calls lead here, and all pass by the place where this would stand
 pub fn attend(thread: &Arc<Thread>, context: &mut UserContext, call: Option<Interrupted>, fault: &LastFault) -> bool {
     let mut handled = false;
     let mut call = call;

@@ -6,7 +6,6 @@ use super::wait::{forget, notify_of_end, tell_of_end, wants_no_zombies};
 use super::{ExitStatus, Process, Thread, send};
 use crate::futex;
 use crate::sched;
-use crate::vfs;
 use abi::sigframe::Siginfo;
 use abi::{Errno, Signal};
 use alloc::sync::Arc;
@@ -83,8 +82,9 @@ fn end(process: &Arc<Process>) {
         let files = core::mem::take(&mut *process.files.lock());
         drop(files);
     }
+    // A zombie keeps no file system busy.
     if Arc::strong_count(&process.directories) == 1 {
-        let directories = core::mem::replace(&mut *process.directories.lock(), Arc::new(vfs::root_context()));
+        let directories = process.change_directories(|context| *context = crate::vfs::root_context());
         drop(directories);
     }
     let timers = core::mem::take(&mut *process.timers.lock());

@@ -5,7 +5,7 @@
 use super::credentials::Credentials;
 use super::vdso;
 use crate::random;
-use crate::vfs::{self, File, FsContext, Metadata, Sink, VecSink};
+use crate::vfs::{self, File, FsContext, Metadata, Sink, VecSink, access};
 use crate::vm::fault;
 use crate::vm::{self, AddressSpace, Backing, MapRequest, Placement};
 use abi::Errno;
@@ -121,22 +121,16 @@ pub fn load_file(
 fn open_executable(setting: &Setting<'_>, path: &[u8]) -> Result<Arc<File>, Errno> {
     let location = vfs::lookup(setting.directories, None, path, true)?;
     check_executable(&location.metadata()?, setting.credentials)?;
-    vfs::open(setting.directories, None, path, 0, 0)
+    // Who may execute it need not be allowed to read it.
+    vfs::open_location(&location, 0)
 }
 
 /// Whether a file may be executed by `credentials`.
 pub fn check_executable(metadata: &Metadata, credentials: &Credentials) -> Result<(), Errno> {
     const TYPE_MASK: u32 = 0o170000;
     const REGULAR: u32 = 0o100000;
-    let in_group = credentials.group.file == metadata.gid || credentials.groups.contains(&metadata.gid);
-    let executable = match credentials.user.file {
-        0 => metadata.mode & 0o111,
-        user if user == metadata.uid => metadata.mode & 0o100,
-        _ if in_group => metadata.mode & 0o010,
-        _ => metadata.mode & 0o001,
-    };
     match metadata.mode & TYPE_MASK {
-        REGULAR if executable != 0 => Ok(()),
+        REGULAR => credentials.who().check(metadata, access::EXECUTE),
         _ => Err(Errno::EACCES),
     }
 }

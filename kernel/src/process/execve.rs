@@ -6,7 +6,9 @@ use abi::Errno;
 use alloc::sync::Arc;
 use core::any::Any;
 use core::sync::atomic::Ordering;
+use klib::trace::{Event, Label, Life};
 use machine::task::{self, FpuState};
+use machine::trace;
 use machine::user::UserContext;
 
 /// Puts `program` into the place of the current one: other threads end, the calling one, `thread`, goes on in it. After
@@ -35,6 +37,11 @@ pub fn replace(thread: &Arc<Thread>, context: &mut UserContext, program: Program
     alarm::delete_created(process);
     thread.alternate_stack(Some(deliver::NO_ALTERNATE_STACK));
     thread.set_name(short_name(name));
+    if trace::on() {
+        let name = thread.name();
+        let name = Label::new(core::str::from_utf8(&name).unwrap_or("?"));
+        trace::note(Event::Exec(Life { pid: process.pid(), name }));
+    }
     let credentials = Arc::new(program.credentials);
     let old = core::mem::replace(&mut *process.credentials.lock(), credentials);
     drop(old);

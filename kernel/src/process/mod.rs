@@ -13,6 +13,7 @@
 mod about;
 pub mod alarm;
 pub mod clone;
+mod context;
 pub mod credentials;
 pub mod deliver;
 mod end;
@@ -27,6 +28,7 @@ pub mod signal;
 mod start;
 mod status;
 pub mod table;
+mod traced;
 mod users;
 pub mod vdso;
 pub mod wait;
@@ -157,6 +159,8 @@ pub struct Thread {
     pub robust_list: AtomicU64,
     /// Deadline of a call that is being begun again after a stop.
     restart_deadline: SpinLock<Option<Instant>>,
+    /// The system call whose begin was traced and whose end is to be; [`traced::NO_CALL`] for none.
+    traced_call: AtomicU32,
 }
 
 /// The thread that the current task runs; None for kernel tasks.
@@ -215,31 +219,6 @@ impl Process {
         self.space.lock().clone()
     }
 
-    /// Who it runs as.
-    #[inline(never)]
-    pub fn credentials(&self) -> Arc<Credentials> {
-        self.credentials.lock().clone()
-    }
-
-    /// Changes its root or working directory; what they were before, to be dropped where no lock is held.
-    pub fn change_directories(&self, change: impl FnOnce(&mut FsContext)) -> Arc<FsContext> {
-        let mut directories = self.directories.lock();
-        let mut new = FsContext::clone(&directories);
-        change(&mut new);
-        core::mem::replace(&mut *directories, Arc::new(new))
-    }
-
-    /// Changes who it runs as; nothing changes on an error.
-    pub fn change_credentials<E>(&self, change: impl FnOnce(&mut Credentials) -> Result<(), E>) -> Result<(), E> {
-        let mut new = Credentials::clone(&self.credentials());
-        change(&mut new)?;
-        self.of_user.move_to(new.user.real);
-        let new = Arc::new(new);
-        let old = core::mem::replace(&mut *self.credentials.lock(), new);
-        drop(old);
-        Ok(())
-    }
-
     /// Its resource limits.
     #[inline(never)]
     pub fn limits(&self) -> Limits {
@@ -254,16 +233,6 @@ impl Process {
     /// Calls `change` with the limits, which stay locked meanwhile.
     pub fn with_limits<R>(&self, change: impl FnOnce(&mut Limits) -> R) -> R {
         change(&mut self.limits.lock())
-    }
-
-    /// Sets the file-mode creation mask; the one before.
-    pub fn set_umask(&self, mask: u32) -> u32 {
-        self.umask.swap(mask & 0o777, Ordering::Relaxed)
-    }
-
-    /// The file-mode creation mask.
-    pub fn umask(&self) -> u32 {
-        self.umask.load(Ordering::Relaxed)
     }
 
     /// Sets what it gets when its parent ends; the one before.
@@ -350,6 +319,7 @@ impl Thread {
             clear_on_exit: AtomicU64::new(0),
             robust_list: AtomicU64::new(0),
             restart_deadline: SpinLock::new("restart deadline", Rank::Process, None),
+            traced_call: AtomicU32::new(traced::NO_CALL),
         })
     }
 

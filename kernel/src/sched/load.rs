@@ -8,6 +8,8 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 use machine::cpu::{self, CpuId};
 use machine::mm::OutOfMemory;
+use machine::percpu;
+use machine::sync::IrqGuard;
 
 /// Fraction bits of an average, as sysinfo(2) has them.
 pub const FRACTION_BITS: u32 = 16;
@@ -16,6 +18,10 @@ pub const FRACTION_BITS: u32 = 16;
 const PERIOD: Duration = Duration::from_secs(5);
 /// What is left of an average after a period: e to the power of minus 5 s through 60, 300 and 900 s.
 pub(super) const DECAY: [u64; 3] = [60296, 64453, 65173];
+
+percpu! {
+    static SWITCHES: AtomicU64 = AtomicU64::new(0);
+}
 
 static AVERAGES: [AtomicU64; 3] = [const { AtomicU64::new(0) }; 3];
 
@@ -56,9 +62,17 @@ pub fn runnable() -> u32 {
     cpu::online().map(queue::load).sum()
 }
 
+/// This CPU is about to switch to another task. Interrupts are off.
+pub(super) fn note_switch() {
+    let guard = IrqGuard::new();
+    let switches = SWITCHES.get(&guard);
+    // No other CPU writes it.
+    switches.store(switches.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+}
+
 /// How often tasks were switched since boot.
 pub fn switches() -> u64 {
-    cpu::online().map(queue::switches).sum()
+    cpu::online().filter_map(|cpu| SWITCHES.on(cpu)).map(|switches| switches.load(Ordering::Relaxed)).sum()
 }
 
 /// Time for which `cpu` has had nothing to do since boot, in ns.

@@ -23,6 +23,7 @@ use core::any::Any;
 use core::fmt::Write;
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use core::time::Duration;
+use klib::trace::{Event, Label, Left, Life};
 use machine::cpu::CpuId;
 use machine::hooks::{Access, Hooks};
 use machine::mm::OutOfMemory;
@@ -31,6 +32,7 @@ use machine::sync::guard::{self, without_interrupts};
 use machine::sync::{IrqLock, Once, Rank, SpinLock, Watch};
 use machine::task::{self, Task};
 use machine::time::{self, Instant};
+use machine::trace;
 use policy::{AtomicPolicy, Policy};
 
 /// What a task is doing.
@@ -176,6 +178,9 @@ pub fn create(
 
 /// Lets a created task run.
 pub fn start_task(task: &Arc<Task>) {
+    if trace::on() {
+        trace::note_for(task.id(), Event::Begin(life(task)));
+    }
     queue::enqueue_new(task);
 }
 
@@ -198,8 +203,33 @@ fn switch(leaves: bool, now: Instant) {
     guard::clear_need_reschedule();
     let next = queue::pick_next(&task::current(), leaves, now);
     if let Some(next) = next {
+        load::note_switch();
+        if trace::on() {
+            trace_switch(&next, leaves);
+        }
         task::switch_to(next);
     }
+}
+
+#[cold]
+fn trace_switch(next: &Task, leaves: bool) {
+    let (state, waiting_for) = {
+        let current = task::current();
+        let status = data(&current).status.lock();
+        (status.state, status.waiting_for)
+    };
+    // One that parked may have been unparked since.
+    let (left, waits_for) = match (leaves, state) {
+        (false, _) => (Left::Runnable, ""),
+        (true, State::Dead) => (Left::Dead, ""),
+        (true, _) => (Left::Waiting, waiting_for),
+    };
+    trace::note(Event::Switch { to: next.id() as u32, left, waits_for: Label::new(waits_for) });
+}
+
+/// What a trace calls a task.
+fn life(task: &Task) -> Life {
+    Life { pid: data(task).owner.as_ref().map_or(0, |owner| owner.pid), name: Label::new(task.name()) }
 }
 
 /// Lets others run first, if there are any.
@@ -248,6 +278,9 @@ pub fn unpark(task: &Arc<Task>) {
     match status.state {
         State::Parked => {
             status.state = State::Runnable;
+            if trace::on() {
+                trace::note(Event::Wake { task: task.id() as u32 });
+            }
             queue::enqueue_woken(task, data);
         }
         State::Runnable => status.permit = true,
@@ -257,6 +290,9 @@ pub fn unpark(task: &Arc<Task>) {
 
 /// Ends the current task.
 pub fn exit_task() -> ! {
+    if trace::on() {
+        trace::note(Event::End(life(&task::current())));
+    }
     let entry = TASKS.lock().remove(&task::current().id());
     drop(entry);
     without_interrupts(|| {
@@ -277,6 +313,11 @@ pub fn for_each_task(mut f: impl FnMut(&TaskInfo)) {
     for task in tasks {
         f(&info(&task));
     }
+}
+
+/// The idle task of `cpu`.
+pub fn idle_task(cpu: CpuId) -> Option<Arc<Task>> {
+    queue::idle_task(cpu)
 }
 
 /// The task with number `id`.

@@ -114,8 +114,6 @@ percpu! {
     /// When the period began, and what real-time tasks have had of it, in ns.
     static PERIOD_START: AtomicU64 = AtomicU64::new(0);
     static REAL_TIME_USED: AtomicU64 = AtomicU64::new(0);
-    /// How often a task was put on this CPU.
-    static SWITCHES: AtomicU64 = AtomicU64::new(0);
 }
 
 /// Makes the code that runs on `cpu` its idle task.
@@ -145,6 +143,11 @@ pub(super) fn reserve(tasks: usize) -> Result<(), OutOfMemory> {
 /// Whether something waits for `cpu`.
 pub(super) fn has_work(cpu: CpuId) -> bool {
     QUEUE.on(cpu).is_some_and(|queue| !queue.lock().is_empty())
+}
+
+/// The idle task of `cpu`.
+pub(super) fn idle_task(cpu: CpuId) -> Option<Arc<Task>> {
+    QUEUE.on(cpu)?.lock().idle.clone()
 }
 
 /// Queues a task that has never run on the CPU with the least to do.
@@ -273,9 +276,6 @@ pub(super) fn pick_next(current: &CurrentTask, leaves: bool, now: Instant) -> Op
         return None;
     }
     next_data.switches.fetch_add(1, Ordering::Relaxed);
-    // Interrupts are off, and no other CPU writes it.
-    let switches = SWITCHES.get(&guard);
-    switches.store(switches.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
     Some(next)
 }
 
@@ -316,11 +316,6 @@ pub(super) fn look_at_slice() {
 pub(super) fn idle_time_ns(cpu: CpuId) -> u64 {
     let idle = QUEUE.on(cpu).and_then(|queue| queue.lock().idle.clone());
     idle.map_or(0, |idle| super::run_time_ns(&idle))
-}
-
-/// How often tasks were switched on `cpu`.
-pub(super) fn switches(cpu: CpuId) -> u64 {
-    SWITCHES.on(cpu).map_or(0, |switches| switches.load(Ordering::Relaxed))
 }
 
 /// How many tasks run or could on `cpu`.

@@ -21,6 +21,7 @@ mod screen;
 mod system;
 mod tasks;
 mod tests;
+mod trace;
 
 use crate::sched;
 use crate::tty;
@@ -39,7 +40,7 @@ use prompt::Prompt;
 pub const PROMPT_STAGE: &str = "prompt";
 
 /// Every command, by group.
-static GROUPS: [&[Command]; 11] = [
+static GROUPS: [&[Command]; 12] = [
     system::COMMANDS,
     exec::COMMANDS,
     files::COMMANDS,
@@ -49,6 +50,7 @@ static GROUPS: [&[Command]; 11] = [
     inspect::COMMANDS,
     screen::COMMANDS,
     tasks::COMMANDS,
+    trace::COMMANDS,
     tests::COMMANDS,
     crash::COMMANDS,
 ];

@@ -3,8 +3,9 @@
 use super::argument::{Fd, UserOut, UserPath};
 use super::file::locate;
 use super::{Caller, SyscallResult};
-use crate::vfs::Location;
+use crate::vfs::{Location, access};
 use abi::Errno;
+use abi::fs::PATH_MAX;
 use abi::fs::{Dirent64, DirentType};
 use alloc::vec::Vec;
 use machine::user::copy;
@@ -16,6 +17,9 @@ pub fn getcwd(caller: &mut Caller<'_>, buffer: UserOut<u8>, len: usize) -> Sysca
     let cwd = caller.thread.process().directories.lock().cwd.clone();
     let mut path = cwd.path();
     path.push(0);
+    if path.len() > PATH_MAX {
+        return Err(Errno::ENAMETOOLONG);
+    }
     if path.len() > len {
         return Err(Errno::ERANGE);
     }
@@ -38,6 +42,7 @@ fn change_to(caller: &Caller<'_>, target: Location) -> SyscallResult {
     if !target.is_dir() {
         return Err(Errno::ENOTDIR);
     }
+    caller.thread.process().credentials().who().check(&target.metadata()?, access::EXECUTE)?;
     let old = caller.thread.process().change_directories(|context| context.cwd = target);
     drop(old);
     Ok(0)

@@ -58,7 +58,7 @@ pub fn mount(caller: &mut Caller<'_>, source: u64, at: UserPath, kind: u64, flag
     if !place.is_dir() {
         return Err(Errno::ENOTDIR);
     }
-    let context = caller.thread.process().directories.lock().clone();
+    let context = caller.thread.process().fs_context();
     vfs::mount(what, &context, &path, read_only).map_err(|error| error.errno())?;
     Ok(0)
 }
@@ -82,7 +82,7 @@ pub fn umount2(caller: &mut Caller<'_>, at: UserPath, flags: u32) -> SyscallResu
     }
     check_privileged(caller)?;
     let path = at.read()?;
-    let context = caller.thread.process().directories.lock().clone();
+    let context = caller.thread.process().fs_context();
     vfs::unmount(&context, &path).map_err(|error| error.errno())?;
     Ok(0)
 }

@@ -29,7 +29,7 @@ impl Target {
 }
 
 fn context(caller: &Caller<'_>) -> Arc<FsContext> {
-    caller.thread.process().directories.lock().clone()
+    caller.thread.process().fs_context()
 }
 
 /// Makes a file for the caller: permissions without the umask's, owner the caller's.

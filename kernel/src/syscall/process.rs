@@ -154,7 +154,7 @@ impl Own {
     fn of(process: &Process) -> Self {
         let credentials = process.credentials();
         Own {
-            directories: process.directories.lock().clone(),
+            directories: process.fs_context(),
             limits: process.limits().of_memory(&credentials),
             credentials,
             randomized: process.personality.load(Ordering::Relaxed) & super::misc::ADDR_NO_RANDOMIZE == 0,

@@ -37,6 +37,9 @@ pub struct Dentry {
     /// Mounts that cover it.
     pub mounts: AtomicU32,
     removed: AtomicBool,
+    /// Every name in it is among the children, so that what is not there is not in the file system either: of a directory that
+    /// was made here, until the first of them is forgotten.
+    complete: AtomicBool,
     /// Made as a mount point where the file system has no such directory.
     pub synthetic: bool,
 }
@@ -75,6 +78,7 @@ impl Dentry {
             directory: Mutex::new("directory", ()),
             mounts: AtomicU32::new(0),
             removed: AtomicBool::new(false),
+            complete: AtomicBool::new(false),
             synthetic,
         }
     }
@@ -121,6 +125,11 @@ impl Dentry {
         self.place.lock().name.clone()
     }
 
+    /// It is a directory that has just been made, empty.
+    pub fn mark_new(&self) {
+        self.complete.store(true, Ordering::Release);
+    }
+
     /// Whether the name is gone, and the file only lives on with those who use it.
     pub fn is_removed(&self) -> bool {
         self.removed.load(Ordering::Acquire)
@@ -152,7 +161,8 @@ impl Dentry {
         if let Some(known) = self.cached(name) {
             return Ok(known);
         }
-        if self.is_removed() {
+        // A child that has been forgotten since the look above has ended this under the same lock.
+        if self.is_removed() || self.complete.load(Ordering::Acquire) {
             return Ok(None);
         }
         match self.inode.lookup(name) {
@@ -283,7 +293,12 @@ impl Dentry {
     fn drop_unused_children(&self) {
         let mut unused = Vec::new();
         let is_unused = |child: &mut Child| child.dentry.as_ref().is_none_or(|dentry| Arc::strong_count(dentry) == 1);
-        self.children.lock().extract_if(is_unused).for_each(|child| unused.push(child));
+        let mut children = self.children.lock();
+        children.extract_if(is_unused).for_each(|child| unused.push(child));
+        if unused.iter().any(|child| child.dentry.is_some()) {
+            self.complete.store(false, Ordering::Release);
+        }
+        drop(children);
         REMEMBERED.fetch_sub(unused.len(), Ordering::Relaxed);
     }
 }

@@ -9,7 +9,7 @@ use super::inode::{FileType, NewKind, NewNode};
 use super::location::{Location, Mount, Volume};
 use super::tmpfs::TmpFs;
 use super::transfer::{Sink, Source, outcome};
-use super::{FsContext, Result};
+use super::{FsContext, Result, Who};
 use abi::Errno;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -70,7 +70,7 @@ pub fn register_device(name: &str, mode: u32, rdev: u64, operations: Arc<dyn Fil
 
 fn make(name: &str, node: NewNode<'_>) -> Result<()> {
     let root = root()?;
-    let context = FsContext { root: root.clone(), cwd: root.clone() };
+    let context = FsContext { root: root.clone(), cwd: root.clone(), who: Who::default() };
     for (slash, _) in name.match_indices('/') {
         let directory = NewNode { kind: NewKind::Directory, mode: 0o755, uid: 0, gid: 0 };
         match change::make(&context, None, &name.as_bytes()[..slash], &directory) {

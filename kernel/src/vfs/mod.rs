@@ -6,6 +6,7 @@
 //! [`pseudo`] for those made of tables, `unnamed` · [`mounting`]. System calls, the program loader and the shell call in by the names re-exported here; nothing here knows
 //! them. Everything may sleep.
 
+pub mod access;
 pub mod change;
 mod clock;
 mod dentry;
@@ -33,6 +34,7 @@ mod walk;
 mod write;
 mod write_back;
 
+pub use access::Who;
 pub use change::{link, make, remove_directory, remove_file, rename};
 pub use devfs::{RandomFill, register_device};
 pub use device::{FileOperations, device_number, for_each_number, set_fifo_opener};
@@ -62,12 +64,14 @@ pub struct FsContext {
     pub root: Location,
     /// What relative paths start from.
     pub cwd: Location,
+    /// Who asks.
+    pub who: Who,
 }
 
 impl FsContext {
     /// The same places as they are seen now, with what has been mounted over them.
     pub fn on_top(self) -> FsContext {
-        FsContext { root: self.root.top(), cwd: self.cwd.top() }
+        FsContext { root: self.root.top(), cwd: self.cwd.top(), who: self.who }
     }
 }
 
@@ -85,10 +89,10 @@ pub fn init(random: RandomFill, now: fn() -> Time) -> core::result::Result<(), M
     mount(MountSource::Dev, &root_context(), b"/dev", false)
 }
 
-/// The context of the first process: root and working directory are the root.
+/// The context of the first process: root and working directory are the root, and it may do everything.
 pub fn root_context() -> FsContext {
     match ROOT.get() {
-        Some(root) => FsContext { root: root.clone(), cwd: root.clone() },
+        Some(root) => FsContext { root: root.clone(), cwd: root.clone(), who: Who::default() },
         None => panic!("the file system tree is used before vfs::init"),
     }
 }

@@ -8,7 +8,7 @@ use super::inode::FileSystem;
 use super::location::{Location, MOUNTS, Mount, MountEntry, Volume};
 use super::mount_error::MountError;
 use super::walk::{self, Walk};
-use super::{FsContext, Result, devfs, ext2, tmpfs::TmpFs};
+use super::{FsContext, Result, Who, devfs, ext2, tmpfs::TmpFs};
 use abi::Errno;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
@@ -176,7 +176,7 @@ fn make_point(directory: &Location, name: &[u8]) -> Result<Location> {
     }
     let held = directory.dentry.directory.lock();
     let new = NewNode { kind: NewKind::Directory, mode: 0o755, uid: 0, gid: 0 };
-    match create_locked(directory, name, &new) {
+    match create_locked(&Who::default(), directory, name, &new) {
         Err(Errno::EROFS | Errno::EPERM) => {
             drop(held);
             stand_in(directory, name)

@@ -2,8 +2,9 @@
 //!
 //! Called by everything that takes a path. Takes no lock itself; each step may sleep in a file system's look-up.
 
+use super::access::EXECUTE;
 use super::location::Location;
-use super::{FsContext, Result, flags};
+use super::{FsContext, Result, Who, flags};
 use abi::Errno;
 use alloc::borrow::Cow;
 use alloc::vec::Vec;
@@ -31,6 +32,8 @@ pub fn lookup(context: &FsContext, base: Option<&Location>, path: &[u8], follow_
 
 /// A walk under way.
 pub(super) struct Walk<'a> {
+    /// Who walks.
+    pub who: &'a Who,
     root: Cow<'a, Location>,
     /// Where it has come to: the directory of the next component.
     pub at: Cow<'a, Location>,
@@ -66,7 +69,8 @@ impl<'a> Walk<'a> {
             _ => base.unwrap_or(&context.cwd),
         };
         let at = if start.is_same(&context.root) { root.clone() } else { Cow::Borrowed(start) };
-        Ok(Walk { root, at, path: Cow::Borrowed(path), done: 0, links_left: flags::LINKS_MAX })
+        let path = Cow::Borrowed(path);
+        Ok(Walk { who: &context.who, root, at, path, done: 0, links_left: flags::LINKS_MAX })
     }
 
     /// Walks up to the last component, which is left to the caller; None if the path is the root or nothing but slashes.
@@ -91,6 +95,7 @@ impl<'a> Walk<'a> {
 
     /// Goes on to what a component that is not the last names.
     fn enter(&mut self, component: &Last) -> Result<()> {
+        self.check_search()?;
         let name = self.name(component);
         // Most often it is a directory of the same mount that is known already.
         let known = if self.at.is_dir() { self.at.dentry.cached(name).flatten() } else { None };
@@ -111,6 +116,11 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
+    /// EACCES unless names may be looked up where the walk has come to.
+    pub fn check_search(&self) -> Result<()> {
+        if self.who.is_root() || !self.at.is_dir() { Ok(()) } else { self.who.check(&self.at.metadata()?, EXECUTE) }
+    }
+
     /// The bytes of a component.
     pub fn name(&self, component: &Last) -> &[u8] {
         &self.path[component.range.clone()]
@@ -126,6 +136,7 @@ impl<'a> Walk<'a> {
         if !self.at.is_dir() {
             return Err(Errno::ENOTDIR);
         }
+        self.check_search()?;
         match self.name(component) {
             b"." => Ok(Some(Location::clone(&self.at))),
             b".." => Ok(Some(self.at.parent(&self.root))),

@@ -15,11 +15,13 @@ use crate::irq;
 use crate::percpu;
 use crate::report::{self, Report};
 use crate::sync::guard;
+use crate::trace;
 use crate::user;
 use core::arch::global_asm;
 use core::fmt::Write;
 pub use frame::{Exception, TrapFrame};
 pub(crate) use idt::load as load_idt;
+use klib::trace::Event;
 
 global_asm!(
     include_str!("../../../../asm/trap.S"),
@@ -54,7 +56,13 @@ extern "C" fn kernel_trap(frame: &mut TrapFrame) {
 /// Serves interrupt `vector`, with interrupts off.
 pub fn interrupt(vector: u8) {
     guard::enter_interrupt();
+    if trace::on() {
+        trace::note(Event::Interrupt { vector });
+    }
     irq::dispatch(vector);
+    if trace::on() {
+        trace::note(Event::InterruptEnd { vector });
+    }
     guard::leave_interrupt();
 }
 

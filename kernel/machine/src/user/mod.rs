@@ -109,6 +109,11 @@ impl UserContext {
         [frame.rdi, frame.rsi, frame.rdx, frame.r10, frame.r8, frame.r9]
     }
 
+    /// What the system call returned.
+    pub fn result(&self) -> u64 {
+        self.frame.rax
+    }
+
     /// Sets what the system call returns.
     pub fn set_result(&mut self, value: u64) {
         self.frame.rax = value;
