@@ -44,6 +44,8 @@ pub struct Pipe {
     /// Woken when there is room, or the last reader has gone.
     writable: WaitQueue,
     inode_number: u64,
+    /// User and group of whoever made it.
+    owner: (u32, u32),
 }
 
 /// One open end of a pipe, or both of a FIFO that was opened for reading and writing.
@@ -128,6 +130,10 @@ impl Pipe {
             readable: WaitQueue::new("pipe to read"),
             writable: WaitQueue::new("pipe to write"),
             inode_number: next_inode_number(),
+            owner: process::current_thread().map_or((0, 0), |thread| {
+                let credentials = thread.process().credentials();
+                (credentials.user.file, credentials.group.file)
+            }),
         }))
     }
 
@@ -334,6 +340,10 @@ impl FileOperations for PipeEnd {
 
     fn mode(&self) -> u32 {
         0o010600
+    }
+
+    fn owner(&self) -> (u32, u32) {
+        self.pipe.owner
     }
 
     fn inode_number(&self) -> u64 {

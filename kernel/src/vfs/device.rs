@@ -47,6 +47,10 @@ pub trait FileOperations: Any + Send + Sync {
     fn mode(&self) -> u32 {
         0o020600
     }
+    /// `st_uid` and `st_gid` of a file that no directory shows.
+    fn owner(&self) -> (u32, u32) {
+        (0, 0)
+    }
     /// `st_ino` of a file that no directory shows.
     fn inode_number(&self) -> u64 {
         0

@@ -165,8 +165,8 @@ impl File {
         match (&self.location, &self.kind) {
             (Some(location), _) => location.metadata(),
             (None, Kind::Device(device)) => {
-                let (mode, ino) = (device.mode(), device.inode_number());
-                Ok(Metadata { mode, ino, nlink: 1, blksize: PAGE, ..Metadata::default() })
+                let (mode, ino, (uid, gid)) = (device.mode(), device.inode_number(), device.owner());
+                Ok(Metadata { mode, ino, uid, gid, nlink: 1, blksize: PAGE, ..Metadata::default() })
             }
             (None, _) => Err(Errno::EBADF),
         }
