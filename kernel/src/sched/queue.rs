@@ -228,8 +228,10 @@ pub(super) fn pick_next(
     let here = this_cpu();
     let mut queue = QUEUE.get(&guard).lock();
     let is_idle = queue.idle.as_ref().is_some_and(|idle| idle.id() == current.id());
-    if !is_idle && !leaves {
+    if !leaves {
         account(current_data, now, &guard);
+    }
+    if !is_idle && !leaves {
         let goes_on = !current_data.yields.swap(false, Ordering::Relaxed);
         queue.push(current.arc(), current_data, goes_on);
     }
@@ -314,7 +316,14 @@ pub(super) fn look_at_slice() {
     }
 }
 
-fn load(cpu: CpuId) -> u32 {
+/// Time for which `cpu` has had nothing to do, in ns.
+pub(super) fn idle_time_ns(cpu: CpuId) -> u64 {
+    let idle = QUEUE.on(cpu).and_then(|queue| queue.lock().idle.clone());
+    idle.map_or(0, |idle| super::run_time_ns(&idle))
+}
+
+/// How many tasks run or could on `cpu`.
+pub(super) fn load(cpu: CpuId) -> u32 {
     LOAD.on(cpu).map_or(u32::MAX, |load| load.load(Ordering::Relaxed))
 }
 
