@@ -358,10 +358,12 @@ impl Budget {
     fn at(now: Instant, pin: &IrqGuard) -> Budget {
         let (start, used) = (PERIOD_START.get(pin), REAL_TIME_USED.get(pin));
         let since = now.as_ns().saturating_sub(start.load(Ordering::Relaxed));
-        if since >= PERIOD_NS {
-            start.store(now.as_ns(), Ordering::Relaxed);
-            used.store(0, Ordering::Relaxed);
-            return Budget { left_ns: REAL_TIME_NS, end: now + Duration::from_nanos(REAL_TIME_NS) };
+        let (periods, since) = (since / PERIOD_NS, since % PERIOD_NS);
+        if periods > 0 {
+            start.store(now.as_ns() - since, Ordering::Relaxed);
+            // What was had beyond the budget, as when the timer came late, is missing in the next period.
+            let given = REAL_TIME_NS.saturating_mul(periods);
+            used.store(used.load(Ordering::Relaxed).saturating_sub(given), Ordering::Relaxed);
         }
         match REAL_TIME_NS.saturating_sub(used.load(Ordering::Relaxed)) {
             0 => Budget { left_ns: 0, end: now + Duration::from_nanos(PERIOD_NS - since) },
