@@ -8,6 +8,7 @@
 //! are released before either. A task that still is on a CPU (about to leave it) is only ever queued on that CPU, so no
 //! CPU waits for another in a switch.
 
+mod budget;
 mod listing;
 pub mod load;
 pub mod policy;
