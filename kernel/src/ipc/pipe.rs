@@ -53,7 +53,7 @@ pub struct PipeEnd {
     pipe: Arc<Pipe>,
     reads: bool,
     writes: bool,
-    /// Writers that there were before it was opened: a FIFO that none has come to has not been hung up.
+    /// Writers that had gone before it was opened: a FIFO that none has come to since has not been hung up.
     writers_before: usize,
 }
 
@@ -104,7 +104,7 @@ pub fn open_fifo(key: FifoKey, file_flags: u32) -> Result<Arc<dyn FileOperations
             if !waits && !pipe.has_reader() {
                 return Err(Errno::ENXIO);
             }
-            let before = pipe.readers_ever.load(Ordering::SeqCst);
+            let before = gone(&pipe.readers_ever, &pipe.readers);
             let end = PipeEnd::new(&pipe, false, true);
             if waits {
                 let arrived = || came(&pipe.readers_ever, &pipe.readers, before);
@@ -115,6 +115,13 @@ pub fn open_fifo(key: FifoKey, file_flags: u32) -> Result<Arc<dyn FileOperations
         flags::O_RDWR => Ok(Arc::new(PipeEnd::new(&pipe, true, true))),
         _ => Err(Errno::EINVAL),
     }
+}
+
+/// How many of those who ever came have gone. Whoever comes just now makes it a number that `ever` never is, and so counts
+/// as one who comes later.
+fn gone(ever: &AtomicUsize, now: &AtomicUsize) -> usize {
+    let ever = ever.load(Ordering::SeqCst);
+    ever.wrapping_sub(now.load(Ordering::SeqCst))
 }
 
 impl Pipe {
@@ -239,7 +246,7 @@ impl Pipe {
 
 impl PipeEnd {
     fn new(pipe: &Arc<Pipe>, reads: bool, writes: bool) -> PipeEnd {
-        let writers_before = pipe.writers_ever.load(Ordering::SeqCst);
+        let writers_before = gone(&pipe.writers_ever, &pipe.writers);
         if reads {
             pipe.readers_ever.fetch_add(1, Ordering::SeqCst);
             pipe.readers.fetch_add(1, Ordering::SeqCst);
