@@ -40,9 +40,10 @@ impl Budget {
         let (periods, since) = (since / PERIOD_NS, since % PERIOD_NS);
         if periods > 0 {
             start.store(now.as_ns() - since, Ordering::Relaxed);
-            // What was had beyond the budget, as when the timer came late, is missing in the next period.
-            let given = REAL_TIME_NS.saturating_mul(periods);
-            used.store(used.load(Ordering::Relaxed).saturating_sub(given), Ordering::Relaxed);
+            // What was had beyond the budget, as when the timer came late, is missing in the next period; and one that ran
+            // until now has had all of this one so far.
+            let (had, given) = (used.load(Ordering::Relaxed), REAL_TIME_NS.saturating_mul(periods));
+            used.store(had.saturating_sub(given).max(had.min(since)), Ordering::Relaxed);
         }
         match REAL_TIME_NS.saturating_sub(used.load(Ordering::Relaxed)) {
             0 => Budget { left_ns: 0, end: now + Duration::from_nanos(PERIOD_NS - since) },
