@@ -86,14 +86,18 @@ pub fn open_fifo(key: FifoKey, file_flags: u32) -> Result<Arc<dyn FileOperations
         }
     };
     let waits = file_flags & flags::O_NONBLOCK == 0;
-    let came = |ever: &AtomicUsize, now: &AtomicUsize, before: usize| {
-        (now.load(Ordering::SeqCst) != 0 || ever.load(Ordering::SeqCst) != before).then_some(())
+    // Looked at before this side shows, and the number of openings first: whoever waits for it may come and go at once.
+    let others = |ever: &AtomicUsize, now: &AtomicUsize| {
+        let before = ever.load(Ordering::SeqCst);
+        (before, now.load(Ordering::SeqCst) != 0)
     };
+    let came = |ever: &AtomicUsize, before: usize| (ever.load(Ordering::SeqCst) != before).then_some(());
     match file_flags & flags::O_ACCMODE {
         flags::O_RDONLY => {
+            let (before, is_there) = others(&pipe.writers_ever, &pipe.writers);
             let end = PipeEnd::new(&pipe, true, false);
-            if waits {
-                let arrived = || came(&pipe.writers_ever, &pipe.writers, end.writers_before);
+            if waits && !is_there {
+                let arrived = || came(&pipe.writers_ever, before);
                 pipe.readable.wait_until(None, process::interrupted, arrived).map_err(|_| Errno::EINTR)?;
             }
             Ok(Arc::new(end))
@@ -102,10 +106,10 @@ pub fn open_fifo(key: FifoKey, file_flags: u32) -> Result<Arc<dyn FileOperations
             if !waits && !pipe.has_reader() {
                 return Err(Errno::ENXIO);
             }
-            let before = pipe.readers_ever.load(Ordering::SeqCst);
+            let (before, is_there) = others(&pipe.readers_ever, &pipe.readers);
             let end = PipeEnd::new(&pipe, false, true);
-            if waits {
-                let arrived = || came(&pipe.readers_ever, &pipe.readers, before);
+            if waits && !is_there {
+                let arrived = || came(&pipe.readers_ever, before);
                 pipe.writable.wait_until(None, process::interrupted, arrived).map_err(|_| Errno::EINTR)?;
             }
             Ok(Arc::new(end))
@@ -233,15 +237,17 @@ impl Pipe {
 
 impl PipeEnd {
     fn new(pipe: &Arc<Pipe>, reads: bool, writes: bool) -> PipeEnd {
-        let writers_before = pipe.writers_ever.load(Ordering::SeqCst);
+        let ever = pipe.writers_ever.load(Ordering::SeqCst);
+        // That a writer which is there now has gone will be told.
+        let writers_before = if pipe.has_writer() { 0 } else { ever };
         if reads {
-            pipe.readers_ever.fetch_add(1, Ordering::SeqCst);
             pipe.readers.fetch_add(1, Ordering::SeqCst);
+            pipe.readers_ever.fetch_add(1, Ordering::SeqCst);
             pipe.writable.wake_all();
         }
         if writes {
-            pipe.writers_ever.fetch_add(1, Ordering::SeqCst);
             pipe.writers.fetch_add(1, Ordering::SeqCst);
+            pipe.writers_ever.fetch_add(1, Ordering::SeqCst);
             pipe.readable.wake_all();
         }
         PipeEnd { pipe: pipe.clone(), reads, writes, writers_before }
