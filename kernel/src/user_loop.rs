@@ -67,6 +67,7 @@ fn run(thread: &Arc<Thread>, context: &mut UserContext) {
             }
             Exit::Interrupt => {}
             Exit::Attention => asked = true,
+            Exit::Sampled => thread.sample(context),
         }
         if guard::need_reschedule() {
             sched::schedule();

@@ -21,6 +21,8 @@ pub mod keyboard;
 pub mod ldisc;
 pub mod line_edit;
 pub mod objects;
+pub mod profile;
+pub mod sort;
 pub mod trace;
 pub mod traces;
 pub mod vt;

@@ -26,6 +26,7 @@ pub mod mm;
 pub mod panic;
 pub mod percpu;
 pub mod power;
+pub mod profile;
 mod report;
 pub mod smp;
 pub mod sync;

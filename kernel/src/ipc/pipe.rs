@@ -25,7 +25,7 @@ pub const PIPE_BUF: usize = 4096;
 /// Pages of a new pipe: 64 KiB.
 const PAGES: usize = 16;
 /// Largest size that F_SETPIPE_SZ takes, in bytes.
-const MAX_SIZE: usize = 1 << 31;
+pub const MAX_SIZE: usize = 1 << 31;
 
 /// A pipe.
 pub struct Pipe {
@@ -44,6 +44,8 @@ pub struct Pipe {
     /// Woken when there is room, or the last reader has gone.
     writable: WaitQueue,
     inode_number: u64,
+    /// User and group of whoever made it.
+    owner: (u32, u32),
 }
 
 /// One open end of a pipe, or both of a FIFO that was opened for reading and writing.
@@ -132,6 +134,10 @@ impl Pipe {
             readable: WaitQueue::new("pipe to read"),
             writable: WaitQueue::new("pipe to write"),
             inode_number: next_inode_number(),
+            owner: process::current_thread().map_or((0, 0), |thread| {
+                let credentials = thread.process().credentials();
+                (credentials.user.file, credentials.group.file)
+            }),
         }))
     }
 
@@ -324,8 +330,26 @@ impl FileOperations for PipeEnd {
         [self.reads.then_some(&self.pipe.readable), self.writes.then_some(&self.pipe.writable)]
     }
 
+    /// Another end of the same pipe, which waits for nobody.
+    fn open(&self, file_flags: u32) -> Result<Option<Arc<dyn FileOperations>>> {
+        let (reads, writes) = match file_flags & flags::O_ACCMODE {
+            flags::O_RDONLY => (true, false),
+            flags::O_WRONLY => (false, true),
+            _ => (true, true),
+        };
+        Ok(Some(Arc::new(PipeEnd::new(&self.pipe, reads, writes))))
+    }
+
+    fn link_name(&self) -> &'static str {
+        "pipe:"
+    }
+
     fn mode(&self) -> u32 {
         0o010600
+    }
+
+    fn owner(&self) -> (u32, u32) {
+        self.pipe.owner
     }
 
     fn inode_number(&self) -> u64 {

@@ -18,7 +18,7 @@ use machine::task;
 use machine::user::{UserContext, copy};
 
 /// Most threads in all.
-const MAX_THREADS: usize = 32768;
+pub const MAX_THREADS: usize = 32768;
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug)]
@@ -173,7 +173,7 @@ fn new_process(maker: &Thread, pid: u32, request: &CloneRequest) -> Result<Arc<P
         credentials,
         limits: process.limits(),
         personality: process.personality.load(Ordering::Relaxed),
-        image: process.image.lock().clone(),
+        oom_score_adj: process.oom_score_adj.load(Ordering::Relaxed),
         space,
         exit_signal: request.exit_signal,
         of_user,

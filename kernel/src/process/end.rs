@@ -11,6 +11,7 @@ use abi::{Errno, Signal};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::Ordering;
+use klib::sort::sort_by;
 use machine::task;
 use machine::user::copy;
 
@@ -47,6 +48,9 @@ impl Thread {
         process.past_run_time_ns.fetch_add(run_time, Ordering::Relaxed);
         table::lock().remove_thread(self.tid());
         futex::owner_ended(self.tid());
+        if self.tid() == process.pid() {
+            *process.leader_name.lock() = self.name();
+        }
         let (last, others) = {
             let mut threads = process.threads.lock();
             threads.retain(|other| !Arc::ptr_eq(other, self));
@@ -125,7 +129,7 @@ fn adopt_children(process: &Arc<Process>) -> Vec<Arc<Process>> {
 fn hang_up_stopped_groups(process: &Process, orphans: &[Arc<Process>]) {
     let candidates = orphans.iter().filter(|orphan| orphan.session() == process.session()).map(|orphan| orphan.group());
     let mut groups: Vec<u32> = candidates.chain([process.group()]).collect();
-    groups.sort_unstable();
+    sort_by(&mut groups, |a, b| a < b);
     groups.dedup();
     for group in groups {
         let stopped = {

@@ -1,7 +1,7 @@
 //! execve(2): a process gets another program.
 
 use super::exec::Program;
-use super::{Image, Thread, alarm, short_name, table};
+use super::{Thread, alarm, short_name, table};
 use abi::Errno;
 use abi::signal::SigaltStack;
 use alloc::sync::Arc;
@@ -44,9 +44,6 @@ pub fn replace(thread: &Arc<Thread>, context: &mut UserContext, program: Program
         let name = Label::new(core::str::from_utf8(&name).unwrap_or("?"));
         trace::note(Event::Exec(Life { pid: process.pid(), name }));
     }
-    let image = Image { executable: program.path.into(), command_line: program.command_line.into() };
-    let old = core::mem::replace(&mut *process.image.lock(), image);
-    drop(old);
     let credentials = Arc::new(program.credentials);
     let old = core::mem::replace(&mut *process.credentials.lock(), credentials);
     drop(old);

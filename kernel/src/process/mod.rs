@@ -10,6 +10,7 @@
 //! Who is whose parent, group and session changes only with the table locked; the numbers can be read without. Files,
 //! directory context and address space are behind sleeping locks of their own.
 
+mod about;
 pub mod alarm;
 pub mod clone;
 mod context;
@@ -24,6 +25,7 @@ mod memory_hog;
 pub mod pidfd;
 mod place;
 pub mod rseq;
+pub mod sampled;
 pub mod send;
 pub mod signal;
 mod start;
@@ -35,7 +37,7 @@ mod users;
 pub mod vdso;
 pub mod wait;
 
-pub use memory_hog::free_some as free_memory;
+pub use memory_hog::{OOM_SCORE_ADJ_MIN, badness, free_some as free_memory};
 pub use place::write_user_place;
 pub use start::{Hooks, ProgramHandle, Start, init, spawn_init, spawn_program};
 pub use status::ExitStatus;
@@ -51,7 +53,7 @@ use alarm::Timer;
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use credentials::Credentials;
 use files::FileTable;
 use klib::objects::Counted;
@@ -95,7 +97,10 @@ pub struct Process {
     limits: SpinLock<Limits>,
     /// What personality(2) says; of its bits, ADDR_NO_RANDOMIZE has an effect.
     pub personality: AtomicU32,
-    image: SpinLock<Image>,
+    /// What the first thread was called, once it has ended.
+    leader_name: SpinLock<[u8; 15]>,
+    /// How much sooner than its size says it is ended when memory runs out: -1000 (never) to 1000.
+    pub oom_score_adj: AtomicI32,
     threads: SpinLock<Vec<Arc<Thread>>>,
     children: SpinLock<Vec<Arc<Process>>>,
     /// Woken when a child has changed state.
@@ -132,15 +137,6 @@ pub struct Process {
     /// CPU time in ns of threads that have ended, and of children that were waited for.
     past_run_time_ns: AtomicU64,
     children_run_time_ns: AtomicU64,
-}
-
-/// What execve(2) sets.
-#[derive(Clone, Default)]
-struct Image {
-    /// Path of the program, as `/proc/self/exe` shows it.
-    executable: Arc<[u8]>,
-    /// Arguments, each with its zero.
-    command_line: Arc<[u8]>,
 }
 
 /// The thread that the current task runs; None for kernel tasks.
@@ -194,21 +190,13 @@ impl Process {
     }
 
     /// Its address space; None once it has ended.
+    #[inline(never)]
     pub fn try_space(&self) -> Option<Arc<AddressSpace>> {
         self.space.lock().clone()
     }
 
-    /// Path of its program.
-    pub fn executable(&self) -> Arc<[u8]> {
-        self.image.lock().executable.clone()
-    }
-
-    /// Its arguments, each with a zero behind it.
-    pub fn command_line(&self) -> Arc<[u8]> {
-        self.image.lock().command_line.clone()
-    }
-
     /// Its resource limits.
+    #[inline(never)]
     pub fn limits(&self) -> Limits {
         *self.limits.lock()
     }
@@ -239,6 +227,7 @@ impl Process {
     }
 
     /// CPU time of all its threads, in ns.
+    #[inline(never)]
     pub fn run_time_ns(&self) -> u64 {
         let live: u64 = self.threads().iter().map(|thread| thread.run_time_ns()).sum();
         live + self.past_run_time_ns.load(Ordering::Relaxed)
@@ -250,16 +239,19 @@ impl Process {
     }
 
     /// Its threads that have not ended.
+    #[inline(never)]
     pub fn threads(&self) -> Vec<Arc<Thread>> {
         self.threads.lock().clone()
     }
 
     /// How many threads have not ended.
+    #[inline(never)]
     pub fn thread_count(&self) -> usize {
         self.threads.lock().len()
     }
 
     /// Its thread `tid`.
+    #[inline(never)]
     pub fn thread(&self, tid: u32) -> Option<Arc<Thread>> {
         self.threads.lock().iter().find(|thread| thread.tid() == tid).cloned()
     }

@@ -10,6 +10,7 @@ use alloc::sync::{Arc, Weak};
 use core::any::Any;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use klib::objects::{Counted, Kind};
+use klib::trace::Label;
 use machine::sync::{Once, Rank, SpinLock};
 use machine::task;
 use machine::time::Instant;
@@ -90,6 +91,9 @@ impl Thread {
     /// Renames it.
     pub fn set_name(&self, name: [u8; 15]) {
         *self.name.lock() = name;
+        if let Some(task) = self.task() {
+            task.set_label(Label::new(core::str::from_utf8(&name).unwrap_or("?")));
+        }
     }
 
     /// The alternate signal stack, and a new one if given.

@@ -36,7 +36,8 @@ pub fn for_each_task(mut f: impl FnMut(&TaskInfo)) {
     }
 }
 
-fn info(task: &Arc<Task>) -> TaskInfo {
+/// What the task list shows of a task.
+pub fn info(task: &Arc<Task>) -> TaskInfo {
     let data = data(task);
     let (state, waiting_for) = {
         let status = data.status.lock();

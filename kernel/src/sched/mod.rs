@@ -8,7 +8,9 @@
 //! are released before either. A task that still is on a CPU (about to leave it) is only ever queued on that CPU, so no
 //! CPU waits for another in a switch.
 
+mod budget;
 mod listing;
+pub mod load;
 pub mod policy;
 mod queue;
 mod tests;
@@ -33,7 +35,7 @@ use machine::time::{self, Instant};
 use machine::trace;
 use policy::{AtomicPolicy, Policy};
 
-pub use listing::{TaskInfo, for_each_task};
+pub use listing::{TaskInfo, for_each_task, info};
 
 /// What a task is doing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -188,6 +190,7 @@ fn switch(leaves: bool, now: Instant) {
     let current = task::current();
     let data = data(&current);
     if let Some(next) = queue::pick_next(&current, data, leaves, now) {
+        load::note_switch();
         if trace::on() {
             trace_switch(&next, leaves);
         }

@@ -16,6 +16,7 @@ mod inspect;
 mod interrupt;
 mod mounts;
 mod output;
+mod profile;
 mod prompt;
 mod screen;
 mod system;
@@ -40,7 +41,7 @@ use prompt::Prompt;
 pub const PROMPT_STAGE: &str = "prompt";
 
 /// Every command, by group.
-static GROUPS: [&[Command]; 12] = [
+static GROUPS: [&[Command]; 13] = [
     system::COMMANDS,
     exec::COMMANDS,
     files::COMMANDS,
@@ -51,6 +52,7 @@ static GROUPS: [&[Command]; 12] = [
     screen::COMMANDS,
     tasks::COMMANDS,
     trace::COMMANDS,
+    profile::COMMANDS,
     tests::COMMANDS,
     crash::COMMANDS,
 ];

@@ -1,16 +1,14 @@
 //! `trace`: switches event tracing, shows what was traced, and saves it.
 
 use super::command::{Command, CommandError, CommandResult, number};
-use super::files::about;
+use super::files::Writer;
 use super::{Shell, interrupt};
 use crate::process::Thread;
 use crate::sched;
-use crate::vfs::{self, File, SliceSource, flags};
 use alloc::format;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 use klib::trace::file::{bytes, header};
-use klib::trace::{Event, Label, Life, RECORD_LEN, Record, Words, merge};
+use klib::trace::{Event, Label, Life, RECORD_LEN, Record, merge};
 use machine::trace::{self, Ended, Refused};
 use machine::{console, cpu, irq};
 
@@ -33,8 +31,6 @@ const DEFAULT_KIB: u64 = 1024;
 const MOST_KIB: u64 = 4096;
 /// How many events `show` shows.
 const SHOWN: u64 = 40;
-/// Records that are written to a file at once.
-const CHUNK: usize = 1024;
 
 fn run(shell: &mut Shell, arguments: &[&str]) -> CommandResult {
     match *arguments {
@@ -122,43 +118,14 @@ fn save(path: &str) -> CommandResult {
     if cpus.is_empty() {
         return Err(CommandError::plain("nothing has been traced; `trace on` begins"));
     }
-    let how = flags::O_CREAT | flags::O_WRONLY | flags::O_TRUNC;
-    let file = vfs::open(&vfs::root_context(), None, path.as_bytes(), how, 0o644).map_err(about(path))?;
     let names = names();
-    let mut writer = Writer { path, file, buffer: Vec::new() };
-    header(&cpus, names.len(), trace.end_ns()).iter().try_for_each(|words| writer.push(words))?;
-    names.iter().try_for_each(|name| writer.push(&name.encode()))?;
+    let mut writer = Writer::create(path)?;
+    header(&cpus, names.len(), trace.end_ns()).iter().try_for_each(|words| writer.push(&bytes(words)))?;
+    names.iter().try_for_each(|name| writer.push(&bytes(&name.encode())))?;
     for (at, part) in cpus.iter().enumerate() {
         for index in 0..part.count as usize {
-            writer.push(&trace.record(at, index).unwrap_or_default())?;
+            writer.push(&bytes(&trace.record(at, index).unwrap_or_default()))?;
         }
     }
     writer.flush()
-}
-
-/// A file that is written in pieces.
-struct Writer<'a> {
-    path: &'a str,
-    file: Arc<File>,
-    buffer: Vec<u8>,
-}
-
-impl Writer<'_> {
-    fn push(&mut self, words: &Words) -> CommandResult {
-        self.buffer.extend_from_slice(&bytes(words));
-        if self.buffer.len() < CHUNK * RECORD_LEN { Ok(()) } else { self.flush() }
-    }
-
-    fn flush(&mut self) -> CommandResult {
-        interrupt::check()?;
-        let mut rest = self.buffer.as_slice();
-        while !rest.is_empty() {
-            match self.file.write(&mut SliceSource::new(rest)).map_err(about(self.path))? {
-                0 => return Err(CommandError::about(self.path, "only a part could be written")),
-                written => rest = &rest[written..],
-            }
-        }
-        self.buffer.clear();
-        Ok(())
-    }
 }

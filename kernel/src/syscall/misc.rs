@@ -3,7 +3,8 @@
 
 use super::argument::UserOut;
 use super::{Caller, SyscallResult};
-use crate::{process, random};
+use crate::sched::load;
+use crate::{process, random, version};
 use abi::Errno;
 use abi::rseq::RSEQ_FLAG_UNREGISTER;
 use abi::system::{Sysinfo, Utsname};
@@ -14,15 +15,12 @@ use machine::mm::frame;
 use machine::user::copy;
 use machine::{task, time};
 
-/// The Linux release whose system-call interface programs may count on, with our own name behind it.
-const RELEASE: &str = concat!("6.1.0-russet-", env!("CARGO_PKG_VERSION"));
-
 pub fn uname(_: &mut Caller<'_>, out: UserOut<Utsname>) -> SyscallResult {
     out.write(&Utsname {
-        sysname: Utsname::field(b"Linux"),
-        nodename: Utsname::field(b"russet"),
-        release: Utsname::field(RELEASE.as_bytes()),
-        version: Utsname::field(b"#1 SMP PREEMPT Russet"),
+        sysname: Utsname::field(version::SYSTEM.as_bytes()),
+        nodename: version::host_name(),
+        release: Utsname::field(version::RELEASE.as_bytes()),
+        version: Utsname::field(version::VERSION.as_bytes()),
         machine: Utsname::field(b"x86_64"),
         domainname: Utsname::field(b"(none)"),
     })?;
@@ -33,6 +31,7 @@ pub fn sysinfo(_: &mut Caller<'_>, out: UserOut<Sysinfo>) -> SyscallResult {
     let bytes = |kind: FrameKind| (frame::count(kind) * machine::PAGE_SIZE) as u64;
     out.write(&Sysinfo {
         uptime: (time::since_boot_ns() / 1_000_000_000) as i64,
+        loads: load::averages(),
         totalram: machine::boot::usable_ram(),
         freeram: bytes(FrameKind::Free),
         bufferram: bytes(FrameKind::PageCache),

@@ -2,7 +2,7 @@
 //!
 //! A [`Dentry`] is a name that exists; names known not to exist are kept in their directory as well. Children
 //! keep their parent, parents their children: a tree stays in memory until [`Dentry::prune`] takes out what nobody else
-//! uses, leaves first.
+//! uses, leaves first. What does not last ([`Inode::is_lasting`]) is not kept: each look-up makes its dentry anew.
 //!
 //! Locks: `directory` is a sleeping lock held while the file system looks at or changes the directory, parent before
 //! child; `children` and `place` (rank File) are for the fields alone, one at a time and never across a sleep. The count
@@ -60,7 +60,12 @@ struct Child {
 impl Dentry {
     /// The root of a volume.
     pub fn root(inode: Arc<dyn Inode>) -> Arc<Dentry> {
-        Arc::new(Self::with(inode, Box::default(), None, false))
+        Self::detached(inode, Box::default())
+    }
+
+    /// A name that is in no directory.
+    pub fn detached(inode: Arc<dyn Inode>, name: Box<[u8]>) -> Arc<Dentry> {
+        Arc::new(Self::with(inode, name, None, false))
     }
 
     fn with(inode: Arc<dyn Inode>, name: Box<[u8]>, parent: Option<Arc<Dentry>>, synthetic: bool) -> Dentry {
@@ -98,9 +103,21 @@ impl Dentry {
         self.place.lock().parent.clone()
     }
 
+    /// Whether a mount on it would stay in sight: not if it is made anew at each look-up.
+    pub fn keeps_mounts(&self) -> bool {
+        self.inode.is_lasting() || self.parent().is_none()
+    }
+
     /// Writes its name; false if another CPU is just changing it. Does not wait.
     pub fn write_name(&self, out: &mut dyn core::fmt::Write) -> bool {
         self.place.try_lock().is_some_and(|place| write!(out, "{}", place.name.escape_ascii()).is_ok())
+    }
+
+    /// Appends its name from the last byte to the first; the directory it is in.
+    pub fn push_name_backwards(&self, path: &mut Vec<u8>) -> Option<Arc<Dentry>> {
+        let place = self.place.lock();
+        path.extend(place.name.iter().rev());
+        place.parent.clone()
     }
 
     /// Its name; empty for the root of a volume.
@@ -149,9 +166,14 @@ impl Dentry {
             return Ok(None);
         }
         match self.inode.lookup(name) {
+            Ok(inode) if !inode.is_lasting() => {
+                Ok(Some(Arc::new(Self::with(inode, name.into(), Some(self.clone()), false))))
+            }
             Ok(inode) => self.adopt(name, inode, false).map(Some),
             Err(Errno::ENOENT) => {
-                self.remember(name, None);
+                if self.inode.is_lasting() {
+                    self.remember(name, None);
+                }
                 Ok(None)
             }
             Err(error) => Err(error),

@@ -182,12 +182,13 @@ impl Label {
     }
 
     /// Sixteen bytes as two words.
-    fn words(self) -> [u64; 2] {
+    pub fn words(self) -> [u64; 2] {
         let word = |at: usize| u64::from_le_bytes(core::array::from_fn(|index| self.0[at + index]));
         [word(0), word(8)]
     }
 
-    fn from_words(words: [u64; 2]) -> Label {
+    /// The name in such words.
+    pub fn from_words(words: [u64; 2]) -> Label {
         let mut bytes = [0; 16];
         bytes[..8].copy_from_slice(&words[0].to_le_bytes());
         bytes[8..].copy_from_slice(&words[1].to_le_bytes());

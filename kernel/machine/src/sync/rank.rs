@@ -45,6 +45,8 @@ pub enum Rank {
     RunQueue,
     /// List of all tasks, which the watchdog walks in interrupts.
     TaskList,
+    /// Samples of a CPU.
+    Profile,
     /// Kernel page tables and stack slots.
     KernelSpace,
     /// Kernel heap.

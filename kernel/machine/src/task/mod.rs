@@ -31,6 +31,7 @@ use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
 pub use fpu::FpuState;
 use klib::objects::{Counted, Kind};
+use klib::trace::Label;
 use list::Links;
 #[cfg(debug_assertions)]
 pub(crate) use list::for_each;
@@ -66,6 +67,8 @@ pub struct Task {
     _counted: Counted,
     id: u64,
     name: String,
+    /// What it is called now ([`Label::words`]): read by samples.
+    label: [AtomicU64; 2],
     /// Pointer and length of the name, where a debugger can read them.
     name_bytes: [usize; 2],
     stack: Option<KernelStack>,
@@ -135,6 +138,7 @@ impl Task {
         Task {
             _counted: Counted::new(Kind::Task),
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+            label: Label::new(&name).words().map(AtomicU64::new),
             name_bytes: [name.as_ptr() as usize, name.len()],
             name,
             stack,
@@ -158,6 +162,16 @@ impl Task {
     /// What it was called when it was made.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// What it is called now, cut short.
+    pub fn label(&self) -> Label {
+        Label::from_words([0, 1].map(|at| self.label[at].load(Ordering::Relaxed)))
+    }
+
+    /// Gives it another label.
+    pub fn set_label(&self, label: Label) {
+        self.label.iter().zip(label.words()).for_each(|(to, word)| to.store(word, Ordering::Relaxed));
     }
 
     /// What the kernel proper keeps with it, if it is a `T`.

@@ -9,8 +9,9 @@ pub mod copy;
 use crate::addr::USER_END;
 use crate::cpu::{control, gdt, msr};
 use crate::percpu;
-use crate::sync::guard;
+use crate::sync::guard::{self, IrqGuard};
 use crate::task;
+use crate::time;
 use crate::trap::{Exception, FIRST_INTERRUPT, TrapFrame};
 use core::arch::global_asm;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -79,6 +80,8 @@ pub enum Exit {
     Interrupt,
     /// It was not entered, as there is something else to do first.
     Attention,
+    /// One in which the profiler wants a sample of the program.
+    Sampled,
 }
 
 impl UserContext {
@@ -173,11 +176,31 @@ fn leave(frame: &TrapFrame) -> Exit {
     }
     if frame.vector >= FIRST_INTERRUPT {
         crate::trap::interrupt(frame.vector as u8);
+        let sampled = time::take_due_sample();
         guard::interrupts_enable();
-        return Exit::Interrupt;
+        return if sampled { Exit::Sampled } else { Exit::Interrupt };
     }
     guard::interrupts_enable();
     let exception = frame.exception().unwrap_or(Exception::Reserved(frame.vector as u8));
     let address = if exception == Exception::PageFault { address } else { frame.rip };
     Exit::Fault { exception, error: frame.error, address }
+}
+
+/// The return addresses on the stack of the current program, by its frame pointers from `rbp` on: each is given to `visit`
+/// until that says false. Only memory that is there is read.
+pub fn return_addresses(mut rbp: u64, visit: &mut dyn FnMut(u64) -> bool) {
+    loop {
+        let mut frame = [0; 16];
+        let read = {
+            // A copy may not wait here, and gives up where something would have to be mapped.
+            let _guard = IrqGuard::new();
+            rbp.is_multiple_of(8) && copy::read(rbp, &mut frame).is_ok()
+        };
+        let [next, address] = [0, 8].map(|at| u64::from_le_bytes(core::array::from_fn(|byte| frame[at + byte])));
+        // A caller's frame lies higher.
+        if !read || address == 0 || !visit(address) || next <= rbp {
+            return;
+        }
+        rbp = next;
+    }
 }
