@@ -53,7 +53,7 @@ pub struct PipeEnd {
     pipe: Arc<Pipe>,
     reads: bool,
     writes: bool,
-    /// Writers that there were before it was opened: a FIFO that none has come to has not been hung up.
+    /// Writers that had gone before it was opened: a FIFO that none has come to since has not been hung up.
     writers_before: usize,
 }
 
@@ -88,18 +88,14 @@ pub fn open_fifo(key: FifoKey, file_flags: u32) -> Result<Arc<dyn FileOperations
         }
     };
     let waits = file_flags & flags::O_NONBLOCK == 0;
-    // Looked at before this side shows, and the number of openings first: whoever waits for it may come and go at once.
-    let others = |ever: &AtomicUsize, now: &AtomicUsize| {
-        let before = ever.load(Ordering::SeqCst);
-        (before, now.load(Ordering::SeqCst) != 0)
+    let came = |ever: &AtomicUsize, now: &AtomicUsize, before: usize| {
+        (now.load(Ordering::SeqCst) != 0 || ever.load(Ordering::SeqCst) != before).then_some(())
     };
-    let came = |ever: &AtomicUsize, before: usize| (ever.load(Ordering::SeqCst) != before).then_some(());
     match file_flags & flags::O_ACCMODE {
         flags::O_RDONLY => {
-            let (before, is_there) = others(&pipe.writers_ever, &pipe.writers);
             let end = PipeEnd::new(&pipe, true, false);
-            if waits && !is_there {
-                let arrived = || came(&pipe.writers_ever, before);
+            if waits {
+                let arrived = || came(&pipe.writers_ever, &pipe.writers, end.writers_before);
                 pipe.readable.wait_until(None, process::interrupted, arrived).map_err(|_| Errno::EINTR)?;
             }
             Ok(Arc::new(end))
@@ -108,10 +104,10 @@ pub fn open_fifo(key: FifoKey, file_flags: u32) -> Result<Arc<dyn FileOperations
             if !waits && !pipe.has_reader() {
                 return Err(Errno::ENXIO);
             }
-            let (before, is_there) = others(&pipe.readers_ever, &pipe.readers);
+            let before = gone(&pipe.readers_ever, &pipe.readers);
             let end = PipeEnd::new(&pipe, false, true);
-            if waits && !is_there {
-                let arrived = || came(&pipe.readers_ever, before);
+            if waits {
+                let arrived = || came(&pipe.readers_ever, &pipe.readers, before);
                 pipe.writable.wait_until(None, process::interrupted, arrived).map_err(|_| Errno::EINTR)?;
             }
             Ok(Arc::new(end))
@@ -119,6 +115,13 @@ pub fn open_fifo(key: FifoKey, file_flags: u32) -> Result<Arc<dyn FileOperations
         flags::O_RDWR => Ok(Arc::new(PipeEnd::new(&pipe, true, true))),
         _ => Err(Errno::EINVAL),
     }
+}
+
+/// How many of those who ever came have gone. Whoever comes just now makes it a number that `ever` never is, and so counts
+/// as one who comes later.
+fn gone(ever: &AtomicUsize, now: &AtomicUsize) -> usize {
+    let ever = ever.load(Ordering::SeqCst);
+    ever.wrapping_sub(now.load(Ordering::SeqCst))
 }
 
 impl Pipe {
@@ -243,17 +246,15 @@ impl Pipe {
 
 impl PipeEnd {
     fn new(pipe: &Arc<Pipe>, reads: bool, writes: bool) -> PipeEnd {
-        let ever = pipe.writers_ever.load(Ordering::SeqCst);
-        // That a writer which is there now has gone will be told.
-        let writers_before = if pipe.has_writer() { 0 } else { ever };
+        let writers_before = gone(&pipe.writers_ever, &pipe.writers);
         if reads {
-            pipe.readers.fetch_add(1, Ordering::SeqCst);
             pipe.readers_ever.fetch_add(1, Ordering::SeqCst);
+            pipe.readers.fetch_add(1, Ordering::SeqCst);
             pipe.writable.wake_all();
         }
         if writes {
-            pipe.writers.fetch_add(1, Ordering::SeqCst);
             pipe.writers_ever.fetch_add(1, Ordering::SeqCst);
+            pipe.writers.fetch_add(1, Ordering::SeqCst);
             pipe.readable.wake_all();
         }
         PipeEnd { pipe: pipe.clone(), reads, writes, writers_before }
