@@ -122,9 +122,16 @@ impl Thread {
 
     /// Keeps these signals back and no others, but for the two that cannot be kept back. By the thread itself.
     pub fn set_blocked(&self, set: SigSet) {
-        self.blocked.store(set.difference(SigSet::UNBLOCKABLE).0, Ordering::SeqCst);
-        // What was kept back may be due now.
-        self.attention.store(true, Ordering::SeqCst);
+        let set = set.difference(SigSet::UNBLOCKABLE);
+        let before = SigSet(self.blocked.swap(set.0, Ordering::SeqCst));
+        // Whoever sends a signal now either finds it kept back or has put it where it is seen here.
+        if !self.deliverable().is_empty() {
+            self.attention.store(true, Ordering::SeqCst);
+        }
+        let given_up = self.process.pending.set().intersection(set.difference(before));
+        if !given_up.is_empty() {
+            self.process.pass_on(given_up);
+        }
     }
 
     /// Keeps `set` back instead until the thread goes to user mode, or a handler that it runs first has returned
@@ -133,6 +140,8 @@ impl Thread {
         let before = self.blocked();
         self.set_blocked(set);
         self.saved_mask.lock().get_or_insert(before);
+        // To come back to it before user mode.
+        self.attention.store(true, Ordering::SeqCst);
     }
 
     /// The call that set another mask has ended without a signal.
