@@ -124,13 +124,7 @@ pub(super) fn stat(subject: Subject, text: &mut Text) -> Result<()> {
     put_numbers(text, &[program.map_or(0, |program| program.stack as i64), 0, 0]);
     let [pending, shared, blocked, ignored, caught] = view.signals.map(|set| (set.0 & 0x7fff_ffff) as i64);
     put_numbers(text, &[pending | shared, blocked, ignored, caught, (!view.waits_for.is_empty()).into(), 0, 0]);
-    let policy = match view.policy {
-        Class::Normal => 0,
-        Class::Fifo(_) => 1,
-        Class::RoundRobin(_) => 2,
-        Class::Batch => 3,
-        Class::Idle => 5,
-    };
+    let policy = view.policy.number().into();
     // No delays are counted, and there are no guests.
     put_numbers(text, &[process.exit_signal().into(), view.cpu.into(), real_time.unwrap_or(0), policy, 0, 0, 0]);
     put_range(text, |program| &program.data);

@@ -257,22 +257,31 @@ impl Dentry {
     /// The child called `name` if it is known, or that there is none.
     pub fn cached(&self, name: &[u8]) -> Option<Option<Arc<Dentry>>> {
         let children = self.children.lock();
-        children.find(hash(name), |child| *child.name == *name).map(|child| child.dentry.clone())
+        children.find(self.hash(name), |child| *child.name == *name).map(|child| child.dentry.clone())
     }
 
     /// The dentry that was remembered before.
     fn remember(&self, name: &[u8], dentry: Option<Arc<Dentry>>) -> Option<Arc<Dentry>> {
         let mut children = self.children.lock();
-        if let Some(known) = children.find_mut(hash(name), |child| *child.name == *name) {
+        if let Some(known) = children.find_mut(self.hash(name), |child| *child.name == *name) {
             return core::mem::replace(&mut known.dentry, dentry);
         }
-        children.insert_unique(hash(name), Child { name: name.into(), dentry }, |child| hash(&child.name));
+        children.insert_unique(self.hash(name), Child { name: name.into(), dentry }, |child| self.hash(&child.name));
         REMEMBERED.fetch_add(1, Ordering::Relaxed);
         None
     }
 
+    /// FNV-1a, from a beginning of the directory's own, so that nobody can choose names that collide; with its bits mixed at
+    /// the end, as the table looks at the highest.
+    fn hash(&self, name: &[u8]) -> u64 {
+        let step = |hash: u64, &byte: &u8| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        let begin = 0xcbf2_9ce4_8422_2325 ^ core::ptr::from_ref(self).addr() as u64;
+        let hash: u64 = name.iter().fold(begin, step);
+        (hash ^ hash >> 32).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    }
+
     fn take_child(&self, name: &[u8]) -> Option<Arc<Dentry>> {
-        let found = self.children.lock().find_entry(hash(name), |child| *child.name == *name).ok()?.remove().0;
+        let found = self.children.lock().find_entry(self.hash(name), |child| *child.name == *name).ok()?.remove().0;
         REMEMBERED.fetch_sub(1, Ordering::Relaxed);
         found.dentry
     }
@@ -301,13 +310,6 @@ impl Dentry {
         drop(children);
         REMEMBERED.fetch_sub(unused.len(), Ordering::Relaxed);
     }
-}
-
-/// FNV-1a, with its bits mixed at the end as the table looks at the highest.
-fn hash(name: &[u8]) -> u64 {
-    let step = |hash: u64, &byte: &u8| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
-    let hash: u64 = name.iter().fold(0xcbf2_9ce4_8422_2325, step);
-    (hash ^ hash >> 32).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
 impl Drop for Dentry {

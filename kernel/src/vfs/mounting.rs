@@ -27,7 +27,7 @@ pub enum MountSource {
     Tmpfs,
     /// The tree of devices.
     Dev,
-    /// A file system that another part of the kernel makes (proc, sysfs), under the name to be shown as its source.
+    /// A file system that another part of the kernel makes (proc), under the name to be shown as its source.
     Other(&'static str, Arc<dyn FileSystem>),
 }
 
@@ -262,8 +262,7 @@ fn release_point(point: &Location) {
 }
 
 /// File systems there are, for `/proc/filesystems`: name, and whether it wants a block device.
-pub const TYPES: &[(&str, bool)] =
-    &[("sysfs", false), ("tmpfs", false), ("proc", false), ("devtmpfs", false), ("ext2", true)];
+pub const TYPES: &[(&str, bool)] = &[("tmpfs", false), ("proc", false), ("devtmpfs", false), ("ext2", true)];
 
 /// Moves the mounts that lie on directories directly in `from` to those of the same name in `to`.
 fn move_mounts(from: &Location, to: &Location) {

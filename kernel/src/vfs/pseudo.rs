@@ -1,4 +1,4 @@
-//! File systems whose files are made when they are looked at, from tables of names and functions: proc and sysfs.
+//! File systems whose files are made when they are looked at, from tables of names and functions: proc.
 //!
 //! A file is an [`Entry`] of a table, seen for a [`Subject`]: what the file is about, as numbers. It keeps nothing of what
 //! it tells of alive, and each use looks the subject up anew. A text is made when it is read from offset 0 and stays for
