@@ -88,12 +88,17 @@ def nmi_in_kernel(context: Context) -> None:
         context.check(terminal.end_status() == 0, "the run failed")
 
 
+def begin_primes(terminal: Terminal, up_to: int) -> None:
+    """Starts a program that computes for long, on a machine whose command line is `mount 2`."""
+    terminal.expect(rf"{PROMPT}mount 2[^$]*?{PROMPT}", within_s=240)
+    terminal.type(f"exec /bin/primes {up_to}\n")
+    terminal.expect(f"exec /bin/primes {up_to}")
+
+
 def nmi_in_user(context: Context) -> None:
     """NMIs while a program computes, until one finds it in user mode, and the program does not notice any."""
     with Monitor(context) as monitor, machine(context, monitor, SMP="1", CMDLINE="mount 2") as terminal:
-        terminal.expect(rf"{PROMPT}mount 2[^$]*?{PROMPT}", within_s=240)
-        terminal.type("exec /bin/primes 200000\n")
-        terminal.expect("exec /bin/primes 200000")
+        begin_primes(terminal, 200000)
         find_in_user_mode(context, monitor, terminal, 1)
         terminal.expect(r"^200000: 17984 primes below, largest 199999$", within_s=240)
         terminal.expect(r"^/bin/primes \[pid \d+\]: exit status 0$")
@@ -118,9 +123,7 @@ def machine_check(context: Context) -> None:
 def machine_check_in_program(context: Context) -> None:
     """The same while a program computes: the report tells which file it was in, and where in it."""
     with Monitor(context) as monitor, machine(context, monitor, SMP="1", CMDLINE="mount 2") as terminal:
-        terminal.expect(rf"{PROMPT}mount 2[^$]*?{PROMPT}", within_s=240)
-        terminal.type("exec /bin/primes 900000\n")
-        terminal.expect("exec /bin/primes 900000")
+        begin_primes(terminal, 900000)
         # Once it is found computing several times in a row, nothing else wants the only CPU.
         find_in_user_mode(context, monitor, terminal, 5)
         monitor.command("mce 0 9 0xbe0000000000009f 0x5 0x1234000 0x8c")

@@ -14,6 +14,7 @@ pub mod device;
 pub mod futex;
 pub mod ipc;
 pub mod process;
+pub mod procfs;
 pub mod random;
 pub mod sched;
 pub mod screen;
@@ -21,6 +22,7 @@ pub mod shell;
 pub mod syscall;
 pub mod tty;
 pub mod user_loop;
+pub mod version;
 pub mod vfs;
 pub mod vm;
 
@@ -51,8 +53,14 @@ fn init() {
     if sched::spawn("timers", process::alarm::serve).is_err() {
         panic!("no memory for the task that serves timers");
     }
+    if sched::load::start().is_err() {
+        panic!("no memory for the task that samples the load");
+    }
     ipc::init();
     tty::init();
+    if let Err(error) = procfs::init() {
+        log::warn!("no /proc: {error}");
+    }
     timeline::mark("file systems and terminal");
     if shell::start().is_err() {
         panic!("no memory for the shell");

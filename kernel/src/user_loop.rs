@@ -53,15 +53,8 @@ fn run(thread: &Arc<Thread>, context: &mut UserContext) {
     let mut last_fault = LastFault::default();
     let mut call: Option<Interrupted> = None;
     loop {
-        if call.is_some() || thread.needs_attention() {
-            if trace::on() {
-                syscall::describe::end(thread, context);
-            }
-            if !deliver::attend(thread, context, call.take(), &last_fault) {
-                return;
-            }
-        }
-        match user::run(context) {
+        let mut asked = false;
+        match user::run(context, thread.attention()) {
             Exit::Syscall => {
                 if trace::on() {
                     syscall::describe::begin(thread, context);
@@ -73,10 +66,19 @@ fn run(thread: &Arc<Thread>, context: &mut UserContext) {
                 fault.handle(thread, context, &mut last_fault);
             }
             Exit::Interrupt => {}
+            Exit::Attention => asked = true,
             Exit::Sampled => thread.sample(context),
         }
         if guard::need_reschedule() {
             sched::schedule();
+        }
+        if call.is_some() || asked {
+            if trace::on() {
+                syscall::describe::end(thread, context);
+            }
+            if !deliver::attend(thread, context, call.take(), &last_fault) {
+                return;
+            }
         }
     }
 }

@@ -416,6 +416,48 @@ static void alternate_stack(void)
     CHECK(!on_alternate);
 }
 
+// A program that only computes takes each signal without being asked for anything, also one that comes while it is on its
+// way back from the last one's handler.
+static volatile int *counted;
+static void count_up(int signal)
+{
+    (void)signal;
+    (*counted)++;
+}
+static void one_after_the_other(void)
+{
+    counted = shared_page();
+    pid_t pid = fork();
+    if (pid == 0) {
+        on(SIGUSR1, count_up, 0);
+        kill(getpid(), SIGUSR1);
+        for (;;)
+            ;
+    }
+    double until = now_s() + 1;
+    for (int sent = 1; sent < 4000 && now_s() < until; sent++) {
+        while (*counted < sent)
+            sched_yield();
+        kill(pid, SIGUSR1);
+    }
+    kill(pid, SIGKILL);
+    CHECK_CHILD(pid, SIGKILL);
+}
+
+// A handler that lies where no program's code can be ends the program.
+static void handlers_nowhere(void)
+{
+    for (unsigned i = 1; i < BAD_COUNT; i++) {
+        pid_t pid = fork();
+        if (pid == 0) {
+            on(SIGUSR1, (void (*)(int))bad_addresses[i], 0);
+            kill(getpid(), SIGUSR1);
+            _exit(1);
+        }
+        CHECK_CHILD(pid, SIGSEGV);
+    }
+}
+
 static const struct test tests[] = {
     {"bad pointers", bad_pointers},
     {"default actions", default_actions},
@@ -425,6 +467,8 @@ static const struct test tests[] = {
     {"suspend and timedwait", suspend_and_timedwait},
     {"flags", flags},
     {"alternate stack", alternate_stack},
+    {"one after the other", one_after_the_other},
+    {"handlers nowhere", handlers_nowhere},
 };
 
 int main(int argc, char **argv) { return RUN_TABLE(tests); }

@@ -149,6 +149,13 @@ static void alarm_in_ms(int ms)
     CHECK(setitimer(ITIMER_REAL, &timer, 0) == 0);
 }
 
+// Where the signal is not blocked it may come before the call that it is to interrupt, on a slow machine: so it comes again.
+static void alarms_from_ms(int ms)
+{
+    struct itimerval timer = {{0, 250000}, {ms / 1000, ms % 1000 * 1000}};
+    CHECK(setitimer(ITIMER_REAL, &timer, 0) == 0);
+}
+
 static void interrupted(void)
 {
     int p[2];
@@ -156,15 +163,15 @@ static void interrupted(void)
     CHECK(pipe(p) == 0);
     struct pollfd one = {p[0], POLLIN, 0};
     on_alarm(0);
-    alarm_in_ms(30);
+    alarms_from_ms(30);
     CHECK_ERRNO(read(p[0], &c, 1), EINTR);
     // These are never begun again after a handler, whatever its flags.
     on_alarm(SA_RESTART);
-    alarm_in_ms(30);
+    alarms_from_ms(30);
     CHECK_ERRNO(poll(&one, 1, 10000), EINTR);
-    alarm_in_ms(30);
+    alarms_from_ms(30);
     CHECK_ERRNO(poll(&one, 1, -1), EINTR);
-    alarm_in_ms(30);
+    alarms_from_ms(30);
     fd_set in;
     FD_ZERO(&in);
     FD_SET(p[0], &in);
@@ -174,10 +181,10 @@ static void interrupted(void)
     int e = epoll_create1(0);
     struct epoll_event event = {EPOLLIN, {.u64 = 0}};
     CHECK(epoll_ctl(e, EPOLL_CTL_ADD, p[0], &event) == 0);
-    alarm_in_ms(30);
+    alarms_from_ms(30);
     CHECK_ERRNO(epoll_wait(e, &event, 1, -1), EINTR);
     close(e);
-    CHECK(caught == 4);
+    CHECK(caught >= 4);
     // A read is, and so is a write that has nothing in yet.
     pid_t child = fork();
     if (child == 0) {
@@ -185,20 +192,22 @@ static void interrupted(void)
         write(p[1], "y", 1);
         _exit(0);
     }
-    alarm_in_ms(30);
-    CHECK(read(p[0], &c, 1) == 1 && c == 'y' && caught == 5);
+    alarms_from_ms(30);
+    CHECK(read(p[0], &c, 1) == 1 && c == 'y' && caught >= 5);
+    alarm_in_ms(0);
     CHECK(status_of(child) == 0);
     // What is in counts more than the signal.
     static char big[100000];
     on_alarm(0);
-    alarm_in_ms(50);
-    CHECK(write(p[1], big, sizeof big) == 65536 && caught == 1);
-    alarm_in_ms(50);
+    alarms_from_ms(50);
+    CHECK(write(p[1], big, sizeof big) == 65536 && caught >= 1);
+    alarms_from_ms(50);
     CHECK_ERRNO(write(p[1], big, 1), EINTR);
     int full = eventfd(0xffffffff, 0);
     uint64_t value = UINT64_MAX - 1;
-    alarm_in_ms(50);
+    alarms_from_ms(50);
     CHECK_ERRNO(write(full, &value, 8), EINTR);
+    alarm_in_ms(0);
     close(full);
     close(p[0]);
     close(p[1]);
@@ -367,10 +376,11 @@ static void fifos(const char *directory)
         close(in);
     }
     on_alarm(0);
-    alarm_in_ms(30);
+    alarms_from_ms(30);
     CHECK_ERRNO(open(path, O_RDONLY), EINTR);
-    alarm_in_ms(30);
+    alarms_from_ms(30);
     CHECK_ERRNO(open(path, O_WRONLY), EINTR);
+    alarm_in_ms(0);
     // One end for both.
     int both = open(path, O_RDWR);
     CHECK(both >= 0 && write(both, "x", 1) == 1 && read(both, buf, 8) == 1);

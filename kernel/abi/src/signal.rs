@@ -285,6 +285,11 @@ pod_struct! {
     }
 }
 
+impl SigaltStack {
+    /// No alternate stack.
+    pub const NONE: Self = SigaltStack { ss_flags: SS_DISABLE, ..SigaltStack::ZERO };
+}
+
 pod_struct! {
     /// How a timer tells of itself (`sigevent(7)`), as the kernel takes it.
     pub struct Sigevent: 64 {

@@ -22,6 +22,7 @@ pub mod ldisc;
 pub mod line_edit;
 pub mod objects;
 pub mod profile;
+pub mod sort;
 pub mod trace;
 pub mod traces;
 pub mod vt;

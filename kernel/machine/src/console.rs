@@ -129,7 +129,7 @@ pub fn enable_receive_interrupt() -> bool {
 }
 
 /// Calls `write` with the kept log, oldest line first.
-pub fn kept_log(mut write: impl FnMut(&[u8])) {
+pub fn kept_log(write: &mut dyn FnMut(&[u8])) {
     let mut at = RING.start();
     let mut chunk = [0u8; 256];
     loop {

@@ -3,8 +3,9 @@
 use super::start::{Parts, Start};
 use super::table::{self, Ties};
 use super::users::OfUser;
-use super::{Process, Thread};
+use super::{Process, Thread, pidfd};
 use crate::sched;
+use crate::vfs::File;
 use abi::process::CloneFlags;
 use abi::system::RLIMIT_NPROC;
 use abi::{Errno, Signal};
@@ -17,7 +18,7 @@ use machine::task;
 use machine::user::{UserContext, copy};
 
 /// Most threads in all.
-const MAX_THREADS: usize = 32768;
+pub const MAX_THREADS: usize = 32768;
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug)]
@@ -32,6 +33,8 @@ pub struct CloneRequest {
     pub parent_tid: u64,
     /// Where the child's memory gets it (CHILD_SETTID), or is cleared at its end (CHILD_CLEARTID).
     pub child_tid: u64,
+    /// Where the maker's memory gets a descriptor of the process (PIDFD).
+    pub pidfd: u64,
     /// Base of FS (SETTLS).
     pub tls: u64,
 }
@@ -53,11 +56,22 @@ pub fn clone(maker: &Arc<Thread>, context: &UserContext, request: &CloneRequest)
     if !request.flags.contains(CloneFlags::VM) || request.flags.contains(CloneFlags::VFORK) {
         thread.alternate_stack(Some(maker.alternate_stack(None)));
     }
+    if !request.flags.contains(CloneFlags::VM) {
+        thread.rseq.inherit(&maker.rseq);
+    }
     if request.flags.contains(CloneFlags::PARENT_SETTID) {
         // As on Linux, a bad address is the maker's loss.
         let _ = copy::write(request.parent_tid, &number.to_le_bytes());
     }
-    let task = thread.create_task(start_of(context, request, &process)?)?;
+    let pid_file = match request.flags.contains(CloneFlags::PIDFD) {
+        true => Some(open_pid_file(maker.process(), &process, request.pidfd)?),
+        false => None,
+    };
+    let task = start_of(context, request, &process).and_then(|start| thread.create_task(start)).inspect_err(|_| {
+        if let Some((fd, file)) = &pid_file {
+            take_back(maker.process(), *fd, file);
+        }
+    })?;
     sched::inherit(&task, &task::current());
     process.threads.lock().push(thread.clone());
     if is_thread {
@@ -88,13 +102,13 @@ fn check(request: &CloneRequest) -> Result<(), Errno> {
         | CloneFlags::NEWUSER
         | CloneFlags::NEWPID
         | CloneFlags::NEWNET
-        | CloneFlags::PIDFD
         | CloneFlags::INTO_CGROUP;
     let lacks = |with, without| flags.contains(with) && !flags.contains(without);
     if flags.intersects(namespaces)
         || lacks(CloneFlags::THREAD, CloneFlags::SIGHAND)
         || lacks(CloneFlags::SIGHAND, CloneFlags::VM)
         || flags.contains(CloneFlags::SIGHAND | CloneFlags::CLEAR_SIGHAND)
+        || flags.contains(CloneFlags::PIDFD) && !may_have_pidfd(request)
         || request.exit_signal != 0 && Signal::new(request.exit_signal.into()).is_none()
     {
         return Err(Errno::EINVAL);
@@ -103,6 +117,29 @@ fn check(request: &CloneRequest) -> Result<(), Errno> {
         return Err(Errno::EPERM);
     }
     Ok(())
+}
+
+/// Whether PIDFD goes with the rest: clone(2) has one argument for the descriptor and the number.
+fn may_have_pidfd(request: &CloneRequest) -> bool {
+    let to_one_place = request.flags.contains(CloneFlags::PARENT_SETTID) && request.pidfd == request.parent_tid;
+    !to_one_place && !request.flags.intersects(CloneFlags::THREAD | CloneFlags::DETACHED)
+}
+
+/// Gives the maker a descriptor of its child, and stores its number.
+fn open_pid_file(maker: &Process, child: &Arc<Process>, address: u64) -> Result<(i32, Arc<File>), Errno> {
+    let file = pidfd::new(child, 0);
+    let fd = maker.files.lock().insert(file.clone(), 0..maker.file_limit(), true)?;
+    if copy::write(address, &fd.to_le_bytes()).is_err() {
+        take_back(maker, fd, &file);
+        return Err(Errno::EFAULT);
+    }
+    Ok((fd, file))
+}
+
+/// Closes the descriptor of a child that is not to be.
+fn take_back(maker: &Process, fd: i32, file: &Arc<File>) {
+    let file = maker.files.lock().take_back(fd, file);
+    drop(file);
 }
 
 fn new_process(maker: &Thread, pid: u32, request: &CloneRequest) -> Result<Arc<Process>, Errno> {
@@ -137,7 +174,7 @@ fn new_process(maker: &Thread, pid: u32, request: &CloneRequest) -> Result<Arc<P
         credentials,
         limits: process.limits(),
         personality: process.personality.load(Ordering::Relaxed),
-        image: process.image.lock().clone(),
+        oom_score_adj: process.oom_score_adj.load(Ordering::Relaxed),
         space,
         exit_signal: request.exit_signal,
         of_user,

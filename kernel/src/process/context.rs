@@ -10,6 +10,7 @@ use core::sync::atomic::Ordering;
 
 impl Process {
     /// Who it runs as.
+    #[inline(never)]
     pub fn credentials(&self) -> Arc<Credentials> {
         self.credentials.lock().clone()
     }

@@ -19,8 +19,6 @@ use machine::task::{self, FpuState};
 use machine::trace;
 use machine::user::{UserContext, copy, copy::BadAddress};
 
-/// No alternate signal stack.
-pub const NO_ALTERNATE_STACK: SigaltStack = SigaltStack { ss_flags: SS_DISABLE, ..SigaltStack::ZERO };
 /// What lies below the stack pointer and belongs to the function (psABI, "red zone").
 const RED_ZONE: u64 = 128;
 /// Where the XSAVE area tells of itself, and what it says ([`FpxSwBytes`]).
@@ -98,7 +96,9 @@ pub fn attend(thread: &Arc<Thread>, context: &mut UserContext, call: Option<Inte
                 }
                 call = None;
                 handled = true;
-                if push_frame(thread, context, signal, &info, &action, fault).is_err() {
+                let aborted = thread.rseq.abort_section(context);
+                let made = aborted.and_then(|()| push_frame(thread, context, signal, &info, &action, fault));
+                if made.is_err() {
                     // A handler of SIGSEGV for whose frame there is no room would be tried for ever.
                     if signal == Signal::SIGSEGV {
                         thread.process().actions.action(signal, Some(Sigaction::default()));
@@ -109,6 +109,9 @@ pub fn attend(thread: &Arc<Thread>, context: &mut UserContext, call: Option<Inte
         }
     }
     finish_call(thread, context, call, handled);
+    if thread.rseq.update(context).is_err() {
+        thread.force(Signal::SIGSEGV, Siginfo::kernel(Signal::SIGSEGV)); // taken before user mode
+    }
     true
 }
 

@@ -11,6 +11,7 @@ use abi::{Errno, Signal};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::Ordering;
+use klib::sort::sort_by;
 use machine::task;
 use machine::trace;
 use machine::user::copy;
@@ -18,10 +19,8 @@ use machine::user::copy;
 impl Thread {
     /// exit(2): this thread alone ends.
     pub fn exit(&self, status: u8) {
-        // The process's status is its first thread's, whichever ends last.
-        if self.tid() == self.process().pid() {
-            self.process().leader_code.store(status, Ordering::Relaxed);
-        }
+        // The process's status is that of its last thread to come here, as on Linux since 6.0.
+        self.process().last_code.store(status, Ordering::Relaxed);
         self.must_end.store(true, Ordering::SeqCst);
         self.attention.store(true, Ordering::SeqCst);
     }
@@ -50,6 +49,9 @@ impl Thread {
         process.past_run_time_ns.fetch_add(run_time, Ordering::Relaxed);
         table::lock().remove_thread(self.tid());
         futex::owner_ended(self.tid());
+        if self.tid() == process.pid() {
+            *process.leader_name.lock() = self.name();
+        }
         let (last, others) = {
             let mut threads = process.threads.lock();
             threads.retain(|other| !Arc::ptr_eq(other, self));
@@ -72,7 +74,7 @@ impl Thread {
 
 /// What the process, whose last thread is ending, ends with.
 fn end_status(process: &Process) -> ExitStatus {
-    process.exit(ExitStatus::Exited(process.leader_code.load(Ordering::Relaxed))); // unless it has a status
+    process.exit(ExitStatus::Exited(process.last_code.load(Ordering::Relaxed))); // unless it has a status
     process.status().unwrap_or(ExitStatus::Exited(0))
 }
 
@@ -86,6 +88,11 @@ fn end(process: &Arc<Process>) {
     if Arc::strong_count(&process.files) == 1 {
         let files = core::mem::take(&mut *process.files.lock());
         drop(files);
+    }
+    // A zombie keeps no file system busy.
+    if Arc::strong_count(&process.directories) == 1 {
+        let directories = process.change_directories(|context| *context = crate::vfs::root_context());
+        drop(directories);
     }
     let timers = core::mem::take(&mut *process.timers.lock());
     drop(timers);
@@ -131,7 +138,7 @@ fn adopt_children(process: &Arc<Process>) -> Vec<Arc<Process>> {
 fn hang_up_stopped_groups(process: &Process, orphans: &[Arc<Process>]) {
     let candidates = orphans.iter().filter(|orphan| orphan.session() == process.session()).map(|orphan| orphan.group());
     let mut groups: Vec<u32> = candidates.chain([process.group()]).collect();
-    groups.sort_unstable();
+    sort_by(&mut groups, |a, b| a < b);
     groups.dedup();
     for group in groups {
         let stopped = {
@@ -163,6 +170,9 @@ fn become_zombie(process: &Arc<Process>, status: ExitStatus) {
     // With the table locked, so that a wait(2) that finds the zombie does not return before the signal is there.
     let told = parent.as_ref().is_some_and(|parent| tell_of_end(parent, process, status));
     drop(table);
+    if let Some(file) = process.pid_file.get() {
+        file.tell_end();
+    }
     match parent {
         Some(parent) if told => parent.child_changed.wake_all(),
         Some(parent) => notify_of_end(&parent, process, status),

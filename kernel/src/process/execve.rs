@@ -1,8 +1,9 @@
 //! execve(2): a process gets another program.
 
 use super::exec::Program;
-use super::{Image, Thread, alarm, deliver, short_name, table};
+use super::{Thread, alarm, short_name, table};
 use abi::Errno;
+use abi::signal::SigaltStack;
 use alloc::sync::Arc;
 use core::any::Any;
 use core::sync::atomic::Ordering;
@@ -18,6 +19,7 @@ pub fn replace(thread: &Arc<Thread>, context: &mut UserContext, program: Program
     let process = thread.process();
     process.end_other_threads(thread)?;
     thread.leave_memory();
+    thread.forget_rseq();
     take_over(thread);
     let former = process.space.lock().replace(program.space.clone());
     task::current().set_space(Some(program.space.tables().clone()));
@@ -35,16 +37,13 @@ pub fn replace(thread: &Arc<Thread>, context: &mut UserContext, program: Program
     drop(closed);
     process.actions.reset_handlers();
     alarm::delete_created(process);
-    thread.alternate_stack(Some(deliver::NO_ALTERNATE_STACK));
+    thread.alternate_stack(Some(SigaltStack::NONE));
     thread.set_name(short_name(name));
     if trace::on() {
         let name = thread.name();
         let name = Label::new(core::str::from_utf8(&name).unwrap_or("?"));
         trace::note(Event::Exec(Life { pid: process.pid(), name }));
     }
-    let image = Image { executable: program.path.into(), command_line: program.command_line.into() };
-    let old = core::mem::replace(&mut *process.image.lock(), image);
-    drop(old);
     let credentials = Arc::new(program.credentials);
     let old = core::mem::replace(&mut *process.credentials.lock(), credentials);
     drop(old);

@@ -71,6 +71,12 @@ impl FileTable {
         self.entries.get(usize::try_from(fd).ok()?)?.as_ref().map(|entry| &entry.file)
     }
 
+    /// The first descriptor from `fd` on that is in use.
+    pub fn next_from(&self, fd: usize) -> Option<usize> {
+        let in_use = |&fd: &usize| self.entries[fd].is_some();
+        (fd..self.entries.len()).find(in_use)
+    }
+
     /// The files of descriptors from `first` on, at most `count`, to be looked at while the table is locked.
     pub fn from(&self, first: usize, count: usize) -> FilesFrom<'_> {
         let entries = self.entries.get(first..).unwrap_or_default();
@@ -104,6 +110,12 @@ impl FileTable {
         let index = usize::try_from(fd).map_err(|_| Errno::EBADF)?;
         let entry = self.entries.get_mut(index).and_then(Option::take).ok_or(Errno::EBADF)?;
         Ok(entry.file)
+    }
+
+    /// Takes descriptor `fd` out if it still refers to `file`.
+    pub fn take_back(&mut self, fd: i32, file: &Arc<File>) -> Option<Arc<File>> {
+        let entry = self.entries.get_mut(usize::try_from(fd).ok()?)?;
+        entry.take_if(|entry| Arc::ptr_eq(&entry.file, file)).map(|entry| entry.file)
     }
 
     /// Whether execve(2) closes `fd`.

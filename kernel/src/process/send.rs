@@ -184,6 +184,15 @@ impl Process {
         }
     }
 
+    /// Signals sent to the process that the thread to take them keeps back from now on go to another that does not.
+    pub(super) fn pass_on(&self, signals: SigSet) {
+        for thread in self.threads() {
+            if !signals.difference(thread.blocked()).is_empty() {
+                thread.notify();
+            }
+        }
+    }
+
     /// Sleeps while the process is stopped, unless the thread is to end.
     pub fn wait_while_stopped(&self, thread: &Thread) {
         self.resumed.wait(|| (!self.is_stopped() || thread.is_ending()).then_some(()));

@@ -60,6 +60,19 @@ impl Actions {
         }
     }
 
+    /// Signals that are ignored, and those that have a handler.
+    pub fn sets(&self) -> (SigSet, SigSet) {
+        let (mut ignored, mut caught) = (0, 0);
+        for (at, action) in self.by_signal.lock().iter().enumerate() {
+            match action.sa_handler {
+                SIG_DFL => {}
+                SIG_IGN => ignored |= 1 << at,
+                _ => caught |= 1 << at,
+            }
+        }
+        (SigSet(ignored), SigSet(caught))
+    }
+
     /// What to do with `signal`, which is being taken; a handler that works once is taken out.
     pub fn take(&self, signal: Signal) -> Disposition {
         let mut actions = self.by_signal.lock();

@@ -8,7 +8,7 @@ use super::limits::Limits;
 use super::signal::{Actions, Pending};
 use super::table::{self, INIT, Ties};
 use super::users::OfUser;
-use super::{ExitStatus, Image, Process, Thread, short_name};
+use super::{ExitStatus, Process, Thread, short_name, thread};
 use crate::sched::{self, Owner};
 use crate::vfs::{File, FsContext};
 use crate::vm::AddressSpace;
@@ -20,7 +20,7 @@ use alloc::string::String;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::any::Any;
-use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use klib::objects::{Counted, Kind};
 use machine::sync::{Mutex, Once, Rank, SpinLock, WaitQueue};
 use machine::task::FpuState;
@@ -122,7 +122,7 @@ fn spawn(
         credentials,
         limits,
         personality: 0,
-        image: Image { executable: program.path.clone().into(), command_line: program.command_line.clone().into() },
+        oom_score_adj: 0,
         space: program.space.clone(),
         exit_signal: 0,
         of_user: OfUser::new(0, u64::MAX)?,
@@ -165,7 +165,7 @@ pub(super) struct Parts {
     pub credentials: Arc<Credentials>,
     pub limits: Limits,
     pub personality: u32,
-    pub image: Image,
+    pub oom_score_adj: i32,
     pub space: Arc<AddressSpace>,
     pub exit_signal: u8,
     pub of_user: OfUser,
@@ -194,7 +194,8 @@ impl Parts {
             limits: SpinLock::new("resource limits", Rank::Process, self.limits),
             personality: AtomicU32::new(self.personality),
             watcher: Once::new(),
-            image: SpinLock::new("process image", Rank::Process, self.image),
+            leader_name: SpinLock::new("name of the first thread", Rank::Process, [0; 15]),
+            oom_score_adj: AtomicI32::new(self.oom_score_adj),
             threads: SpinLock::new("threads", Rank::Process, Vec::new()),
             children: SpinLock::new("children", Rank::Process, Vec::new()),
             child_changed: WaitQueue::new("child"),
@@ -209,8 +210,9 @@ impl Parts {
             maker: WaitQueue::new("vfork"),
             has_executed: AtomicBool::new(false),
             kernel_waits: AtomicBool::new(false),
+            pid_file: Once::new(),
             started: time::now(),
-            leader_code: AtomicU8::new(0),
+            last_code: AtomicU8::new(0),
             real_timer: Once::new(),
             timers: SpinLock::new("process timers", Rank::Process, BTreeMap::new()),
             past_run_time_ns: AtomicU64::new(0),
@@ -225,10 +227,15 @@ impl Thread {
         let name = self.name();
         let len = name.iter().position(|&byte| byte == 0).unwrap_or(name.len());
         let name = String::from_utf8_lossy(&name[..len]);
-        let owner = Owner { pid: self.process().pid(), thread: Arc::downgrade(self) as Weak<dyn Any + Send + Sync> };
+        let owner = Owner {
+            pid: self.process().pid(),
+            thread: Arc::downgrade(self) as Weak<dyn Any + Send + Sync>,
+            switched: thread::switched,
+        };
         let thread = self.clone();
         let user_loop = hooks().user_loop;
         let task = sched::create(&name, Some(owner), move || user_loop(thread, start)).map_err(|_| Errno::ENOMEM)?;
+        sched::data(&task).tell_of_switches(self.rseq.is_registered());
         self.task.call_once(|| Arc::downgrade(&task));
         Ok(task)
     }

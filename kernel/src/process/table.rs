@@ -13,7 +13,7 @@ use machine::sync::guard::PreemptGuard;
 use machine::sync::{Rank, SpinGuard, SpinLock};
 
 /// Numbers stay below this (Linux's limit on 64-bit machines).
-const PID_LIMIT: u32 = 4 << 20;
+pub const PID_LIMIT: u32 = 4 << 20;
 /// Number of the process that `init` starts.
 pub const INIT: u32 = 1;
 
@@ -75,6 +75,16 @@ pub fn group(group: u32) -> Vec<Arc<Process>> {
 /// Whether there is such a group in `session`.
 pub fn group_in_session(group: u32, session: u32) -> bool {
     TABLE.lock().members(group).any(|process| process.session() == session)
+}
+
+/// The first process with a number from `number` on.
+pub fn next_from(number: u32) -> Option<Arc<Process>> {
+    TABLE.lock().processes.range(number..).next().map(|(_, process)| process.clone())
+}
+
+/// The number given out last.
+pub fn last_number() -> u32 {
+    TABLE.lock().last
 }
 
 /// How many threads there are.

@@ -5,13 +5,11 @@
 //! one look alone.
 
 use super::Thread;
+use super::thread::NO_CALL;
 use core::sync::atomic::Ordering;
 use klib::trace::Event;
 use machine::trace;
 use machine::user::UserContext;
-
-/// No system call.
-pub(super) const NO_CALL: u32 = u32::MAX;
 
 impl Thread {
     /// Notes that a system call begins, and sees to it that [`Thread::trace_return`] is called. By the thread itself.

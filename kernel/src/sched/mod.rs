@@ -8,6 +8,9 @@
 //! are released before either. A task that still is on a CPU (about to leave it) is only ever queued on that CPU, so no
 //! CPU waits for another in a switch.
 
+mod budget;
+mod listing;
+pub mod load;
 pub mod policy;
 mod queue;
 mod tests;
@@ -15,9 +18,7 @@ pub mod timer;
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
-use alloc::string::String;
 use alloc::sync::{Arc, Weak};
-use alloc::vec::Vec;
 use core::any::Any;
 use core::fmt::Write;
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, AtomicUsize, Ordering};
@@ -33,6 +34,8 @@ use machine::task::{self, Task};
 use machine::time::{self, Instant};
 use machine::trace;
 use policy::{AtomicPolicy, Policy};
+
+pub use listing::{TaskInfo, for_each_task, info};
 
 /// What a task is doing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -72,6 +75,8 @@ pub struct TaskData {
     affinity: AtomicU64,
     /// It has left a CPU that it may not run on any more, and is to be queued on another once it is off its stack there.
     migrating: AtomicBool,
+    /// Its owner is told when it is on a CPU again after others.
+    tells_of_switches: AtomicBool,
     /// What one that waits keeps with its task for those that wake it: whoever the task waits for says what it means.
     pub wait_mark: AtomicUsize,
     /// Whom it runs for, for tasks of processes.
@@ -93,27 +98,9 @@ pub struct Owner {
     pub pid: u32,
     /// The user thread.
     pub thread: Weak<dyn Any + Send + Sync>,
-}
-
-/// A row of the task list.
-#[derive(Clone, Debug)]
-pub struct TaskInfo {
-    /// Number of the task.
-    pub id: u64,
-    /// Its name.
-    pub name: String,
-    /// "running", "ready", "waiting" or "dead".
-    pub state: &'static str,
-    /// CPU it runs on or ran on last.
-    pub cpu: u32,
-    /// What a waiting task waits for.
-    pub waiting_for: &'static str,
-    /// Time on CPUs in ns.
-    pub run_time_ns: u64,
-    /// How often it was put on a CPU.
-    pub switches: u64,
-    /// Process it belongs to, 0 for kernel tasks.
-    pub pid: u32,
+    /// What is called with it, if that is wanted ([`TaskData::tell_of_switches`]), when the task is on a CPU again after
+    /// others. In the task's context, with interrupts off.
+    pub switched: fn(Arc<dyn Any + Send + Sync>),
 }
 
 static TASKS: SpinLock<BTreeMap<u64, Weak<Task>>> = SpinLock::new("task list", Rank::Table, BTreeMap::new());
@@ -200,12 +187,17 @@ pub fn schedule() {
 /// With interrupts off: switches to the best task. `leaves`: the current one is not runnable any more.
 fn switch(leaves: bool, now: Instant) {
     guard::clear_need_reschedule();
-    let next = queue::pick_next(&task::current(), leaves, now);
-    if let Some(next) = next {
+    let current = task::current();
+    let data = data(&current);
+    if let Some(next) = queue::pick_next(&current, data, leaves, now) {
+        load::note_switch();
         if trace::on() {
             trace_switch(&next, leaves);
         }
         task::switch_to(next);
+        if data.tells_of_switches.load(Ordering::Relaxed) {
+            data.tell_of_switch();
+        }
     }
 }
 
@@ -305,14 +297,6 @@ pub fn exit_task() -> ! {
     unreachable!("a dead task was scheduled")
 }
 
-/// Calls `f` for each task there is.
-pub fn for_each_task(mut f: impl FnMut(&TaskInfo)) {
-    let tasks: Vec<Arc<Task>> = TASKS.lock().values().filter_map(Weak::upgrade).collect();
-    for task in tasks {
-        f(&info(&task));
-    }
-}
-
 /// The idle task of `cpu`.
 pub fn idle_task(cpu: CpuId) -> Option<Arc<Task>> {
     queue::idle_task(cpu)
@@ -331,30 +315,6 @@ pub fn run_time_ns(task: &Task) -> u64 {
         past + time::since_boot_ns().saturating_sub(data.started_ns.load(Ordering::Relaxed))
     } else {
         past
-    }
-}
-
-fn info(task: &Arc<Task>) -> TaskInfo {
-    let data = data(task);
-    let (state, waiting_for) = {
-        let status = data.status.lock();
-        (status.state, status.waiting_for)
-    };
-    let running = task.on_cpu();
-    TaskInfo {
-        id: task.id(),
-        name: task.name().into(),
-        state: match state {
-            State::Runnable if running => "running",
-            State::Runnable => "ready",
-            State::Parked => "waiting",
-            State::Dead => "dead",
-        },
-        cpu: data.cpu.load(Ordering::Relaxed),
-        waiting_for: if state == State::Parked { waiting_for } else { "" },
-        run_time_ns: run_time_ns(task),
-        switches: data.switches.load(Ordering::Relaxed),
-        pid: data.owner.as_ref().map_or(0, |owner| owner.pid),
     }
 }
 
@@ -391,6 +351,7 @@ impl TaskData {
             yields: AtomicBool::new(false),
             affinity: AtomicU64::new(u64::MAX),
             migrating: AtomicBool::new(false),
+            tells_of_switches: AtomicBool::new(false),
             wait_mark: AtomicUsize::new(0),
             owner,
         }
@@ -399,6 +360,18 @@ impl TaskData {
     /// The user thread that the task runs.
     pub fn thread(&self) -> Option<Arc<dyn Any + Send + Sync>> {
         self.owner.as_ref().and_then(|owner| owner.thread.upgrade())
+    }
+
+    /// Sets whether its owner is told when it is on a CPU again after others.
+    pub fn tell_of_switches(&self, wanted: bool) {
+        self.tells_of_switches.store(wanted, Ordering::Relaxed);
+    }
+
+    #[cold]
+    fn tell_of_switch(&self) {
+        if let (Some(owner), Some(thread)) = (&self.owner, self.thread()) {
+            (owner.switched)(thread);
+        }
     }
 
     /// Time on CPUs, up to the last switch, in ns.
@@ -435,15 +408,24 @@ impl TaskData {
     }
 }
 
-/// Lets a task run on the CPUs of `mask` alone, of which one at least is online. It leaves another one when it is
-/// next queued; if it runs there now, that is at once.
+/// Lets a task run on the CPUs of `mask` alone, of which one at least is online. If it runs on another one now, it has left
+/// that when this returns.
 pub fn set_affinity(task: &Arc<Task>, mask: u64) {
-    data(task).affinity.store(mask, Ordering::SeqCst);
-    let is_current = task.id() == task::current().id();
-    if !is_current {
-        kick(task);
-    } else if !data(task).may_run_on(this_cpu()) {
-        schedule();
+    let task_data = data(task);
+    task_data.affinity.store(mask, Ordering::SeqCst);
+    if task.id() == task::current().id() {
+        if !task_data.may_run_on(this_cpu()) {
+            schedule();
+        }
+        return;
+    }
+    let cpu = task_data.cpu();
+    if !task_data.may_run_on(cpu) && cpu != this_cpu() {
+        // Also if it does not run yet: that CPU may just have chosen it.
+        machine::irq::send_reschedule(cpu);
+    }
+    while task.on_cpu() && !task_data.may_run_on(task_data.cpu()) {
+        core::hint::spin_loop();
     }
 }
 

@@ -37,6 +37,17 @@ impl Class {
             Class::Normal | Class::Batch | Class::Idle => None,
         }
     }
+
+    /// Its number as a policy of Linux (sched_setscheduler(2)).
+    pub fn number(self) -> u32 {
+        match self {
+            Class::Normal => 0,
+            Class::Fifo(_) => 1,
+            Class::RoundRobin(_) => 2,
+            Class::Batch => 3,
+            Class::Idle => 5,
+        }
+    }
 }
 
 impl Policy {

@@ -1,14 +1,12 @@
 //! Run queues: one a CPU, real-time tasks by priority, then the others by virtual deadline.
 //!
-//! Real-time tasks of all priorities together get at most [`REAL_TIME_NS`] of each [`PERIOD_NS`] while others wait, so that
-//! one that never sleeps does not take the machine away (as Linux's sched_rt_runtime_us has it).
-//!
 //! Fairness is by virtual time, as in EEVDF: a task that has run gets a later deadline, a queue's clock is the least
 //! virtual time of what it has, and a task that comes from elsewhere keeps only its lag (bounded, so that a long sleep is
 //! no credit). Virtual time is time on the CPU, divided by the weight of the task's nice value.
 //!
 //! `LOAD` counts what is runnable on each CPU and is read without the lock to choose a CPU.
 
+use super::budget::{self, Budget};
 use super::policy::{Class, PRIORITY_MAX};
 use super::{TaskData, data, timer};
 use alloc::boxed::Box;
@@ -50,9 +48,6 @@ const fn weights() -> [u64; 40] {
 /// Most virtual time a task may be behind when it comes to a queue, in ns.
 const MAX_LAG_NS: u64 = SLICE_NS;
 
-/// Time of real-time tasks, and of what.
-const REAL_TIME_NS: u64 = 950_000_000;
-const PERIOD_NS: u64 = 1_000_000_000;
 /// How long a turn of the round-robin class is (sched_rr_get_interval(2)).
 pub(super) const TURN: Duration = Duration::from_millis(100);
 /// Weight of the idle class.
@@ -111,9 +106,6 @@ percpu! {
     static LOAD: AtomicU32 = AtomicU32::new(0);
     /// Claim of the running task; the idle task has the least.
     static RUNNING_CLAIM: AtomicU64 = AtomicU64::new(u64::MAX);
-    /// When the period began, and what real-time tasks have had of it, in ns.
-    static PERIOD_START: AtomicU64 = AtomicU64::new(0);
-    static REAL_TIME_USED: AtomicU64 = AtomicU64::new(0);
 }
 
 /// Makes the code that runs on `cpu` its idle task.
@@ -218,14 +210,20 @@ pub(super) fn leave(current: &TaskData, now: Instant) {
 
 /// The task that should run on this CPU now; None if it is the one that does. `leaves` says that the current one has
 /// called [`leave`]. Interrupts are off.
-pub(super) fn pick_next(current: &CurrentTask, leaves: bool, now: Instant) -> Option<Arc<Task>> {
+pub(super) fn pick_next(
+    current: &CurrentTask,
+    current_data: &TaskData,
+    leaves: bool,
+    now: Instant,
+) -> Option<Arc<Task>> {
     let guard = IrqGuard::new();
     let here = this_cpu();
-    let current_data = data(current);
     let mut queue = QUEUE.get(&guard).lock();
     let is_idle = queue.idle.as_ref().is_some_and(|idle| idle.id() == current.id());
-    if !is_idle && !leaves {
+    if !leaves {
         account(current_data, now, &guard);
+    }
+    if !is_idle && !leaves {
         let goes_on = !current_data.yields.swap(false, Ordering::Relaxed);
         queue.push(current.arc(), current_data, goes_on);
     }
@@ -310,7 +308,14 @@ pub(super) fn look_at_slice() {
     }
 }
 
-fn load(cpu: CpuId) -> u32 {
+/// Time for which `cpu` has had nothing to do, in ns.
+pub(super) fn idle_time_ns(cpu: CpuId) -> u64 {
+    let idle = QUEUE.on(cpu).and_then(|queue| queue.lock().idle.clone());
+    idle.map_or(0, |idle| super::run_time_ns(&idle))
+}
+
+/// How many tasks run or could on `cpu`.
+pub(super) fn load(cpu: CpuId) -> u32 {
     LOAD.on(cpu).map_or(u32::MAX, |load| load.load(Ordering::Relaxed))
 }
 
@@ -318,7 +323,7 @@ fn account(task: &TaskData, now: Instant, pin: &IrqGuard) {
     let ran = now.as_ns().saturating_sub(task.started_ns.swap(now.as_ns(), Ordering::Relaxed));
     task.run_time_ns.fetch_add(ran, Ordering::Relaxed);
     if task.policy.is_real_time() {
-        REAL_TIME_USED.get(pin).fetch_add(ran, Ordering::Relaxed);
+        budget::use_up(ran, pin);
     } else {
         task.vruntime.fetch_add(virtual_time(ran, task), Ordering::Relaxed);
     }
@@ -331,33 +336,6 @@ fn slice_end(now: Instant, task: &TaskData, budget: &Budget) -> Instant {
         Class::Normal | Class::Batch | Class::Idle => now + SLICE,
         Class::Fifo(_) => budget.end,
         Class::RoundRobin(_) => (now + TURN).min(budget.end),
-    }
-}
-
-/// What real-time tasks still may have of a CPU's period.
-struct Budget {
-    left_ns: u64,
-    /// When it is used up if they go on; where it is, when the next period begins.
-    end: Instant,
-}
-
-impl Budget {
-    fn at(now: Instant, pin: &IrqGuard) -> Budget {
-        let (start, used) = (PERIOD_START.get(pin), REAL_TIME_USED.get(pin));
-        let since = now.as_ns().saturating_sub(start.load(Ordering::Relaxed));
-        if since >= PERIOD_NS {
-            start.store(now.as_ns(), Ordering::Relaxed);
-            used.store(0, Ordering::Relaxed);
-            return Budget { left_ns: REAL_TIME_NS, end: now + Duration::from_nanos(REAL_TIME_NS) };
-        }
-        match REAL_TIME_NS.saturating_sub(used.load(Ordering::Relaxed)) {
-            0 => Budget { left_ns: 0, end: now + Duration::from_nanos(PERIOD_NS - since) },
-            left_ns => Budget { left_ns, end: now + Duration::from_nanos(left_ns) },
-        }
-    }
-
-    fn is_used_up(&self) -> bool {
-        self.left_ns == 0
     }
 }
 

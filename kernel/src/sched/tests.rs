@@ -1,6 +1,6 @@
 //! Kernel tests of the scheduler: sleeping, waking, preemption and locks, by many tasks on all CPUs.
 
-use super::{TaskInfo, data, find_task, for_each_task, park, sleep, spawn, unpark, yield_now};
+use super::{TaskInfo, data, find_task, for_each_task, load, park, sleep, spawn, unpark, yield_now};
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -225,5 +225,21 @@ fn the_task_list_shows_what_a_task_waits_for() -> Result<(), String> {
         sleep(Duration::from_millis(20));
     }
     assert!(find_task(id).is_none(), "a task that has ended is still in the list");
+    Ok(())
+}
+
+#[kernel_test]
+fn load_averages_tend_to_what_runs() -> Result<(), String> {
+    let one = 1 << load::FRACTION_BITS;
+    let after = |start, decay, runnable, periods| (0..periods).fold(start, |now, _| load::step(now, decay, runnable));
+    // A minute with one task: 1 - 1/e of it.
+    let [minute, five, fifteen] = load::DECAY;
+    assert!((41_400..41_460).contains(&after(0, minute, 1, 12)), "{}", after(0, minute, 1, 12));
+    assert!((11_860..11_900).contains(&after(0, five, 1, 12)), "{}", after(0, five, 1, 12));
+    for decay in [minute, five, fifteen] {
+        assert_eq!(after(0, decay, 3, 10_000), 3 * one, "does not reach what runs");
+        assert_eq!(after(3 * one, decay, 3, 100), 3 * one, "does not stay");
+        assert_eq!(after(3 * one, decay, 0, 10_000), 0, "does not go back to nothing");
+    }
     Ok(())
 }

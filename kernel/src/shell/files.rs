@@ -10,6 +10,7 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use klib::calendar;
+use klib::sort::sort_by;
 
 /// This file's commands.
 pub const COMMANDS: &[Command] = &[
@@ -94,7 +95,7 @@ pub fn names_in(directory: &Location) -> Result<Vec<Vec<u8>>, Errno> {
     if out_of_memory {
         return Err(Errno::ENOMEM);
     }
-    names.sort_unstable();
+    sort_by(&mut names, |a, b| a < b);
     Ok(names)
 }
 

@@ -2,17 +2,20 @@
 
 use super::command::{ANY, Command, CommandError, CommandResult, number};
 use super::files::{Writer, about};
-use super::{Shell, exec, interrupt};
+use super::{Shell, error_text, exec, interrupt};
 use crate::process::Thread;
 use crate::process::watched::Watcher;
 use crate::sched;
 use crate::tty;
 use crate::vfs::{self, SliceSource, flags};
+use abi::Errno;
 use alloc::boxed::Box;
 use alloc::format;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use klib::trace::file::{bytes, header};
 use klib::trace::{Event, Label, Life, RECORD_LEN, Record, merge};
+use machine::sync::Once;
 use machine::trace::{self, Ended, Refused};
 use machine::{console, cpu, irq};
 
@@ -148,17 +151,25 @@ fn watch(shell: &mut Shell, command: &[&str], path: Option<&str>) -> CommandResu
     if first.starts_with('-') {
         return Err(CommandError::about(first, "no such option, or its argument is missing"));
     }
-    let watcher = match path {
-        None => Watcher::new(Box::new(|line| tty::console().write(line))),
-        Some(path) => {
-            let how = flags::O_CREAT | flags::O_WRONLY | flags::O_TRUNC | flags::O_APPEND;
-            let file = vfs::open(&vfs::root_context(), None, path.as_bytes(), how, 0o644).map_err(about(path))?;
-            // A full disk costs lines, not the program.
-            Watcher::new(Box::new(move |line| {
-                let _ = file.write(&mut SliceSource::new(line));
-            }))
-        }
+    let Some(path) = path else {
+        let _watching = trace::Watching::begin();
+        return exec::run_watched(shell, command, &Watcher::new(Box::new(|line| tty::console().write(line))));
     };
+    let how = flags::O_CREAT | flags::O_WRONLY | flags::O_TRUNC | flags::O_APPEND;
+    let file = vfs::open(&vfs::root_context(), None, path.as_bytes(), how, 0o644).map_err(about(path))?;
+    // A full disk costs lines, not the program.
+    let lost: Arc<Once<Errno>> = Arc::new(Once::new());
+    let of_writer = lost.clone();
+    let watcher = Watcher::new(Box::new(move |line| match file.write(&mut SliceSource::new(line)) {
+        Ok(written) if written == line.len() => {}
+        result => {
+            of_writer.call_once(|| result.err().unwrap_or(Errno::ENOSPC));
+        }
+    }));
     let _watching = trace::Watching::begin();
-    exec::run_watched(shell, command, &watcher)
+    exec::run_watched(shell, command, &watcher)?;
+    match lost.get() {
+        Some(&errno) => Err(CommandError::about(path, format_args!("some lines are missing: {}", error_text(errno)))),
+        None => Ok(()),
+    }
 }

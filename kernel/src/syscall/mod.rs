@@ -19,6 +19,7 @@ mod memory;
 mod misc;
 mod mount;
 mod names;
+mod pidfd;
 mod pipe;
 mod policy;
 mod poll;
@@ -296,8 +297,12 @@ syscalls! {
     327 => transfer::preadv2(fd: Fd, vectors: u64, count: usize, low: u64, high: u64, flags: u32);
     328 => transfer::pwritev2(fd: Fd, vectors: u64, count: usize, low: u64, high: u64, flags: u32);
     332 => file::statx(directory: Fd, path: UserPath, flags: u32, mask: u32, out: UserOut<abi::fs::Statx>);
+    334 => misc::rseq(area: u64, len: u32, flags: u32, signature: u32);
+    424 => pidfd::pidfd_send_signal(pidfd: Fd, signal: i32, info: UserIn<abi::sigframe::Siginfo>, flags: u32);
+    434 => pidfd::pidfd_open(pid: i32, flags: u32);
     435 => process::clone3(args: u64, size: usize);
     436 => file::close_range(first: u32, last: u32, flags: u32);
+    438 => pidfd::pidfd_getfd(pidfd: Fd, fd: Fd, flags: u32);
     439 => file::faccessat2(directory: Fd, path: UserPath, mode: u32, flags: u32);
     441 => epoll::epoll_pwait2(instance: Fd, events: u64, most: i32, timeout: UserIn<abi::time::Timespec>, mask: UserIn<abi::signal::SigSet>, size: usize);
 }

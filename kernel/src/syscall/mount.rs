@@ -52,6 +52,7 @@ pub fn mount(caller: &mut Caller<'_>, source: u64, at: UserPath, kind: u64, flag
         b"ext2" => MountSource::Block(block_device(caller, &source)?),
         b"tmpfs" | b"ramfs" => MountSource::Tmpfs,
         b"devtmpfs" => MountSource::Dev,
+        b"proc" => crate::procfs::source(),
         _ => return Err(Errno::ENODEV),
     };
     if !place.is_dir() {

@@ -41,16 +41,6 @@ fn class_of(policy: u32, priority: i64) -> Result<Class, Errno> {
     }
 }
 
-fn number_of(class: Class) -> u32 {
-    match class {
-        Class::Normal => SCHED_OTHER,
-        Class::Batch => SCHED_BATCH,
-        Class::Idle => SCHED_IDLE,
-        Class::Fifo(_) => SCHED_FIFO,
-        Class::RoundRobin(_) => SCHED_RR,
-    }
-}
-
 fn policy_of(thread: &Thread) -> Policy {
     thread.task().map_or(Policy::NORMAL, |task| sched::data(&task).policy())
 }
@@ -93,7 +83,7 @@ pub fn sched_setparam(caller: &mut Caller<'_>, tid: u32, param: UserIn<i32>) -> 
     let priority = param.read()?;
     let thread = named(caller, tid)?;
     let policy = policy_of(&thread);
-    let class = class_of(number_of(policy.class), priority.into())?;
+    let class = class_of(policy.class.number(), priority.into())?;
     change(caller, &thread, Policy { class, ..policy })?;
     Ok(0)
 }
@@ -110,7 +100,7 @@ pub fn sched_getparam(caller: &mut Caller<'_>, tid: u32, param: UserOut<i32>) ->
 pub fn sched_getscheduler(caller: &mut Caller<'_>, tid: u32) -> SyscallResult {
     let policy = policy_of(&*named(caller, tid)?);
     let reset = if policy.reset_on_fork { SCHED_RESET_ON_FORK } else { 0 };
-    Ok((number_of(policy.class) | reset).into())
+    Ok((policy.class.number() | reset).into())
 }
 
 pub fn sched_get_priority_max(_: &mut Caller<'_>, policy: u32) -> SyscallResult {
@@ -169,7 +159,7 @@ pub fn sched_setattr(caller: &mut Caller<'_>, tid: u32, at: u64, flags: u32) -> 
     }
     let old = policy_of(&thread);
     let keeps = |flag: u64| attr.sched_flags & flag != 0;
-    let number = if keeps(SCHED_FLAG_KEEP_POLICY) { number_of(old.class) } else { attr.sched_policy };
+    let number = if keeps(SCHED_FLAG_KEEP_POLICY) { old.class.number() } else { attr.sched_policy };
     let priority = match keeps(SCHED_FLAG_KEEP_PARAMS) {
         true => old.class.priority().unwrap_or(0).into(),
         false => attr.sched_priority.into(),
@@ -201,7 +191,7 @@ pub fn sched_getattr(caller: &mut Caller<'_>, tid: u32, at: u64, size: u32, flag
     let nice = thread.task().map_or(0, |task| sched::data(&task).nice());
     let attr = SchedAttr {
         size: len as u32,
-        sched_policy: number_of(policy.class),
+        sched_policy: policy.class.number(),
         sched_flags: if policy.reset_on_fork { SCHED_FLAG_RESET_ON_FORK } else { 0 },
         sched_nice: if policy.class.priority().is_none() { nice } else { 0 },
         sched_priority: policy.class.priority().unwrap_or(0).into(),

@@ -104,7 +104,8 @@ pub fn getcpu(_: &mut Caller<'_>, cpu: UserOut<u32>, node: UserOut<u32>) -> Sysc
     Ok(0)
 }
 
-/// Every command but the registrations makes all CPUs that run this process execute a full barrier.
+/// Every command but the registrations makes all CPUs that run this process execute a full barrier. One of them also
+/// aborts the restartable sequences that its threads are in; on all CPUs, also where one is named.
 pub fn membarrier(caller: &mut Caller<'_>, command: u32, flags: u32) -> SyscallResult {
     const QUERY: u32 = 0;
     const GLOBAL: u32 = 1;
@@ -112,9 +113,17 @@ pub fn membarrier(caller: &mut Caller<'_>, command: u32, flags: u32) -> SyscallR
     const REGISTER_GLOBAL_EXPEDITED: u32 = 1 << 2;
     const PRIVATE_EXPEDITED: u32 = 1 << 3;
     const REGISTER_PRIVATE_EXPEDITED: u32 = 1 << 4;
-    const ALL: u32 =
-        GLOBAL | GLOBAL_EXPEDITED | REGISTER_GLOBAL_EXPEDITED | PRIVATE_EXPEDITED | REGISTER_PRIVATE_EXPEDITED;
-    if flags != 0 {
+    const PRIVATE_EXPEDITED_RSEQ: u32 = 1 << 7;
+    const REGISTER_PRIVATE_EXPEDITED_RSEQ: u32 = 1 << 8;
+    const ALL: u32 = GLOBAL
+        | GLOBAL_EXPEDITED
+        | REGISTER_GLOBAL_EXPEDITED
+        | PRIVATE_EXPEDITED
+        | REGISTER_PRIVATE_EXPEDITED
+        | PRIVATE_EXPEDITED_RSEQ
+        | REGISTER_PRIVATE_EXPEDITED_RSEQ;
+    const FLAG_CPU: u32 = 1;
+    if flags != 0 && (flags != FLAG_CPU || command != PRIVATE_EXPEDITED_RSEQ) {
         return Err(Errno::EINVAL);
     }
     match command {
@@ -127,7 +136,14 @@ pub fn membarrier(caller: &mut Caller<'_>, command: u32, flags: u32) -> SyscallR
             caller.thread.process().space().tables().synchronize_cpus();
             Ok(0)
         }
-        REGISTER_GLOBAL_EXPEDITED | REGISTER_PRIVATE_EXPEDITED => Ok(0),
+        PRIVATE_EXPEDITED_RSEQ => {
+            let process = caller.thread.process();
+            // Whoever is in user mode is brought out of it by the barrier.
+            process.threads().iter().for_each(|thread| thread.make_rseq_due());
+            process.space().tables().synchronize_cpus();
+            Ok(0)
+        }
+        REGISTER_GLOBAL_EXPEDITED | REGISTER_PRIVATE_EXPEDITED | REGISTER_PRIVATE_EXPEDITED_RSEQ => Ok(0),
         _ => Err(Errno::EINVAL),
     }
 }

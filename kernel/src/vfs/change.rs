@@ -43,7 +43,11 @@ pub(super) fn create_locked(who: &Who, directory: &Location, name: &[u8], new: &
     directory.check_changeable_directory()?;
     who.check(&directory.metadata()?, WRITE | EXECUTE)?;
     let inode = directory.inode().create(name, &inherit(directory, new)?)?;
-    Ok(directory.beside(directory.dentry.adopt(name, inode, false)?))
+    let made = directory.dentry.adopt(name, inode, false)?;
+    if matches!(new.kind, NewKind::Directory) {
+        made.mark_new();
+    }
+    Ok(directory.beside(made))
 }
 
 /// Gives `target` another name, as `link(2)`.

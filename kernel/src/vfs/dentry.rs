@@ -2,7 +2,7 @@
 //!
 //! A [`Dentry`] is a name that exists; names known not to exist are kept in their directory as well. Children
 //! keep their parent, parents their children: a tree stays in memory until [`Dentry::prune`] takes out what nobody else
-//! uses, leaves first.
+//! uses, leaves first. What does not last ([`Inode::is_lasting`]) is not kept: each look-up makes its dentry anew.
 //!
 //! Locks: `directory` is a sleeping lock held while the file system looks at or changes the directory, parent before
 //! child; `children` and `place` (rank File) are for the fields alone, one at a time and never across a sleep. The count
@@ -37,6 +37,9 @@ pub struct Dentry {
     /// Mounts that cover it.
     pub mounts: AtomicU32,
     removed: AtomicBool,
+    /// Every name in it is among the children, so that what is not there is not in the file system either: of a directory that
+    /// was made here, until the first of them is forgotten.
+    complete: AtomicBool,
     /// Made as a mount point where the file system has no such directory.
     pub synthetic: bool,
 }
@@ -57,7 +60,12 @@ struct Child {
 impl Dentry {
     /// The root of a volume.
     pub fn root(inode: Arc<dyn Inode>) -> Arc<Dentry> {
-        Arc::new(Self::with(inode, Box::default(), None, false))
+        Self::detached(inode, Box::default())
+    }
+
+    /// A name that is in no directory.
+    pub fn detached(inode: Arc<dyn Inode>, name: Box<[u8]>) -> Arc<Dentry> {
+        Arc::new(Self::with(inode, name, None, false))
     }
 
     fn with(inode: Arc<dyn Inode>, name: Box<[u8]>, parent: Option<Arc<Dentry>>, synthetic: bool) -> Dentry {
@@ -70,6 +78,7 @@ impl Dentry {
             directory: Mutex::new("directory", ()),
             mounts: AtomicU32::new(0),
             removed: AtomicBool::new(false),
+            complete: AtomicBool::new(false),
             synthetic,
         }
     }
@@ -94,14 +103,31 @@ impl Dentry {
         self.place.lock().parent.clone()
     }
 
+    /// Whether a mount on it would stay in sight: not if it is made anew at each look-up.
+    pub fn keeps_mounts(&self) -> bool {
+        self.inode.is_lasting() || self.parent().is_none()
+    }
+
     /// Writes its name; false if another CPU is just changing it. Does not wait.
     pub fn write_name(&self, out: &mut dyn core::fmt::Write) -> bool {
         self.place.try_lock().is_some_and(|place| write!(out, "{}", place.name.escape_ascii()).is_ok())
     }
 
+    /// Appends its name from the last byte to the first; the directory it is in.
+    pub fn push_name_backwards(&self, path: &mut Vec<u8>) -> Option<Arc<Dentry>> {
+        let place = self.place.lock();
+        path.extend(place.name.iter().rev());
+        place.parent.clone()
+    }
+
     /// Its name; empty for the root of a volume.
     pub fn name(&self) -> Box<[u8]> {
         self.place.lock().name.clone()
+    }
+
+    /// It is a directory that has just been made, empty.
+    pub fn mark_new(&self) {
+        self.complete.store(true, Ordering::Release);
     }
 
     /// Whether the name is gone, and the file only lives on with those who use it.
@@ -135,13 +161,19 @@ impl Dentry {
         if let Some(known) = self.cached(name) {
             return Ok(known);
         }
-        if self.is_removed() {
+        // A child that has been forgotten since the look above has ended this under the same lock.
+        if self.is_removed() || self.complete.load(Ordering::Acquire) {
             return Ok(None);
         }
         match self.inode.lookup(name) {
+            Ok(inode) if !inode.is_lasting() => {
+                Ok(Some(Arc::new(Self::with(inode, name.into(), Some(self.clone()), false))))
+            }
             Ok(inode) => self.adopt(name, inode, false).map(Some),
             Err(Errno::ENOENT) => {
-                self.remember(name, None);
+                if self.inode.is_lasting() {
+                    self.remember(name, None);
+                }
                 Ok(None)
             }
             Err(error) => Err(error),
@@ -225,22 +257,31 @@ impl Dentry {
     /// The child called `name` if it is known, or that there is none.
     pub fn cached(&self, name: &[u8]) -> Option<Option<Arc<Dentry>>> {
         let children = self.children.lock();
-        children.find(hash(name), |child| *child.name == *name).map(|child| child.dentry.clone())
+        children.find(self.hash(name), |child| *child.name == *name).map(|child| child.dentry.clone())
     }
 
     /// The dentry that was remembered before.
     fn remember(&self, name: &[u8], dentry: Option<Arc<Dentry>>) -> Option<Arc<Dentry>> {
         let mut children = self.children.lock();
-        if let Some(known) = children.find_mut(hash(name), |child| *child.name == *name) {
+        if let Some(known) = children.find_mut(self.hash(name), |child| *child.name == *name) {
             return core::mem::replace(&mut known.dentry, dentry);
         }
-        children.insert_unique(hash(name), Child { name: name.into(), dentry }, |child| hash(&child.name));
+        children.insert_unique(self.hash(name), Child { name: name.into(), dentry }, |child| self.hash(&child.name));
         REMEMBERED.fetch_add(1, Ordering::Relaxed);
         None
     }
 
+    /// FNV-1a, from a beginning of the directory's own, so that nobody can choose names that collide; with its bits mixed at
+    /// the end, as the table looks at the highest.
+    fn hash(&self, name: &[u8]) -> u64 {
+        let step = |hash: u64, &byte: &u8| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        let begin = 0xcbf2_9ce4_8422_2325 ^ core::ptr::from_ref(self).addr() as u64;
+        let hash: u64 = name.iter().fold(begin, step);
+        (hash ^ hash >> 32).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    }
+
     fn take_child(&self, name: &[u8]) -> Option<Arc<Dentry>> {
-        let found = self.children.lock().find_entry(hash(name), |child| *child.name == *name).ok()?.remove().0;
+        let found = self.children.lock().find_entry(self.hash(name), |child| *child.name == *name).ok()?.remove().0;
         REMEMBERED.fetch_sub(1, Ordering::Relaxed);
         found.dentry
     }
@@ -261,16 +302,14 @@ impl Dentry {
     fn drop_unused_children(&self) {
         let mut unused = Vec::new();
         let is_unused = |child: &mut Child| child.dentry.as_ref().is_none_or(|dentry| Arc::strong_count(dentry) == 1);
-        self.children.lock().extract_if(is_unused).for_each(|child| unused.push(child));
+        let mut children = self.children.lock();
+        children.extract_if(is_unused).for_each(|child| unused.push(child));
+        if unused.iter().any(|child| child.dentry.is_some()) {
+            self.complete.store(false, Ordering::Release);
+        }
+        drop(children);
         REMEMBERED.fetch_sub(unused.len(), Ordering::Relaxed);
     }
-}
-
-/// FNV-1a, with its bits mixed at the end as the table looks at the highest.
-fn hash(name: &[u8]) -> u64 {
-    let step = |hash: u64, &byte: &u8| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
-    let hash: u64 = name.iter().fold(0xcbf2_9ce4_8422_2325, step);
-    (hash ^ hash >> 32).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
 impl Drop for Dentry {

@@ -75,14 +75,17 @@ pub fn open_location(location: &Location, flags: u32) -> Result<Arc<File>> {
         return Ok(File::of_path(location.clone(), flags));
     }
     let writes = flags & O_ACCMODE != O_RDONLY;
+    if kind == FileType::Regular && (writes || flags & O_TRUNC != 0) {
+        location.mount().check_writable()?;
+    }
+    if let Some(operations) = location.inode().open(flags)? {
+        return Ok(File::of_device(location.clone(), operations, flags));
+    }
     match kind {
         FileType::Symlink => Err(Errno::ELOOP),
         FileType::Directory if writes || flags & (O_CREAT | O_TRUNC) != 0 => Err(Errno::EISDIR),
         FileType::Directory => Ok(File::of_node(location.clone(), flags)),
         FileType::Regular => {
-            if writes || flags & O_TRUNC != 0 {
-                location.mount().check_writable()?;
-            }
             if flags & O_TRUNC != 0 {
                 location.truncate(0)?;
             }

@@ -7,6 +7,7 @@ use super::location::Location;
 use super::{FsContext, Result, Who, flags};
 use abi::Errno;
 use alloc::borrow::Cow;
+use alloc::vec::Vec;
 use core::ops::Range;
 use core::sync::atomic::Ordering;
 use fs::FileType;
@@ -156,11 +157,16 @@ impl<'a> Walk<'a> {
     /// Goes on with what the symbolic link `link`, found as `component`, leads to, and then with what comes behind it.
     pub fn follow(&mut self, link: &Location, component: &Last) -> Result<()> {
         self.links_left = self.links_left.checked_sub(1).ok_or(Errno::ELOOP)?;
-        let mut path = link.read_link()?;
-        if path.is_empty() {
+        let place = link.inode().jump()?.and_then(|place| place.downcast::<Location>().ok());
+        let mut path = if place.is_some() { Vec::new() } else { link.read_link()? };
+        if let Some(place) = place {
+            if component.slash && !place.is_dir() {
+                return Err(Errno::ENOTDIR);
+            }
+            self.at = Cow::Owned(*place);
+        } else if path.is_empty() {
             return Err(Errno::ENOENT);
-        }
-        if path[0] == b'/' {
+        } else if path[0] == b'/' {
             self.at = self.root.clone();
         }
         let rest = &self.path[component.range.end..];

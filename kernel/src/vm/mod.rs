@@ -12,16 +12,18 @@ pub mod fault;
 mod limits;
 mod lock;
 mod map;
+mod program;
 mod protect;
 mod remap;
 mod shared;
 mod tests;
 
 pub use advise::Advice;
-pub use area::{Area, AreaFlags, Backing, Totals};
+pub use area::{Area, AreaFlags, Backing, MOST_AREAS, Totals};
 pub use limits::Limits;
 pub use lock::LockFuture;
 pub use map::{MapRequest, Placement};
+pub use program::Program;
 pub use remap::RemapRequest;
 pub use shared::SharedMemory;
 
@@ -54,6 +56,7 @@ pub struct AddressSpace {
     /// Whether places are chosen at random (`personality(2)`, ADDR_NO_RANDOMIZE).
     randomized: AtomicBool,
     layout: Mutex<Layout>,
+    program: Option<Arc<Program>>,
 }
 
 struct Layout {
@@ -81,13 +84,13 @@ impl AddressSpace {
         let mmap_top = USER_END - stack.next_multiple_of(PAGE) - random;
         let areas = Areas::new();
         let layout = Layout { areas, limits, lock_future: LockFuture::No, mmap_top, brk_start: 0, brk: 0 };
-        Ok(Self::of(UserSpace::new()?, randomized, layout))
+        Ok(Self::of(UserSpace::new()?, randomized, layout, None))
     }
 
-    fn of(tables: Arc<UserSpace>, randomized: bool, layout: Layout) -> Arc<Self> {
+    fn of(tables: Arc<UserSpace>, randomized: bool, layout: Layout, program: Option<Arc<Program>>) -> Arc<Self> {
         let layout = Mutex::new("address space", layout);
         let counted = Counted::new(Kind::AddressSpace);
-        Arc::new(AddressSpace { _counted: counted, tables, randomized: AtomicBool::new(randomized), layout })
+        Arc::new(AddressSpace { _counted: counted, tables, randomized: AtomicBool::new(randomized), layout, program })
     }
 
     /// A copy for fork(2): the same areas, break and places for mappings. Private pages are shared until one side writes;
@@ -103,7 +106,7 @@ impl AddressSpace {
         let private = layout.areas.map().iter().filter(copied).map(|area| (area.start, area.end));
         let tables = self.tables.fork(private).map_err(|_| Errno::ENOMEM)?;
         let copy = Layout { areas, lock_future: LockFuture::No, ..*layout };
-        Ok(Self::of(tables, self.is_randomized(), copy))
+        Ok(Self::of(tables, self.is_randomized(), copy, self.program().cloned()))
     }
 
     /// Its page tables.

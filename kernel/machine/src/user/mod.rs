@@ -14,7 +14,7 @@ use crate::task;
 use crate::time;
 use crate::trap::{Exception, FIRST_INTERRUPT, TrapFrame};
 use core::arch::global_asm;
-use core::sync::atomic::AtomicU64;
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// Vector number that stands for SYSCALL in a context.
 const SYSCALL_VECTOR: u64 = 0x100;
@@ -78,6 +78,8 @@ pub enum Exit {
     },
     /// An interrupt; it has been served.
     Interrupt,
+    /// It was not entered, as there is something else to do first.
+    Attention,
     /// One in which the profiler wants a sample of the program.
     Sampled,
 }
@@ -135,11 +137,19 @@ pub(crate) fn init_this_cpu() {
     }
 }
 
-/// Runs the program until it needs the kernel. Called by its own task, with interrupts on and no guard held.
-pub fn run(context: &mut UserContext) -> Exit {
+/// Runs the program until it needs the kernel, unless `attention` is set. Called by its own task, with interrupts on and no
+/// guard held. Whoever sets `attention` while this runs, and then makes the CPU come out of user mode by an interrupt, is
+/// not missed: it is looked at last, with interrupts off.
+pub fn run(context: &mut UserContext, attention: &AtomicBool) -> Exit {
     guard::might_sleep();
+    guard::interrupts_disable();
+    if attention.load(Ordering::SeqCst) {
+        guard::interrupts_enable();
+        return Exit::Attention;
+    }
     let frame = &mut context.frame;
     if frame.rip >= USER_END {
+        guard::interrupts_enable();
         return Exit::Fault { exception: Exception::GeneralProtection, error: 0, address: frame.rip };
     }
     // What SYSRET puts into rip and flags comes from rcx and r11, as SYSCALL left them.
@@ -149,7 +159,6 @@ pub fn run(context: &mut UserContext) -> Exit {
     frame.rflags = frame.rflags & USER_FLAGS | FLAG_INTERRUPT | FLAG_ALWAYS;
     let by_sysret = by_sysret && frame.r11 == frame.rflags;
     task::current().note_context(frame);
-    guard::interrupts_disable();
     // SAFETY: (1) rip is a canonical user address, the flags hold nothing privileged, selectors are the user's: neither
     // iretq nor sysretq can fault. (2) The address space is the task's own, with the kernel's half. (3) The context is
     // 16-aligned and stays in place, borrowed by this function, until user_enter has returned.
