@@ -85,9 +85,10 @@ fmt: needs
 	@tools/toolchain host fmt --all
 	@tools/toolchain in user/rust-demo host fmt
 	@tools/toolchain in tools/traces host fmt
+	@tools/toolchain in tools/tracing host fmt
 
 doc: needs
 	@tools/toolchain kernel doc --workspace --no-deps --document-private-items
 
 clean:
-	rm -rf build kernel/target user/rust-demo/target tools/traces/target test/out
+	rm -rf build kernel/target user/rust-demo/target tools/traces/target tools/tracing/target test/out

@@ -14,33 +14,15 @@
 .section .text.usercopy, "ax"
 # user_copy(dst, src, len) -> bytes not copied
 #
-# By blocks of 64 bytes, then words, then bytes: a loop of plain moves is fast on every processor and in emulation, where
-# string instructions are slow.
+# By words, then bytes: few of them one by one, as a string instruction takes a while to begin.
 .balign 16
 .global user_copy
 user_copy:
     mov rcx, rdx
-    shr rcx, 6
-    jz 7f
-5:
-.irp at, 0, 16, 32, 48
-6:  mov rax, [rsi + \at]
-66: mov r8, [rsi + \at + 8]
-67: mov [rdi + \at], rax
-68: mov [rdi + \at + 8], r8
-    MAY_FAULT 6b, 3f
-    MAY_FAULT 66b, 3f
-    MAY_FAULT 67b, 3f
-    MAY_FAULT 68b, 3f
-.endr
-    add rsi, 64
-    add rdi, 64
-    sub rdx, 64
-    dec rcx
-    jnz 5b
-7:  mov rcx, rdx
     shr rcx, 3
     jz 2f
+    cmp rcx, 16
+    ja 5f
 6:  mov rax, [rsi]
 66: mov [rdi], rax
     add rsi, 8
@@ -58,11 +40,66 @@ user_copy:
     jnz 3b
 4:  mov rax, rdx
     ret
-    # A fault within a block or a word: go on byte by byte from where that begins, up to the very byte that is not there.
+5:  and edx, 7
+51: rep movsq
+    jmp 2b
+    # The words that are left.
+52: lea rdx, [rdx + rcx * 8]
+    # A fault within a word: go on byte by byte from where that begins, up to the very byte that is not there.
+    jmp 3b
     MAY_FAULT 6b, 3b
     MAY_FAULT 66b, 3b
+    MAY_FAULT 51b, 52b
     MAY_FAULT 3b, 4b
     MAY_FAULT 31b, 4b
+
+# user_string(dst, src, len) -> bytes before the first zero, len if there is none, -1 after a fault
+#
+# By words while there is room for one. The word that has a zero shows it: a byte borrows in the subtraction, and had its
+# highest bit clear before.
+.balign 16
+.global user_string
+user_string:
+    mov r11, rdi
+    movabs r9, 0x0101010101010101
+    movabs r10, 0x8080808080808080
+1:  cmp rdx, 8
+    jb 3f
+6:  mov rax, [rsi]
+    mov [rdi], rax
+    mov rcx, rax
+    not rcx
+    sub rax, r9
+    and rcx, r10
+    and rcx, rax
+    jnz 2f
+    add rsi, 8
+    add rdi, 8
+    sub rdx, 8
+    jmp 1b
+2:  bsf rcx, rcx
+    shr ecx, 3
+    lea rax, [rdi + rcx]
+    sub rax, r11
+    ret
+3:  test rdx, rdx
+    jz 4f
+31: mov al, [rsi]
+    mov [rdi], al
+    test al, al
+    jz 4f
+    inc rsi
+    inc rdi
+    dec rdx
+    jmp 3b
+4:  mov rax, rdi
+    sub rax, r11
+    ret
+5:  mov rax, -1
+    ret
+    # A word may reach into a page that is not there though the string ends before it.
+    MAY_FAULT 6b, 3b
+    MAY_FAULT 31b, 5b
 
 # user_fill_zero(dst, len) -> bytes not written
 .balign 16
@@ -112,4 +149,46 @@ user_cmpxchg_u32:
 2:  mov eax, 1
     ret
     MAY_FAULT 6b, 2b
+
+# user_save_fpu(at, xsave: bool) -> 0, or 1 after a fault: the registers in the format of XSAVE or FXSAVE. XSAVE leaves the
+# rest of its header alone, so that is cleared first.
+.balign 16
+.global user_save_fpu
+user_save_fpu:
+    test sil, sil
+    jz 8f
+    xor eax, eax
+.irp at, 512, 520, 528, 536, 544, 552, 560, 568
+6:  mov [rdi + \at], rax
+    MAY_FAULT 6b, 9f
+.endr
+    dec eax
+    mov edx, eax
+6:  xsave64 [rdi]
+    MAY_FAULT 6b, 9f
+    xor eax, eax
+    ret
+8:  fxsave64 [rdi]
+    MAY_FAULT 8b, 9f
+    xor eax, eax
+    ret
+9:  mov eax, 1
+    ret
+
+# user_load_fpu(at, xsave: bool) -> 0, or 1 after a fault, or where the image is none (#GP)
+.balign 16
+.global user_load_fpu
+user_load_fpu:
+    test sil, sil
+    jz 8f
+    mov eax, -1
+    mov edx, eax
+6:  xrstor64 [rdi]
+    MAY_FAULT 6b, 9b
+    xor eax, eax
+    ret
+8:  fxrstor64 [rdi]
+    MAY_FAULT 8b, 9b
+    xor eax, eax
+    ret
 .text

@@ -133,7 +133,9 @@ def powers(command: str, expected: str):
         with Terminal(context, CMDLINE=f"mount 2; exec {command}") as terminal:
             terminal.expect(expected, within_s=240)
             if "halted" in expected:
-                terminal.read(3)
+                # What it still had to say may come in pieces.
+                while terminal.read(3):
+                    pass
                 before = len(terminal.seen)
                 terminal.type("help\n")
                 terminal.read(3)

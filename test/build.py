@@ -20,10 +20,16 @@ def disk(context: Context) -> None:
     context.command(["tools/mkdisk"])
 
 
+def trace_tools(context: Context) -> None:
+    """What makes timelines of traces."""
+    context.command(["tools/toolchain", "in", "tools/tracing", "host", "build", "--quiet", "--release"])
+
+
 def tests() -> list[Test]:
     """In the order in which others wait for them."""
     return [
         Test("build/disk", disk, SECONDS, holds="cargo"),
         Test("build/release", kernel("release"), SECONDS, holds="cargo"),
         Test("build/debug", kernel("debug"), SECONDS, holds="cargo"),
+        Test("build/trace-tools", trace_tools, SECONDS, holds="cargo"),
     ]

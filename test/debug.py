@@ -29,19 +29,42 @@ def wait_for(context: Context, port: int) -> None:
         time.sleep(0.1)
 
 
+# One session: the multiboot entry, kernel_main, a program's main, and the kernel with a lock held.
+SESSION = (
+    "hbreak boot_entry", "continue", "kregs", "hbreak kernel_main", "continue", "backtrace 3", "kregs", "kpt $rip", "kpt 0",
+    "user-symbols build/user/root/bin/primes", "delete", "hbreak main", "continue", "info symbol $rip", "kregs", "ktasks", "kpt $rip",
+    "klocks", "delete", "hbreak spin_for", "continue", "klocks", "ktasks", "kill",
+)  # fmt: skip
+CMDLINE = "mount 2; exec /bin/primes 1000; crash long-hold; exit"
+# What it must show, in this order. Only debug builds note locks.
+SHOWN = (
+    r"Breakpoint 1, .*boot_entry", r"^rax 0000000036d76289", r"^cr0 0x[0-9a-f]+: PE(?! .*PG)",
+    r"Breakpoint 2, .*kernel_main \(\) at src/main\.rs", r"machine_main", r", kernel mode$", r"^cr0 .*\bWP PG$",
+    r"^PML4 at 0x[0-9a-f]+ \[511\]", r"^physical 0x[2-9a-f][0-9a-f]{5}$", r"^not mapped$",
+    r"Breakpoint 3, .*main", r"^main in section \.text of .*primes", r", user mode$",
+    r"^task 1 'idle/0'", r"^task \d+ 'shell'.*\n    [0-9a-f]{16} \S+",
+    r"^    [0-9a-f]{16} russet::shell::run.* at src/shell/mod\.rs:\d+$", r"^task \d+ 'primes' runs on CPU \d+\n    [0-9a-f]{16} \(user mode\)$",
+    r"^PT   at .* U ", r"^physical 0x",
+    r"Breakpoint 4(\.\d)?, .*spin_for", r"^CPU \d+ holds 'crash test, outer' at 0x[0-9a-f]+, taken at src/shell/crash\.rs:\d+:\d+$",
+    r"^task \d+ 'shell' runs on CPU \d+\n    [0-9a-f]{16} machine::time::spin_for.*\n(.*\n)*?.*shell::crash",
+)  # fmt: skip
+
+
 def gdb(**settings: str):
-    """Stops at the multiboot entry and at kernel_main, with source lines, and ends the machine."""
+    """The session, in which each command of tools/russet_gdb.py shows what is known to be so."""
 
     def run(context: Context) -> None:
         port = str(free_port())
-        with Terminal(context, RUN_QEMU_GDB="yes", GDB_PORT=port, RUST_BUILD_MODE="debug", **settings):
+        with Terminal(context, RUN_QEMU_GDB="yes", GDB_PORT=port, RUST_BUILD_MODE="debug", CMDLINE=CMDLINE, **settings):
             wait_for(context, int(port))
-            commands = ["hbreak boot_entry", "continue", "info registers eax", "hbreak kernel_main", "continue", "backtrace 3", "kill"]
-            words = [word for command in commands for word in ("-ex", command)]
+            words = [word for command in SESSION for word in ("-ex", command)]
             text = context.command(["tools/gdb", "-batch", *words], settings={"GDB_PORT": port, "RUST_BUILD_MODE": "debug"})
-        for wanted in (r"eax +0x36d76289", r"Breakpoint 2, .*kernel_main \(\) at src/main\.rs", r"machine_main"):
-            if not re.search(wanted, text):
-                raise Failure(f"gdb's output lacks {wanted!r}")
+        at = 0
+        for wanted in SHOWN:
+            found = re.compile(wanted, re.MULTILINE).search(text, at)
+            if not found:
+                raise Failure(f"gdb's output lacks {wanted!r}, or has it too early")
+            at = found.end()
 
     return run
 
@@ -50,5 +73,5 @@ def tests() -> list[Test]:
     """All of this kind."""
     return [
         Test("debug/gdb-bios", gdb(), SECONDS, needs=NEEDS),
-        Test("debug/gdb-uefi", gdb(UEFI="on"), SECONDS, needs=NEEDS),
+        Test("debug/gdb-uefi", gdb(UEFI="on", SMP="2"), SECONDS, needs=NEEDS),
     ]

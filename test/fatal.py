@@ -3,6 +3,7 @@
 `crash KIND` in the kernel's shell does what a bug would do; QEMU's monitor does what hardware would."""
 
 import re
+import time
 
 from harness.console import PROMPT, Boot, Terminal, boot
 from harness.monitor import Monitor
@@ -15,7 +16,7 @@ NEEDS = {"release": RELEASE, "debug": DEBUG}
 
 SHELL = r'on CPU \d+ in task \d+ \("shell"\)'
 # A line of a trace, in the function of the shell's command.
-IN_CRASH = r"^  [0-9a-f]{16} .*crash"
+IN_CRASH = r"^ +([0-9a-f]{16}|inlined into) .*crash.* at \S*crash\.rs(:\d+)?$"
 LOG_END = r"^the last lines of the log:\n(\[.*\n)*\[.* INFO  russet: \d+ CPUs, \d+ KiB of usable RAM$"
 FAULT = rf"^kernel fault {SHELL}: PageFault: kernel"
 REGISTERS = r"^  rip [0-9a-f]{16}  flags [0-9a-f]{8}  cs 08  ss 10$"
@@ -64,6 +65,17 @@ def machine(context: Context, monitor: Monitor, **settings: str) -> Terminal:
     return Terminal(context, QEMU_EXTRA=monitor.qemu_extra(), **settings)
 
 
+def find_in_user_mode(context: Context, monitor: Monitor, terminal: Terminal, times: int) -> None:
+    """Sends NMIs until so many in a row have found the CPU in user mode; a program is about to compute for long."""
+    found = 0
+    while found < times:
+        context.left_s()
+        time.sleep(0.1)  # else the reports alone keep the CPU busy
+        monitor.command("nmi")
+        mode = terminal.expect(r"^NMI in (user|kernel) mode on CPU 0 in task \d+ \(.*\):$")
+        found = found + 1 if "user" in mode else 0
+
+
 def nmi_in_kernel(context: Context) -> None:
     """An NMI at the prompt, where the one CPU idles or the shell is about to wait: shown, and nothing else happens."""
     with Monitor(context) as monitor, machine(context, monitor, SMP="1") as terminal:
@@ -76,19 +88,19 @@ def nmi_in_kernel(context: Context) -> None:
         context.check(terminal.end_status() == 0, "the run failed")
 
 
+def begin_primes(terminal: Terminal, up_to: int) -> None:
+    """Starts a program that computes for long, on a machine whose command line is `mount 2`."""
+    terminal.expect(rf"{PROMPT}mount 2[^$]*?{PROMPT}", within_s=240)
+    terminal.type(f"exec /bin/primes {up_to}\n")
+    terminal.expect(f"exec /bin/primes {up_to}")
+
+
 def nmi_in_user(context: Context) -> None:
-    """NMIs while a program computes: at least one finds it in user mode, and the program does not notice any."""
+    """NMIs while a program computes, until one finds it in user mode, and the program does not notice any."""
     with Monitor(context) as monitor, machine(context, monitor, SMP="1", CMDLINE="mount 2") as terminal:
-        terminal.expect(rf"{PROMPT}mount 2[^$]*?{PROMPT}", within_s=240)
-        terminal.type("exec /bin/primes 60000\n")
-        terminal.expect("exec /bin/primes 60000")
-        for _ in range(100):
-            monitor.command("nmi")
-            if "user" in terminal.expect(r"^NMI in (user|kernel) mode on CPU 0 in task \d+ \(.*\):$"):
-                break
-        else:
-            raise Failure("no NMI of a hundred found the program in user mode")
-        terminal.expect(r"^60000: 6057 primes below, largest 59999$", within_s=240)
+        begin_primes(terminal, 200000)
+        find_in_user_mode(context, monitor, terminal, 1)
+        terminal.expect(r"^200000: 17984 primes below, largest 199999$", within_s=240)
         terminal.expect(r"^/bin/primes \[pid \d+\]: exit status 0$")
         terminal.type("exit 0\n")
         context.check(terminal.end_status() == 0, "the run failed")
@@ -106,6 +118,34 @@ def machine_check(context: Context) -> None:
         terminal.expect(r"^stopped on CPU 1 in task")
         status = terminal.end_status()
         context.check(status == PANICKED, f"the run ended with status {status}, not {PANICKED}")
+
+
+def machine_check_in_program(context: Context) -> None:
+    """The same while a program computes: the report tells which file it was in, and where in it."""
+    with Monitor(context) as monitor, machine(context, monitor, SMP="1", CMDLINE="mount 2") as terminal:
+        begin_primes(terminal, 900000)
+        # Once it is found computing several times in a row, nothing else wants the only CPU.
+        find_in_user_mode(context, monitor, terminal, 5)
+        monitor.command("mce 0 9 0xbe0000000000009f 0x5 0x1234000 0x8c")
+        terminal.expect(r'^kernel fault on CPU 0 in task \d+ \("primes"\): MachineCheck$')
+        terminal.expect(r"^  [0-9a-f]{16} (in|left) user mode: primes\+0x[0-9a-f]+$")
+        status = terminal.end_status()
+        context.check(status == PANICKED, f"the run ended with status {status}, not {PANICKED}")
+
+
+def objects(context: Context) -> None:
+    """`mem objects` counts what programs have, and that it is all given back; the log tells where in its file one failed."""
+    result = boot(
+        context, "mount 2; exec /bin/hello; sleep 0.5; mem objects; exec 20 /bin/hello; sleep 2; mem objects; exec /tests/faults/null-read; dmesg; exit 0"
+    )
+    for kind, made in {"Task": 20, "Process": 20, "Thread": 20, "AddressSpace": 20, "File": 20}.items():
+        rows = re.findall(rf"^{kind} +(\d+) +(\d+)$", result.console, re.MULTILINE)
+        if len(rows) != 2:
+            raise Failure(f"{len(rows)} counts of {kind}, not two")
+        (alive, before), (alive_after, after) = ((int(a), int(b)) for a, b in rows)
+        context.check(alive == alive_after, f"{kind}: {alive} alive before the programs, {alive_after} after")
+        context.check(after - before >= made, f"{kind}: {after - before} made by 20 programs")
+    result.wants(r"process \d+ \(/tests/faults/null-read\): SIGSEGV at rip 0x[0-9a-f]+ \(null-read\+0x1000\): PageFault, address 0x0")
 
 
 def tests() -> list[Test]:
@@ -171,4 +211,6 @@ def tests() -> list[Test]:
         Test("fatal/nmi-in-kernel", nmi_in_kernel, SECONDS, needs=RELEASE),
         Test("fatal/nmi-in-user", nmi_in_user, SECONDS, needs=RELEASE),
         Test("fatal/machine-check", machine_check, SECONDS, needs=RELEASE),
+        Test("fatal/machine-check-in-program", machine_check_in_program, SECONDS, needs=RELEASE),
+        Test("fatal/objects", objects, SECONDS, needs=RELEASE),
     ]

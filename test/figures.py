@@ -2,20 +2,23 @@
 
 import re
 import statistics
+import subprocess
+import sys
+import time
 
 from harness.console import boot
 from harness.plan import TOP, Context, Failure, Test
 
 NEEDS = ("build/release", "build/disk")
 KERNEL = TOP / "kernel/target/x86_64-unknown-none/release/russet"
-STRIPPED_MAX_BYTES = 3 * 512 * 1024
+STRIPPED_MAX_BYTES = 2 << 20
 FREE_MIN_KIB = 44 << 10
 MEASUREMENTS = 4
 TWO_CPUS_MAX_RATIO = 0.60
 
 
 def size(context: Context) -> None:
-    """The stripped release kernel is at most 1.5 MiB."""
+    """The stripped release kernel is at most 2 MiB, so that what it grows by is seen and weighed."""
     stripped = context.log_path.with_suffix(".elf")
     context.command(["objcopy", "--strip-all", str(KERNEL), str(stripped)])
     got = stripped.stat().st_size
@@ -34,14 +37,30 @@ def primes_seconds(context: Context, cpus: str) -> float:
     return statistics.median(times)
 
 
+def host_has_two_free_cores() -> bool:
+    """Whether two computing processes take about as long as one: else another program has a core, and the ratio says nothing."""
+    work = [sys.executable, "-c", "sum(range(12_000_000))"]
+
+    def seconds(count: int) -> float:
+        begin = time.monotonic()
+        for process in [subprocess.Popen(work) for _ in range(count)]:
+            process.wait()
+        return time.monotonic() - begin
+
+    return seconds(2) <= 1.25 * seconds(1)
+
+
 def two_cpus(context: Context) -> None:
-    """Two CPUs take at most 60 % of the time of one. Measured again if not: another program may have had a core."""
+    """Two CPUs take at most 60 % of the time of one, wherever the host had two cores to give, before and after."""
     for _ in range(MEASUREMENTS):
+        free = host_has_two_free_cores()
         one, two = primes_seconds(context, "1"), primes_seconds(context, "2")
-        context.say(f"SMP=1 {one:.3f} s, SMP=2 {two:.3f} s, ratio {two / one:.2f}")
+        free = free and host_has_two_free_cores()
+        context.show(f"SMP=1 {one:.3f} s, SMP=2 {two:.3f} s, ratio {two / one:.2f}" + ("" if free else "; the host was busy"))
         if two <= TWO_CPUS_MAX_RATIO * one:
             return
-    raise Failure(f"SMP=2 took {two:.3f} s, SMP=1 {one:.3f} s: {two / one:.0%}, the last of {MEASUREMENTS} measurements")
+    if free:
+        raise Failure(f"SMP=2 took {two:.3f} s, SMP=1 {one:.3f} s: {two / one:.0%}, the last of {MEASUREMENTS} measurements")
 
 
 def start(context: Context) -> None:

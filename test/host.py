@@ -1,14 +1,16 @@
 """Tests that run on the machine that builds: the pure crates, and the user programs on Linux as their oracle."""
 
+import pathlib
 import signal
 import subprocess
+import tempfile
 
 from harness.plan import OUT, TOP, Context, Failure, Test
 
 PURE_CRATES = ("abi", "klib", "fs", "macros")
 PROGRAMS = TOP / "build/user/root"
 IPC_PROGRAMS = ("pipes", "polling", "events", "waiting")
-PROCESS_PROGRAMS = ("handlers",)
+PROCESS_PROGRAMS = ("processes", "signals", "handlers", "threads", "corners", "vdso", "scheduling", "pidfd", "rseq", "proc", "system")
 
 
 def fault_table() -> dict[str, str]:
@@ -46,16 +48,30 @@ def on_linux(*argv: str):
     """A program from the disk image that must end well here."""
 
     def run(context: Context) -> None:
-        context.command([str(PROGRAMS / argv[0]), *argv[1:]])
+        must_hold(context, [str(PROGRAMS / argv[0]), *argv[1:]])
 
     return run
+
+
+def must_hold(context: Context, argv: list[str]) -> None:
+    """Runs a test program; what did not hold is named in the failure, as the log of a build server may not be at hand."""
+    text = context.command(argv, status=None)
+    if context.status != 0:
+        wrong = [line for line in text.splitlines() if line.startswith("line ")]
+        raise Failure("; ".join([f"`{pathlib.Path(argv[0]).name}` ended with status {context.status}", *wrong[:5]]))
+
+
+def access_on_linux(context: Context) -> None:
+    """The test of permissions, in an empty directory."""
+    with tempfile.TemporaryDirectory(prefix="russet-access-") as directory:
+        must_hold(context, [str(PROGRAMS / "tests/access"), directory])
 
 
 def files_on_linux(context: Context) -> None:
     """The test of files, in a directory of the build."""
     directory = OUT / "linux-files"
     directory.mkdir(parents=True, exist_ok=True)
-    context.command([str(PROGRAMS / "tests/files"), str(directory), "shared"])
+    must_hold(context, [str(PROGRAMS / "tests/files"), str(directory), "shared"])
 
 
 def tests() -> list[Test]:
@@ -69,5 +85,6 @@ def tests() -> list[Test]:
         Test("host/linux-memory", on_linux("tests/memory", tree + "/hello.txt"), 60, needs=oracle),
         *(Test(f"host/linux-{name}", on_linux(f"tests/{name}"), 60, needs=oracle) for name in (*IPC_PROGRAMS, *PROCESS_PROGRAMS)),
         Test("host/linux-files", files_on_linux, 60, needs=oracle),
+        Test("host/linux-access", access_on_linux, 60, needs=oracle),
         Test("host/linux-bad-pointers", on_linux("tests/bad-pointers", tree + "/hello.txt"), 60, needs=oracle),
     ]

@@ -144,6 +144,31 @@ def full_disk(context: Context) -> None:
     image.unlink()
 
 
+def limits(size: str, inodes: int, argument: str):
+    """What is large in a file system, or what comes when its inodes are used up: it is whole afterwards."""
+
+    def run(context: Context) -> None:
+        image = small_image(context, size, "-b", "1024", "-N", str(inodes))
+        commands = f"mount 2; mount 3 /tmp; exec /tests/limits /tmp {argument}; umount /tmp; exit 0"
+        boot(context, commands, QEMU_EXTRA=second_disk(image)).wants(r"^[1-9]\d* passed, 0 failed$")
+        check_clean(context, image)
+        image.unlink()
+
+    return run
+
+
+def removed_at_exit(context: Context) -> None:
+    """Files that lose their names before they were ever written back leave nothing behind when the machine goes off, or
+    when the disk is unmounted."""
+    image = small_image(context, "32M", "-b", "4096")
+    remove = "exec /bin/busybox sh -c 'b=/bin/busybox; for i in 1 2 3; do echo text >/tmp/$i; done; $b rm /tmp/1 /tmp/2 /tmp/3'"
+    for end in ("exit 0", "umount /tmp; exit 0"):
+        result = boot(context, f"mount 2; mount 3 /tmp; {remove}; {end}", QEMU_EXTRA=second_disk(image))
+        result.wants(r"^/bin/busybox \[pid \d+\]: exit status 0$")
+        check_clean(context, image)
+    image.unlink()
+
+
 def read_only_disk(context: Context) -> None:
     """A disk that cannot be written is mounted read-only, and says so to who tries."""
     image = small_image(context, "8M", "-b", "1024")
@@ -181,6 +206,9 @@ def tests() -> list[Test]:
         Test("storage/written-tree-debug", written_tree(RUST_BUILD_MODE="debug"), SECONDS, needs=DEBUG_NEEDS),
         Test("storage/power-cut", power_cut, SECONDS, needs=NEEDS),
         Test("storage/full-disk", full_disk, SECONDS, needs=NEEDS),
+        Test("storage/limits", limits("160M", 60000, "50000"), SECONDS, needs=NEEDS),
+        Test("storage/no-inode", limits("8M", 128, "inodes"), SECONDS, needs=NEEDS),
+        Test("storage/removed-at-exit", removed_at_exit, SECONDS, needs=NEEDS),
         Test("storage/read-only-disk", read_only_disk, SECONDS, needs=NEEDS),
         Test("storage/failing-disk", failing_disk, SECONDS, needs=NEEDS),
     ]

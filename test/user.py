@@ -103,6 +103,28 @@ def busybox(context: Context) -> None:
         raise Failure(f"all but `false` should end with status 0, but: {got}")
 
 
+def busybox_proc(context: Context) -> None:
+    """The commands that read /proc, while a program computes."""
+    script = [
+        "/bin/primes 100000000 >/dev/null & sleep 2", "$b ps", "$b top -b -n1", "$b free", "$b uptime", "$b mount", "$b df",
+        "$b pidof primes", "$b sysctl kernel.ostype", "$b tty", "$b readlink /proc/self/exe", "$b nproc", "echo text | $b cat /dev/stdin",
+        "$b killall primes", "wait $!", "echo ended with $?",
+    ]  # fmt: skip
+    result = boot(context, f"mount 2; exec /bin/busybox sh -c 'b=/bin/busybox; {'; '.join(script)}'; exit")
+    result.wants(
+        r"^PID +USER +COMMAND$", r"^ +\d+ 0 +/bin/primes 100000000$", r"^ +\d+ 0 +/bin/busybox ps$",
+        r"^Mem: [1-9]\d+K used, [1-9]\d+K free, ", r"^CPU: +\d+% usr +\d+% sys .* [1-9]\d*% idle ", r"^Load average: \d+\.\d\d ",
+        r"^ +\d+ +\d+ 0 +R +[1-9]\d* +\d+% +[1-9]\d*% /bin/primes 100000000$",
+        r"^Mem: +2\d{6} +[1-9]\d+ +[12]\d{6} ", r"^Swap: +0 +0 +0$",
+        r"^ \d\d:\d\d:\d\d up 0 min,  0 users,  load average: \d\.\d\d, \d\.\d\d, \d\.\d\d$",
+        r"^/dev/vdc on / type ext2 \(rw\)$", r"^proc on /proc type proc \(rw\)$", r"^devtmpfs on /dev type devtmpfs \(rw\)$",
+        r"^/dev/vdc +\d{5,} +\d{4,} +\d{5,} +\d+% /$", r"^kernel\.ostype = Linux$", r"^/dev/console$", r"^/bin/busybox$", r"^4$",
+        r"^text$", r"^ended with 143$",
+    )  # fmt: skip
+    pids = [re.findall(pattern, result.console, re.MULTILINE) for pattern in (r"^ +(\d+) 0 +/bin/primes", r"^(\d+)$")]
+    context.check(pids[0][:1] == pids[1][:1], f"ps and pidof tell different numbers: {pids}")
+
+
 def out_of_memory(context: Context) -> None:
     """A program that takes all memory is ended, alone or with others like it; what it had is free again."""
     commands = "mount 2; exec /bin/hello; mem; exec /tests/hog; exec 3 /tests/hog; cat /hello.txt; exec /bin/primes 1000; mem; exit 0"
@@ -131,11 +153,19 @@ def tests() -> list[Test]:
         ),
         Test("user/syscalls", program("/tests/syscalls", r"^[1-9]\d* passed, 0 failed$"), SECONDS, needs=NEEDS),
         *(Test(f"user/{name}", program(f"/tests/{name}", r"^[1-9]\d* passed, 0 failed$"), SECONDS, needs=NEEDS) for name in (*IPC_PROGRAMS, *PROCESS_PROGRAMS)),
+        *(
+            Test(f"user/{name}-debug", program(f"/tests/{name}", r"^[1-9]\d* passed, 0 failed$", RUST_BUILD_MODE="debug"), SECONDS, needs=DEBUG_NEEDS)
+            for name in PROCESS_PROGRAMS
+        ),
+        Test("user/access", program("/tests/access /root", r"^[1-9]\d* passed, 0 failed$"), SECONDS, needs=NEEDS),
+        Test("user/access-tmpfs", program("/tests/access /tmp", r"^[1-9]\d* passed, 0 failed$"), SECONDS, needs=NEEDS),
+        Test("user/vdso-set-clock", program("/tests/vdso set", r"^[1-9]\d* passed, 0 failed$"), SECONDS, needs=NEEDS),
         Test(
             "user/rust-demo",
             program("/bin/rust-demo /hello.txt", r"^sum of the 1000 squares: 333833500$", r'^/hello\.txt: 14 bytes, 2 words, "Hello," 1 times$', r"^clock: runs$"),
             SECONDS, needs=NEEDS,
         ),
         Test("user/busybox", busybox, SECONDS, needs=NEEDS),
+        Test("user/busybox-proc", busybox_proc, SECONDS, needs=NEEDS),
         Test("user/out-of-memory", out_of_memory, SECONDS, needs=NEEDS),
     ]  # fmt: skip

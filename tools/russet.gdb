@@ -5,16 +5,7 @@ set architecture i386:x86-64
 set disassembly-flavor intel
 set print demangle on
 set print asm-demangle on
+source tools/russet_gdb.py
 
-define user-symbols
-  if $argc != 1
-    echo user-symbols PATH: loads the symbols of a statically linked program, such as build/user/root/bin/primes\n
-  else
-    add-symbol-file $arg0
-  end
-end
-document user-symbols
-Loads the symbols of a statically linked user program: user-symbols build/user/root/bin/primes
-end
-
-echo \nStopped before the first instruction. `hbreak kernel_main`, then `continue`.\n
+echo \nStopped before the first instruction. `hbreak kernel_main`, then `continue`. Commands of ours: ktasks klocks kpt kregs\n
+echo user-symbols; `help` explains each.\n

@@ -42,6 +42,17 @@ pub fn init() {
     }
 }
 
+/// Wall-clock time at boot, in ns since 1970.
+pub fn boot_time_ns() -> u64 {
+    BOOT_TIME_NS.load(Ordering::Relaxed)
+}
+
+/// Sets it to `now_ns`, in ns since 1970; not before what would make boot lie before 1970. By `process::vdso`, which tells
+/// programs.
+pub fn set(now_ns: u64) {
+    BOOT_TIME_NS.store(now_ns.saturating_sub(time::since_boot_ns()), Ordering::Relaxed);
+}
+
 /// Now, in ns since 1970.
 pub fn realtime_ns() -> u64 {
     BOOT_TIME_NS.load(Ordering::Relaxed) + time::since_boot_ns()

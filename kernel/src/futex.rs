@@ -1,27 +1,33 @@
 //! Futexes: sleeping until another thread changes a word of user memory (futex(2), get_robust_list(2)).
 //!
-//! Private futexes are known by address space and address, shared ones by page frame and offset, so that they mean the
-//! same in every process that maps the page; a waiter keeps the frame. All futexes of one address space are in one shard,
-//! and all shared ones in another, so that no operation needs two. Lock: a shard's (rank `Process`). A word is compared
-//! with the shard locked, where no page can be brought in: if it is not there, the lock is let go, the page brought in,
-//! and all begins again.
+//! Private futexes are known by address space and address, shared ones in shared memory by page frame and offset, so that
+//! they mean the same in every process that maps the page; a waiter keeps the frame. Who waits is in one of a few lists by
+//! a hash of that. Lock: a list's (rank `Process`); a requeue takes two, the one that comes first in the table first. A
+//! word is compared with the list locked, where no page can be brought in: if it is not there, the lock is let go, the page
+//! brought in, and all begins again.
+//!
+//! A waiter is known by its task, whose `wait_mark` says which list it is in, or that it has been woken and is in none:
+//! changed with that list locked.
 
+use crate::sched;
 use crate::vm::{AddressSpace, fault};
 use abi::Errno;
-use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicUsize, Ordering};
 use machine::addr::{PAGE_SIZE, USER_END};
 use machine::hooks::Access;
 use machine::mm::Frame;
-use machine::sync::{Rank, SpinLock, WaitEnd, WaitQueue};
-use machine::time::Instant;
+use machine::sync::{Rank, SpinLock};
+use machine::task::{self, Task};
+use machine::time::{self, Instant};
 use machine::user::copy;
 
-const SHARDS: usize = 64;
-/// The shard of shared futexes.
-const SHARED: usize = 0;
+const LISTS: usize = 64;
+/// The lowest bit of a place's address, which no futex has: it is not a private one.
+const NOT_PRIVATE: u64 = 1;
+/// Of a `wait_mark`: woken. The rest is the number of the list.
+const WOKEN: usize = 1;
 /// A lock word of a robust or priority-inheriting futex: somebody waits.
 pub const WAITERS: u32 = 0x8000_0000;
 /// Its owner has ended.
@@ -33,33 +39,31 @@ pub const ANY: u32 = u32::MAX;
 /// Most entries of a robust list that are looked at, as a program may make it a ring.
 const MAX_ROBUST: usize = 2048;
 
-/// Scope and place: an address space and an address in it, or a frame and an offset in that.
+/// Scope and place: an address space and an address in it, or a frame and an offset in that; see [`NOT_PRIVATE`].
 type Place = (u64, u64);
 
 /// What identifies a futex.
 struct Key {
-    shard: usize,
     place: Place,
     /// Keeps the frame of a shared one.
     frame: Option<Frame>,
 }
 
 struct Waiter {
-    shard: usize,
+    key: Key,
     bitset: u32,
-    /// Its place; changed by a requeue, with the shard locked.
-    scope: AtomicU64,
-    at: AtomicU64,
-    woken: AtomicBool,
-    queue: WaitQueue,
-    /// Keep the frames of the words it waits for, the first and one it was moved to.
-    _frame: Option<Frame>,
-    moved_to: SpinLock<Option<Frame>>,
+    /// The thread that has the lock it waits for; 0 for other futexes.
+    owner: u32,
+    task: Arc<Task>,
 }
 
-type Shard = BTreeMap<Place, VecDeque<Arc<Waiter>>>;
+/// Waiters, who came first before others.
+type List = Vec<Waiter>;
 
-static TABLE: [SpinLock<Shard>; SHARDS] = [const { SpinLock::new("futexes", Rank::Process, BTreeMap::new()) }; SHARDS];
+static TABLE: [SpinLock<List>; LISTS] = [const { SpinLock::new("futexes", Rank::Process, Vec::new()) }; LISTS];
+
+/// How many wait for a lock with an owner, so that threads that end need not look while there are none.
+static OWNED: AtomicUsize = AtomicUsize::new(0);
 
 /// A word of user memory.
 #[derive(Clone, Copy)]
@@ -84,36 +88,76 @@ pub fn wait(
     if bitset == 0 {
         return Err(Errno::EINVAL);
     }
-    let key = word.key()?;
-    let waiter = Arc::new(Waiter {
-        shard: key.shard,
-        bitset,
-        scope: AtomicU64::new(key.place.0),
-        at: AtomicU64::new(key.place.1),
-        woken: AtomicBool::new(false),
-        queue: WaitQueue::new("futex"),
-        _frame: key.frame,
-        moved_to: SpinLock::new("moved futex", Rank::AddressSpace, None),
-    });
-    enqueue_if(&waiter, word.address, expected)?;
-    let woken = || waiter.woken.load(Ordering::Acquire).then_some(());
-    match waiter.queue.wait_until(deadline, interrupted, woken) {
-        Ok(()) => Ok(()),
-        Err(_) if !waiter.leave() => Ok(()), // woken at the last moment
-        Err(WaitEnd::TimedOut) => Err(Errno::ETIMEDOUT),
-        Err(WaitEnd::Interrupted) => Err(Errno::EINTR),
+    wait_as(word, expected, (bitset, 0), (deadline, interrupted), || false)
+}
+
+/// Waits for a lock that thread `owner` has: as `wait`, but the end of the owner, after which `exists` says no, ends the
+/// wait too.
+pub fn wait_for_owner(
+    word: Word<'_>,
+    expected: u32,
+    (owner, exists): (u32, fn(u32) -> bool),
+    deadline: Option<Instant>,
+    interrupted: fn() -> bool,
+) -> Result<(), Errno> {
+    OWNED.fetch_add(1, Ordering::SeqCst);
+    let gone = || !exists(owner);
+    let result = wait_as(word, expected, (ANY, owner), (deadline, interrupted), gone);
+    OWNED.fetch_sub(1, Ordering::SeqCst);
+    result
+}
+
+/// Thread `tid` is no more: wakes all that wait for a lock of it. It is not to be found by its number any more, so that
+/// one that comes too late for this sees that it is gone.
+pub fn owner_ended(tid: u32) {
+    if OWNED.load(Ordering::SeqCst) == 0 {
+        return;
+    }
+    for list in &TABLE {
+        let woken: Vec<Waiter> = list.lock().extract_if(.., |waiter| waiter.owner == tid).inspect(mark_woken).collect();
+        woken.iter().for_each(|waiter| sched::unpark(&waiter.task));
     }
 }
 
-/// Enters the waiter if the word holds `expected`.
-fn enqueue_if(waiter: &Arc<Waiter>, address: u64, expected: u32) -> Result<(), Errno> {
+fn wait_as(
+    word: Word<'_>,
+    expected: u32,
+    (bitset, owner): (u32, u32),
+    (deadline, interrupted): (Option<Instant>, fn() -> bool),
+    gone: impl Fn() -> bool,
+) -> Result<(), Errno> {
+    let key = word.key()?;
+    let current = task::current();
+    enqueue_if(Waiter { key, bitset, owner, task: current.arc() }, word.address, expected)?;
+    while sched::data(&current).wait_mark.load(Ordering::Acquire) != WOKEN {
+        let end = if gone() {
+            Ok(())
+        } else if interrupted() {
+            Err(Errno::EINTR)
+        } else if deadline.is_some_and(|deadline| time::now() >= deadline) {
+            Err(Errno::ETIMEDOUT)
+        } else {
+            sched::park("futex", deadline);
+            continue;
+        };
+        // It may be woken at the last moment.
+        return if leave(&current) { end } else { Ok(()) };
+    }
+    Ok(())
+}
+
+/// Enters the waiter, which is the current task, if the word holds `expected`.
+fn enqueue_if(waiter: Waiter, address: u64, expected: u32) -> Result<(), Errno> {
+    let number = waiter.key.list();
     loop {
         {
-            let mut shard = TABLE[waiter.shard].lock();
+            let mut list = TABLE[number].lock();
             match copy::load_u32(address) {
                 Ok(value) if value != expected => return Err(Errno::EAGAIN),
                 Ok(_) => {
-                    shard.entry(waiter.place()).or_default().push_back(waiter.clone());
+                    list.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+                    sched::data(&waiter.task).wait_mark.store(number << 1, Ordering::Relaxed);
+                    list.push(waiter);
                     return Ok(());
                 }
                 Err(_) => {}
@@ -123,15 +167,53 @@ fn enqueue_if(waiter: &Arc<Waiter>, address: u64, expected: u32) -> Result<(), E
     }
 }
 
+/// Takes the current task out of its list; false if it has been woken.
+fn leave(current: &Task) -> bool {
+    let mark = &sched::data(current).wait_mark;
+    loop {
+        let seen = mark.load(Ordering::Acquire);
+        if seen == WOKEN {
+            return false;
+        }
+        let mut list = TABLE[seen >> 1].lock();
+        // Meanwhile it may have been woken, or moved to another list.
+        if mark.load(Ordering::Acquire) == seen {
+            let at = list.iter().position(|waiter| core::ptr::eq(&*waiter.task, current));
+            let waiter = at.map(|at| list.remove(at));
+            drop(list);
+            drop(waiter);
+            return true;
+        }
+    }
+}
+
+/// The waiter has been taken out of its list, which is locked, for good.
+fn mark_woken(waiter: &Waiter) {
+    sched::data(&waiter.task).wait_mark.store(WOKEN, Ordering::Release);
+}
+
 /// Wakes up to `count` waiters of the word with a bit of `bitset`; how many.
 pub fn wake(word: Word<'_>, count: u32, bitset: u32) -> Result<u32, Errno> {
     if bitset == 0 {
         return Err(Errno::EINVAL);
     }
     let key = word.key()?;
-    let woken = take(&mut TABLE[key.shard].lock(), key.place, count, bitset);
-    woken.iter().for_each(|waiter| waiter.queue.wake_all());
-    Ok(woken.len() as u32)
+    let list = &TABLE[key.list()];
+    let is_meant = |waiter: &Waiter| waiter.key.place == key.place && waiter.bitset & bitset != 0;
+    // No more than there are now: one that is woken may come back while others are being woken.
+    let most =
+        if count > 1 { count.min(list.lock().iter().filter(|&waiter| is_meant(waiter)).count() as u32) } else { count };
+    for done in 0..most {
+        let waiter = {
+            let mut list = list.lock();
+            let Some(at) = list.iter().position(is_meant) else { return Ok(done) };
+            let waiter = list.remove(at);
+            mark_woken(&waiter);
+            waiter
+        };
+        sched::unpark(&waiter.task);
+    }
+    Ok(most)
 }
 
 /// Wakes up to `count` waiters of the first word and moves up to `limit` others to the second; how many woken and moved.
@@ -143,18 +225,26 @@ pub fn requeue(
     expected: Option<u32>,
 ) -> Result<(u32, u32), Errno> {
     let (from, to) = (words.0.key()?, words.1.key()?);
+    let (source, target) = (from.list(), to.list());
     let (woken, moved) = loop {
         {
-            let mut shard = TABLE[from.shard].lock();
+            let mut first = TABLE[source.min(target)].lock();
+            let mut second = (source != target).then(|| TABLE[source.max(target)].lock_nested());
             match expected.map(|expected| copy::load_u32(words.0.address).map(|value| value == expected)) {
                 None | Some(Ok(true)) => {
-                    let woken = take(&mut shard, from.place, count, ANY);
-                    let moved = take_unwoken(&mut shard, from.place, limit);
-                    moved.iter().for_each(|waiter| waiter.move_to(&to));
-                    if !moved.is_empty() {
-                        shard.entry(to.place).or_default().extend(moved.iter().cloned());
+                    let list = if source <= target { Some(&mut *first) } else { second.as_deref_mut() };
+                    let Some(list) = list else { unreachable!("two lists, one lock") };
+                    let woken = take(list, from.place, count);
+                    woken.iter().for_each(mark_woken);
+                    let mut moved = take(list, from.place, limit);
+                    for waiter in &mut moved {
+                        waiter.key = Key { place: to.place, frame: to.frame.clone() };
+                        sched::data(&waiter.task).wait_mark.store(target << 1, Ordering::Release);
                     }
-                    break (woken, moved.len() as u32);
+                    let count = moved.len() as u32;
+                    let list = if target <= source { Some(&mut *first) } else { second.as_deref_mut() };
+                    list.into_iter().for_each(|list| list.append(&mut moved));
+                    break (woken, count);
                 }
                 Some(Ok(false)) => return Err(Errno::EAGAIN),
                 Some(Err(_)) => {}
@@ -162,38 +252,13 @@ pub fn requeue(
         }
         copy::load_u32(words.0.address).map_err(|_| Errno::EFAULT)?;
     };
-    woken.iter().for_each(|waiter| waiter.queue.wake_all());
+    woken.iter().for_each(|waiter| sched::unpark(&waiter.task));
     Ok((woken.len() as u32, moved))
 }
 
-/// Takes up to `count` waiters at `place` out of the locked shard, and marks them as woken.
-fn take(shard: &mut Shard, place: Place, count: u32, bitset: u32) -> Vec<Arc<Waiter>> {
-    let mut woken = Vec::new();
-    let Some(waiters) = shard.get_mut(&place) else { return woken };
-    let mut at = 0;
-    while at < waiters.len() && (woken.len() as u64) < u64::from(count) {
-        if waiters[at].bitset & bitset == 0 {
-            at += 1;
-        } else if let Some(waiter) = waiters.remove(at) {
-            waiter.woken.store(true, Ordering::Release);
-            woken.push(waiter);
-        }
-    }
-    if waiters.is_empty() {
-        shard.remove(&place);
-    }
-    woken
-}
-
-/// Takes up to `limit` waiters at `place` out of the locked shard.
-fn take_unwoken(shard: &mut Shard, place: Place, limit: u32) -> Vec<Arc<Waiter>> {
-    let Some(waiters) = shard.get_mut(&place) else { return Vec::new() };
-    let count = waiters.len().min(limit as usize);
-    let moved = waiters.drain(..count).collect();
-    if waiters.is_empty() {
-        shard.remove(&place);
-    }
-    moved
+/// Takes up to `count` waiters at `place` out of a locked list.
+fn take(list: &mut List, place: Place, count: u32) -> Vec<Waiter> {
+    list.extract_if(.., |waiter| waiter.key.place == place).take(count as usize).collect()
 }
 
 /// Marks what the thread `tid` holds of its robust list at `head` as abandoned, and wakes a waiter of each
@@ -248,60 +313,39 @@ impl Word<'_> {
         if self.address >= USER_END {
             return Err(Errno::EFAULT);
         }
-        if self.shared { self.shared_key() } else { Ok(self.private_key()) }
+        if self.shared { self.shared_key() } else { Ok(Key { place: (self.scope(), self.address), frame: None }) }
     }
 
-    fn private_key(&self) -> Key {
-        let scope = core::ptr::from_ref(self.space).addr() as u64;
-        let shard = SHARED + 1 + (scope >> 6) as usize % (SHARDS - 1);
-        Key { shard, place: (scope, self.address), frame: None }
+    fn scope(&self) -> u64 {
+        core::ptr::from_ref(self.space).addr() as u64
     }
 
     fn shared_key(&self) -> Result<Key, Errno> {
-        let page_offset = self.address % PAGE_SIZE as u64;
+        // Memory that others do not see is known by its address, as its frame may become another by copy-on-write.
+        if !self.space.is_shared_at(self.address).ok_or(Errno::EFAULT)? {
+            return Ok(Key { place: (self.scope(), self.address | NOT_PRIVATE), frame: None });
+        }
+        let page_offset = self.address % PAGE_SIZE as u64 + NOT_PRIVATE;
         loop {
             if let Some(mapping) = self.space.mapping(self.address).filter(|mapping| mapping.protection.write) {
                 let place = (mapping.frame.address().get(), page_offset);
-                return Ok(Key { shard: SHARED, place, frame: Some(mapping.frame) });
+                return Ok(Key { place, frame: Some(mapping.frame) });
             }
             // A page that is only read may still become another by a store: the one that stores get is meant.
             if fault::resolve(self.space, self.address, Access::Write).is_err() {
                 fault::resolve(self.space, self.address, Access::Read).map_err(|_| Errno::EFAULT)?;
                 let mapping = self.space.mapping(self.address).ok_or(Errno::EFAULT)?;
                 let place = (mapping.frame.address().get(), page_offset);
-                return Ok(Key { shard: SHARED, place, frame: Some(mapping.frame) });
+                return Ok(Key { place, frame: Some(mapping.frame) });
             }
         }
     }
 }
 
-impl Waiter {
-    fn place(&self) -> Place {
-        (self.scope.load(Ordering::Relaxed), self.at.load(Ordering::Relaxed))
-    }
-
-    /// Gives it another place; the shard is locked.
-    fn move_to(&self, key: &Key) {
-        self.scope.store(key.place.0, Ordering::Relaxed);
-        self.at.store(key.place.1, Ordering::Relaxed);
-        if let Some(frame) = &key.frame {
-            *self.moved_to.lock() = Some(frame.clone());
-        }
-    }
-
-    /// Takes it out; false if it has been woken.
-    fn leave(self: &Arc<Self>) -> bool {
-        let mut shard = TABLE[self.shard].lock();
-        if self.woken.load(Ordering::Acquire) {
-            return false;
-        }
-        let place = self.place();
-        if let Some(waiters) = shard.get_mut(&place) {
-            waiters.retain(|other| !Arc::ptr_eq(other, self));
-            if waiters.is_empty() {
-                shard.remove(&place);
-            }
-        }
-        true
+impl Key {
+    /// The number of its list.
+    fn list(&self) -> usize {
+        let mixed = (self.place.0 >> 6 ^ self.place.1 >> 2).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        (mixed >> 32) as usize % LISTS
     }
 }

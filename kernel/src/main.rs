@@ -14,6 +14,7 @@ pub mod device;
 pub mod futex;
 pub mod ipc;
 pub mod process;
+pub mod procfs;
 pub mod random;
 pub mod sched;
 pub mod screen;
@@ -21,6 +22,7 @@ pub mod shell;
 pub mod syscall;
 pub mod tty;
 pub mod user_loop;
+pub mod version;
 pub mod vfs;
 pub mod vm;
 
@@ -31,7 +33,7 @@ machine::entry!(kernel_main);
 /// The first code of the kernel proper, on the boot CPU.
 fn kernel_main() -> ! {
     screen::init();
-    let cpus = sched::start(process::page_fault);
+    let cpus = sched::start(process::page_fault, process::write_user_place);
     log::info!("{cpus} CPUs, {} KiB of usable RAM", machine::boot::usable_ram() >> 10);
     if sched::spawn("init", init).is_err() {
         panic!("no memory for the first task");
@@ -51,8 +53,14 @@ fn init() {
     if sched::spawn("timers", process::alarm::serve).is_err() {
         panic!("no memory for the task that serves timers");
     }
+    if sched::load::start().is_err() {
+        panic!("no memory for the task that samples the load");
+    }
     ipc::init();
     tty::init();
+    if let Err(error) = procfs::init() {
+        log::warn!("no /proc: {error}");
+    }
     timeline::mark("file systems and terminal");
     if shell::start().is_err() {
         panic!("no memory for the shell");

@@ -10,10 +10,12 @@ use abi::sigframe::{
     BUS_ADRALN, BUS_ADRERR, FPE_FLTDIV, FPE_FLTINV, FPE_FLTOVF, FPE_FLTRES, FPE_FLTUND, FPE_INTDIV, ILL_ILLOPN,
     SEGV_ACCERR, SEGV_MAPERR, SI_KERNEL, Siginfo, TRAP_TRACE,
 };
+use alloc::string::String;
 use alloc::sync::Arc;
 use machine::hooks::Access;
 use machine::sync::guard;
 use machine::task::{self, FpuState};
+use machine::trace;
 use machine::trap::Exception;
 use machine::user::{self, Exit, UserContext, copy};
 
@@ -51,19 +53,32 @@ fn run(thread: &Arc<Thread>, context: &mut UserContext) {
     let mut last_fault = LastFault::default();
     let mut call: Option<Interrupted> = None;
     loop {
-        if (call.is_some() || thread.needs_attention()) && !deliver::attend(thread, context, call.take(), &last_fault) {
-            return;
-        }
-        match user::run(context) {
-            Exit::Syscall => call = syscall::handle(thread, context),
+        let mut asked = false;
+        match user::run(context, thread.attention()) {
+            Exit::Syscall => {
+                if trace::on() {
+                    syscall::describe::begin(thread, context);
+                }
+                call = syscall::handle(thread, context);
+            }
             Exit::Fault { exception, error, address } => {
                 let fault = Fault { exception, error, address };
                 fault.handle(thread, context, &mut last_fault);
             }
             Exit::Interrupt => {}
+            Exit::Attention => asked = true,
+            Exit::Sampled => thread.sample(context),
         }
         if guard::need_reschedule() {
             sched::schedule();
+        }
+        if call.is_some() || asked {
+            if trace::on() {
+                syscall::describe::end(thread, context);
+            }
+            if !deliver::attend(thread, context, call.take(), &last_fault) {
+                return;
+            }
         }
     }
 }
@@ -92,11 +107,15 @@ impl Fault {
             cr2: if self.exception == Exception::PageFault { self.address } else { last.cr2 },
         };
         let Some(signal) = Signal::new(info.si_signo) else { return };
+        let rip = context.registers().rip;
+        let mut place = String::new();
+        if !process::write_user_place(&task::current(), rip, &mut place) {
+            place.push_str("not in a file");
+        }
         log::info!(
-            "process {} ({}): {signal} at rip {:#x}: {:?}, address {:#x}, error {:#x}",
+            "process {} ({}): {signal} at rip {rip:#x} ({place}): {:?}, address {:#x}, error {:#x}",
             thread.process().pid(),
             thread.process().executable().escape_ascii(),
-            context.registers().rip,
             self.exception,
             self.address,
             self.error,

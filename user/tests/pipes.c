@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 enum { PAGE = 4096, CAPACITY = 65536 };
@@ -203,8 +204,56 @@ static void duplicates(void)
         close(fds[--count]);
 }
 
+// Both sides of a FIFO find each other in each round, also where one is gone as soon as it has been found.
+static void partners(const char *directory)
+{
+    enum { ROUNDS = 400 };
+    char path[PATH_MAX], c, buf[8];
+    int go[2], done[2];
+    snprintf(path, sizeof path, "%s/fifo-%d", directory, (int)getpid());
+    CHECK(mkfifo(path, 0600) == 0);
+    for (int writes = 0; writes < 2; writes++) {
+        CHECK(pipe(go) == 0 && pipe(done) == 0);
+        pid_t child = fork();
+        if (child == 0) {
+            close(go[1]);
+            while (read(go[0], &c, 1) == 1) {
+                int fd = open(path, writes ? O_RDONLY : O_WRONLY);
+                if (!writes && write(fd, "x", 1) != 1)
+                    _exit(1);
+                close(fd);
+                write(done[1], "d", 1);
+            }
+            _exit(0);
+        }
+        int right = 0;
+        for (int round = 0; round < ROUNDS; round++) {
+            write(go[1], "g", 1);
+            for (volatile int i = 0; i < round % 32 * 30; i++)
+                ;
+            int fd = open(path, writes ? O_WRONLY : O_RDONLY);
+            struct pollfd one = {fd, POLLIN, 0};
+            if (writes)
+                right += fd >= 0;
+            else
+                right += read(fd, buf, sizeof buf) == 1 && read(fd, buf, 1) == 0 && poll(&one, 1, 0) == 1 && one.revents == POLLHUP;
+            close(fd);
+            right -= read(done[0], &c, 1) != 1;
+        }
+        CHECK(right == ROUNDS);
+        close(go[0]);
+        close(go[1]);
+        close(done[0]);
+        close(done[1]);
+        int status = -1;
+        CHECK(waitpid(child, &status, 0) == child && status == 0);
+    }
+    CHECK(unlink(path) == 0);
+}
+
 int main(void)
 {
+    partners(access("/tmp", W_OK) == 0 ? "/tmp" : "/dev");
     bad_pointers();
     bytes_through();
     without_waiting();

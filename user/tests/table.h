@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -112,8 +113,20 @@ static inline void check_child(pid_t pid, int expected, int line)
     }
 }
 
+// Who started the program may ignore or block signals, as a shell ignores SIGINT and SIGQUIT in the background. Of the
+// kernel, as the library keeps a few numbers for itself.
+static inline void default_signals(void)
+{
+    struct { void *handler; uint64_t flags; void *restorer; uint64_t mask; } action = {(void *)SIG_DFL, 0, 0, 0};
+    uint64_t none = 0;
+    for (int number = 1; number <= 64; number++)
+        syscall(SYS_rt_sigaction, number, &action, 0, sizeof none);
+    syscall(SYS_rt_sigprocmask, SIG_SETMASK, &none, 0, sizeof none);
+}
+
 static inline int run_table(const struct test *tests, size_t count, int argc, char **argv)
 {
+    default_signals();
     unsigned *counts = shared_page();
     unsigned passed = 0, failed = 0;
     for (size_t i = 0; i < count; i++) {

@@ -4,6 +4,7 @@
 #include "table.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <sys/syscall.h>
 
 enum { THREADS = 8, ROUNDS = 2000, WAIT = 0, WAKE = 1, REQUEUE = 3, CMP_REQUEUE = 4, WAKE_OP = 5, WAIT_BITSET = 9, WAKE_BITSET = 10 };
@@ -242,6 +243,60 @@ static void ends(void)
     CHECK_CHILD(pid, SIGTERM);
 }
 
+// A signal to the process that one thread was to take goes to the other when that one keeps it back before it has.
+static volatile int signals_taken, round_number;
+static void take_signal(int number)
+{
+    (void)number;
+    __atomic_fetch_add(&signals_taken, 1, __ATOMIC_SEQ_CST);
+}
+static void *sleep_unblocked(void *argument)
+{
+    sigset_t none;
+    sigemptyset(&none);
+    pthread_sigmask(SIG_SETMASK, &none, 0);
+    for (;;)
+        pause();
+    return argument;
+}
+static void *send_signals(void *argument)
+{
+    double until = now_s() + 1;
+    for (int round = 1; round < 3000 && now_s() < until; round++) {
+        round_number = round;
+        for (volatile int i = 0; i < round % 64 * 20; i++)
+            ;
+        kill(getpid(), SIGUSR1);
+        while (signals_taken < round)
+            sched_yield();
+    }
+    _exit(0);
+    return argument;
+}
+static void given_up_signals(void)
+{
+    pid_t pid = fork();
+    if (pid == 0) {
+        sigset_t one;
+        pthread_t thread;
+        sigemptyset(&one);
+        sigaddset(&one, SIGUSR1);
+        signal(SIGUSR1, take_signal);
+        pthread_sigmask(SIG_BLOCK, &one, 0);
+        pthread_create(&thread, 0, sleep_unblocked, 0);
+        pthread_create(&thread, 0, send_signals, 0);
+        for (int round = 0;; round = round_number) {
+            pthread_sigmask(SIG_UNBLOCK, &one, 0);
+            for (volatile int i = 0; i < round % 16 * 10; i++)
+                ;
+            pthread_sigmask(SIG_BLOCK, &one, 0);
+            while (round_number == round)
+                sched_yield();
+        }
+    }
+    CHECK_CHILD(pid, 0);
+}
+
 static const struct test tests[] = {
     {"join", join},
     {"conditions", conditions},
@@ -249,6 +304,7 @@ static const struct test tests[] = {
     {"futex wakes", futex_wakes},
     {"robust", robust},
     {"ends", ends},
+    {"given up signals", given_up_signals},
 };
 
 static void many_forks(void)

@@ -12,6 +12,7 @@
 #include <sys/eventfd.h>
 #include <sys/select.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/wait.h>
@@ -148,6 +149,13 @@ static void alarm_in_ms(int ms)
     CHECK(setitimer(ITIMER_REAL, &timer, 0) == 0);
 }
 
+// Where the signal is not blocked it may come before the call that it is to interrupt, on a slow machine: so it comes again.
+static void alarms_from_ms(int ms)
+{
+    struct itimerval timer = {{0, 250000}, {ms / 1000, ms % 1000 * 1000}};
+    CHECK(setitimer(ITIMER_REAL, &timer, 0) == 0);
+}
+
 static void interrupted(void)
 {
     int p[2];
@@ -155,15 +163,15 @@ static void interrupted(void)
     CHECK(pipe(p) == 0);
     struct pollfd one = {p[0], POLLIN, 0};
     on_alarm(0);
-    alarm_in_ms(30);
+    alarms_from_ms(30);
     CHECK_ERRNO(read(p[0], &c, 1), EINTR);
     // These are never begun again after a handler, whatever its flags.
     on_alarm(SA_RESTART);
-    alarm_in_ms(30);
+    alarms_from_ms(30);
     CHECK_ERRNO(poll(&one, 1, 10000), EINTR);
-    alarm_in_ms(30);
+    alarms_from_ms(30);
     CHECK_ERRNO(poll(&one, 1, -1), EINTR);
-    alarm_in_ms(30);
+    alarms_from_ms(30);
     fd_set in;
     FD_ZERO(&in);
     FD_SET(p[0], &in);
@@ -173,10 +181,10 @@ static void interrupted(void)
     int e = epoll_create1(0);
     struct epoll_event event = {EPOLLIN, {.u64 = 0}};
     CHECK(epoll_ctl(e, EPOLL_CTL_ADD, p[0], &event) == 0);
-    alarm_in_ms(30);
+    alarms_from_ms(30);
     CHECK_ERRNO(epoll_wait(e, &event, 1, -1), EINTR);
     close(e);
-    CHECK(caught == 4);
+    CHECK(caught >= 4);
     // A read is, and so is a write that has nothing in yet.
     pid_t child = fork();
     if (child == 0) {
@@ -184,20 +192,22 @@ static void interrupted(void)
         write(p[1], "y", 1);
         _exit(0);
     }
-    alarm_in_ms(30);
-    CHECK(read(p[0], &c, 1) == 1 && c == 'y' && caught == 5);
+    alarms_from_ms(30);
+    CHECK(read(p[0], &c, 1) == 1 && c == 'y' && caught >= 5);
+    alarm_in_ms(0);
     CHECK(status_of(child) == 0);
     // What is in counts more than the signal.
     static char big[100000];
     on_alarm(0);
-    alarm_in_ms(50);
-    CHECK(write(p[1], big, sizeof big) == 65536 && caught == 1);
-    alarm_in_ms(50);
+    alarms_from_ms(50);
+    CHECK(write(p[1], big, sizeof big) == 65536 && caught >= 1);
+    alarms_from_ms(50);
     CHECK_ERRNO(write(p[1], big, 1), EINTR);
     int full = eventfd(0xffffffff, 0);
     uint64_t value = UINT64_MAX - 1;
-    alarm_in_ms(50);
+    alarms_from_ms(50);
     CHECK_ERRNO(write(full, &value, 8), EINTR);
+    alarm_in_ms(0);
     close(full);
     close(p[0]);
     close(p[1]);
@@ -321,8 +331,67 @@ static void signals_read(void)
     sigprocmask(SIG_UNBLOCK, &set, 0);
 }
 
+// FIFOs: an opening waits for the other side; afterwards they are pipes.
+static void fifos(const char *directory)
+{
+    char path[PATH_MAX], buf[8];
+    struct stat info;
+    snprintf(path, sizeof path, "%s/fifo-%d", directory, (int)getpid());
+    CHECK(mkfifo(path, 0600) == 0);
+    CHECK_ERRNO(mkfifo(path, 0600), EEXIST);
+    CHECK(stat(path, &info) == 0 && S_ISFIFO(info.st_mode) && (info.st_mode & 07777) == 0600);
+    CHECK_ERRNO(open(path, O_WRONLY | O_NONBLOCK), ENXIO);
+
+    // A reader that does not wait, before any writer: nothing to read, and not hung up.
+    int in = open(path, O_RDONLY | O_NONBLOCK);
+    struct pollfd one = {in, POLLIN, 0};
+    CHECK(in >= 0 && fstat(in, &info) == 0 && S_ISFIFO(info.st_mode));
+    CHECK(poll(&one, 1, 0) == 0 && read(in, buf, sizeof buf) == 0);
+    int out = open(path, O_WRONLY | O_NONBLOCK);
+    CHECK(out >= 0 && write(out, "ab", 2) == 2 && poll(&one, 1, 0) == 1 && one.revents == POLLIN);
+    CHECK(read(in, buf, sizeof buf) == 2);
+    CHECK_ERRNO(read(in, buf, 1), EAGAIN);
+    close(out);
+    CHECK(poll(&one, 1, 0) == 1 && one.revents == POLLHUP && read(in, buf, 1) == 0);
+    // The next writer ends that.
+    out = open(path, O_WRONLY);
+    CHECK(poll(&one, 1, 0) == 0);
+    close(in);
+    close(out);
+
+    // Both sides wait for each other, whoever comes first.
+    for (int first = 0; first < 2; first++) {
+        pid_t child = fork();
+        if (child == 0) {
+            if (first)
+                sleep_ms(50);
+            int fd = open(path, O_WRONLY);
+            _exit(fd >= 0 && write(fd, "hello", 5) == 5 ? 0 : 1);
+        }
+        if (!first)
+            sleep_ms(50);
+        in = open(path, O_RDONLY);
+        CHECK(in >= 0 && read(in, buf, sizeof buf) == 5 && memcmp(buf, "hello", 5) == 0);
+        CHECK(status_of(child) == 0 && read(in, buf, 1) == 0);
+        close(in);
+    }
+    on_alarm(0);
+    alarms_from_ms(30);
+    CHECK_ERRNO(open(path, O_RDONLY), EINTR);
+    alarms_from_ms(30);
+    CHECK_ERRNO(open(path, O_WRONLY), EINTR);
+    alarm_in_ms(0);
+    // One end for both.
+    int both = open(path, O_RDWR);
+    CHECK(both >= 0 && write(both, "x", 1) == 1 && read(both, buf, 8) == 1);
+    CHECK_ERRNO(lseek(both, 0, SEEK_SET), ESPIPE);
+    close(both);
+    CHECK(unlink(path) == 0);
+}
+
 int main(void)
 {
+    fifos(access("/tmp", W_OK) == 0 ? "/tmp" : "/dev");
     streams();
     broken();
     ping_pong();

@@ -125,12 +125,14 @@ pod_struct! {
         pub l_type: i16,
         /// What `l_start` counts from: `SEEK_SET`, `SEEK_CUR` or `SEEK_END`.
         pub l_whence: i16,
+        pad __pad0: u32,
         /// First byte.
         pub l_start: i64,
         /// Number of bytes; 0 means to the end of the file and beyond.
         pub l_len: i64,
         /// Process that holds the conflicting lock.
         pub l_pid: i32,
+        pad __pad1: u32,
     }
 }
 

@@ -15,6 +15,7 @@ pub mod mm;
 pub mod pod;
 pub mod poll;
 pub mod process;
+pub mod rseq;
 pub mod sigframe;
 pub mod signal;
 pub mod syscall;

@@ -1,95 +1,59 @@
 //! Plain old data: values that cross the border between kernel and user program as bytes.
 //!
-//! [`Pod`] turns a value into its x86-64 memory image and back, field by field and in little-endian order, so that no
-//! `unsafe` is needed and padding is always zero: none of the kernel's memory leaks through it. The macro
-//! `pod_struct!` defines a `repr(C)` structure with its `Pod` implementation, and asserts at compile time that its size
-//! and the offset of each field are those of the structure of `linux-raw-sys` that it names.
+//! A [`Pod`] is its own x86-64 memory image. `zerocopy` proves at compile time that every bit pattern is a valid value
+//! and that there is no padding, so no byte of the kernel's memory leaks through a hole; padding of a C structure is a
+//! field here. The macro `pod_struct!` defines such a structure, and asserts at compile time that its size and the
+//! offset of each field are those of the structure of `linux-raw-sys` that it names.
 
-/// The largest [`Pod::SIZE`] there may be; enough for every structure of the ABI.
-pub const MAX_POD_BYTES: usize = 512;
+use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// A value with a fixed memory image of which every bit pattern is valid.
-pub trait Pod: Copy {
-    /// Bytes in the image, padding included: `size_of` of the C type.
-    const SIZE: usize;
-    /// The value of which the image is all zeros.
-    const ZERO: Self;
+pub trait Pod: Copy + FromBytes + IntoBytes + Immutable {
+    /// Bytes in the image: `size_of` of the C type.
+    const SIZE: usize = size_of::<Self>();
 
-    /// Writes the image into the first [`Pod::SIZE`] bytes of `out`; padding becomes 0.
+    /// Writes the image into the first [`Pod::SIZE`] bytes of `out`.
     ///
     /// # Panics
     /// If `out` is shorter than that, which is a mistake of the caller and never depends on user input.
-    fn write_bytes(&self, out: &mut [u8]);
+    fn write_bytes(&self, out: &mut [u8]) {
+        out[..Self::SIZE].copy_from_slice(self.as_bytes());
+    }
 
-    /// The value of which the image is the first [`Pod::SIZE`] bytes of `bytes`; padding is ignored.
+    /// The value of which the image is the first [`Pod::SIZE`] bytes of `bytes`.
     ///
     /// # Panics
     /// If `bytes` is shorter than that, as for [`Pod::write_bytes`].
-    fn read_bytes(bytes: &[u8]) -> Self;
+    fn read_bytes(bytes: &[u8]) -> Self {
+        let mut value = Self::new_zeroed();
+        value.as_mut_bytes().copy_from_slice(&bytes[..Self::SIZE]);
+        value
+    }
 
     /// Calls `consume` with the image, for a copy to user memory.
     fn with_bytes<R>(&self, consume: impl FnOnce(&[u8]) -> R) -> R {
-        const { assert!(Self::SIZE <= MAX_POD_BYTES) };
-        let mut image = [0; MAX_POD_BYTES];
-        self.write_bytes(&mut image[..Self::SIZE]);
-        consume(&image[..Self::SIZE])
+        consume(self.as_bytes())
     }
 
     /// The value of which `fill` provides the image, by a copy from user memory into the slice it is given.
     fn try_from_fill<E>(fill: impl FnOnce(&mut [u8]) -> Result<(), E>) -> Result<Self, E> {
-        const { assert!(Self::SIZE <= MAX_POD_BYTES) };
-        let mut image = [0; MAX_POD_BYTES];
-        fill(&mut image[..Self::SIZE])?;
-        Ok(Self::read_bytes(&image[..Self::SIZE]))
+        let mut value = Self::new_zeroed();
+        fill(value.as_mut_bytes())?;
+        Ok(value)
     }
 }
 
-macro_rules! pod_integers {
-    ($($integer:ty)*) => { $(
-        impl Pod for $integer {
-            const SIZE: usize = size_of::<$integer>();
-            const ZERO: Self = 0;
-
-            fn write_bytes(&self, out: &mut [u8]) {
-                out[..Self::SIZE].copy_from_slice(&self.to_le_bytes());
-            }
-
-            fn read_bytes(bytes: &[u8]) -> Self {
-                let mut image = [0; size_of::<$integer>()];
-                image.copy_from_slice(&bytes[..Self::SIZE]);
-                Self::from_le_bytes(image)
-            }
-        }
-    )* };
-}
-
-pod_integers!(u8 u16 u32 u64 usize i8 i16 i32 i64 isize);
-
-impl<T: Pod, const N: usize> Pod for [T; N] {
-    const SIZE: usize = T::SIZE * N;
-    const ZERO: Self = [T::ZERO; N];
-
-    fn write_bytes(&self, out: &mut [u8]) {
-        for (element, image) in self.iter().zip(out[..Self::SIZE].chunks_exact_mut(T::SIZE)) {
-            element.write_bytes(image);
-        }
-    }
-
-    fn read_bytes(bytes: &[u8]) -> Self {
-        let bytes = &bytes[..Self::SIZE];
-        core::array::from_fn(|index| T::read_bytes(&bytes[index * T::SIZE..]))
-    }
-}
+impl<T: Copy + FromBytes + IntoBytes + Immutable> Pod for T {}
 
 /// Defines structures with [`Pod`]. `pub struct Name = path::to::reference { pub field: Type, … }` asserts size and
 /// field offsets against the reference, whose fields have the same names; `pub struct Name: size { … }` asserts the
-/// size alone, for structures that `linux-raw-sys` lacks.
+/// size alone, for structures that `linux-raw-sys` lacks. `pad __pad: Type,` behind a field is what C leaves unused there.
 macro_rules! pod_struct {
     ($(#[$attr:meta])* pub struct $name:ident = $reference:path {
-        $($(#[$field_attr:meta])* pub $field:ident: $kind:ty,)*
+        $($(#[$field_attr:meta])* pub $field:ident: $kind:ty, $(pad $pad:ident: $pad_kind:ty,)?)*
     }) => {
         $crate::pod::pod_struct! {
-            @define size_of::<$reference>(); $(#[$attr])* $name { $($(#[$field_attr])* $field: $kind,)* }
+            @define size_of::<$reference>(); $(#[$attr])* $name { $($(#[$field_attr])* pub $field: $kind, $(pad $pad: $pad_kind,)?)* }
         }
         const _: () = {
             assert!(align_of::<$name>() == align_of::<$reference>());
@@ -97,45 +61,30 @@ macro_rules! pod_struct {
         };
     };
     ($(#[$attr:meta])* pub struct $name:ident: $size:literal {
-        $($(#[$field_attr:meta])* pub $field:ident: $kind:ty,)*
+        $($(#[$field_attr:meta])* pub $field:ident: $kind:ty, $(pad $pad:ident: $pad_kind:ty,)?)*
     }) => {
-        $crate::pod::pod_struct! { @define $size; $(#[$attr])* $name { $($(#[$field_attr])* $field: $kind,)* } }
+        $crate::pod::pod_struct! { @define $size; $(#[$attr])* $name { $($(#[$field_attr])* pub $field: $kind, $(pad $pad: $pad_kind,)?)* } }
     };
     (@define $size:expr; $(#[$attr:meta])* $name:ident {
-        $($(#[$field_attr:meta])* $field:ident: $kind:ty,)*
+        $($(#[$field_attr:meta])* pub $field:ident: $kind:ty, $(pad $pad:ident: $pad_kind:ty,)?)*
     }) => {
         $(#[$attr])*
-        #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+        #[derive(
+            Clone, Copy, PartialEq, Eq, Debug, zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable,
+        )]
         #[repr(C)]
-        pub struct $name { $($(#[$field_attr])* pub $field: $kind,)* }
+        pub struct $name { $($(#[$field_attr])* pub $field: $kind, $(#[doc(hidden)] pub $pad: $pad_kind,)?)* }
 
         const _: () = assert!(size_of::<$name>() == $size);
 
-        impl $crate::pod::Pod for $name {
-            const SIZE: usize = size_of::<$name>();
-            const ZERO: Self = $name { $($field: <$kind as $crate::pod::Pod>::ZERO,)* };
-
-            fn write_bytes(&self, out: &mut [u8]) {
-                let out = &mut out[..Self::SIZE];
-                out.fill(0);
-                $($crate::pod::Pod::write_bytes(&self.$field, &mut out[core::mem::offset_of!($name, $field)..]);)*
-            }
-
-            fn read_bytes(bytes: &[u8]) -> Self {
-                let bytes = &bytes[..Self::SIZE];
-                $name { $($field: $crate::pod::Pod::read_bytes(&bytes[core::mem::offset_of!($name, $field)..]),)* }
-            }
-
-            fn with_bytes<R>(&self, consume: impl FnOnce(&[u8]) -> R) -> R {
-                let mut image = [0; size_of::<$name>()];
-                $crate::pod::Pod::write_bytes(self, &mut image);
-                consume(&image)
-            }
+        impl $name {
+            /// All zeros.
+            pub const ZERO: Self = zerocopy::transmute!([0u8; size_of::<$name>()]);
         }
 
         impl Default for $name {
             fn default() -> Self {
-                <$name as $crate::pod::Pod>::ZERO
+                $name::ZERO
             }
         }
     };
@@ -148,20 +97,22 @@ mod tests {
     use super::*;
 
     pod_struct! {
-        /// Has padding after its first field and at its end.
+        /// Has what C would pad.
         pub struct Padded: 24 {
             /// 1 byte, then 7 of padding.
             pub small: u8,
+            pad __pad0: [u8; 7],
             /// 8 bytes.
             pub large: i64,
             /// 6 bytes, then 2 of padding.
             pub array: [u16; 3],
+            pad __pad1: [u8; 2],
         }
     }
 
     #[test]
-    fn image_is_little_endian_with_zero_padding() {
-        let value = Padded { small: 0xab, large: -2, array: [1, 0x203, 4] };
+    fn image_is_little_endian() {
+        let value = Padded { small: 0xab, large: -2, array: [1, 0x203, 4], ..Padded::ZERO };
         let mut image = [0xee; 26];
         value.write_bytes(&mut image);
         let mut expected = [0; 26];

@@ -9,6 +9,7 @@ pub use raw::{
 };
 
 use crate::pod::{Pod, pod_struct};
+use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 bitflags! {
     /// Events of `poll(2)`; those of `epoll(7)` have the same values. Unknown bits are kept.
@@ -58,7 +59,8 @@ pod_struct! {
 }
 
 /// An event of `epoll(7)`. On x86-64 the C structure is packed: 12 bytes.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, FromBytes, IntoBytes, Immutable)]
+#[repr(C, packed)]
 pub struct EpollEvent {
     /// What is asked for, or is the case.
     pub events: u32,
@@ -67,20 +69,6 @@ pub struct EpollEvent {
 }
 
 const _: () = assert!(EpollEvent::SIZE == size_of::<raw::epoll_event>());
-
-impl Pod for EpollEvent {
-    const SIZE: usize = 12;
-    const ZERO: Self = EpollEvent { events: 0, data: 0 };
-
-    fn write_bytes(&self, out: &mut [u8]) {
-        self.events.write_bytes(&mut out[..4]);
-        self.data.write_bytes(&mut out[4..Self::SIZE]);
-    }
-
-    fn read_bytes(bytes: &[u8]) -> Self {
-        EpollEvent { events: u32::read_bytes(&bytes[..4]), data: u64::read_bytes(&bytes[4..Self::SIZE]) }
-    }
-}
 
 #[cfg(test)]
 mod tests {

@@ -162,6 +162,32 @@ impl WaitStatus {
     }
 }
 
+pod_struct! {
+    /// How a thread is scheduled (`sched_setattr(2)`).
+    pub struct SchedAttr: 56 {
+        /// Bytes of the structure.
+        pub size: u32,
+        /// Number of the policy.
+        pub sched_policy: u32,
+        /// `SCHED_FLAG_*`.
+        pub sched_flags: u64,
+        /// Nice value, of the fair policies.
+        pub sched_nice: i32,
+        /// Priority, of the real-time ones.
+        pub sched_priority: u32,
+        /// Of the deadline policy, in ns.
+        pub sched_runtime: u64,
+        /// See `sched_runtime`.
+        pub sched_deadline: u64,
+        /// See `sched_runtime`.
+        pub sched_period: u64,
+        /// Least use of a CPU's speed to reckon with.
+        pub sched_util_min: u32,
+        /// And the greatest.
+        pub sched_util_max: u32,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -257,6 +257,22 @@ pod_struct! {
     }
 }
 
+pod_struct! {
+    /// What the saved FPU state tells of itself, in bytes that the CPU leaves to software (`struct _fpx_sw_bytes`).
+    pub struct FpxSwBytes: 48 {
+        /// Says that the rest is there.
+        pub magic1: u32,
+        /// Bytes with the mark behind the state.
+        pub extended_size: u32,
+        /// Components that are in it, as in XCR0.
+        pub xstate_bv: u64,
+        /// Bytes of the state.
+        pub xstate_size: u32,
+        #[doc(hidden)]
+        pub padding: [u32; 7],
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,6 +7,7 @@ use bitflags::bitflags;
 use linux_raw_sys::general as raw;
 
 use crate::pod::{Pod, pod_struct};
+use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// Highest signal number; signals count from 1.
 pub const NSIG: u8 = raw::_NSIG as u8;
@@ -159,7 +160,8 @@ impl fmt::Debug for Signal {
 }
 
 /// A set of signals: bit `n - 1` stands for signal `n`, as in `sigset_t`.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, FromBytes, IntoBytes, Immutable)]
+#[repr(transparent)]
 pub struct SigSet(pub u64);
 
 impl SigSet {
@@ -230,19 +232,6 @@ impl SigSet {
     }
 }
 
-impl Pod for SigSet {
-    const SIZE: usize = 8;
-    const ZERO: Self = SigSet::EMPTY;
-
-    fn write_bytes(&self, out: &mut [u8]) {
-        self.0.write_bytes(out);
-    }
-
-    fn read_bytes(bytes: &[u8]) -> Self {
-        SigSet(u64::read_bytes(bytes))
-    }
-}
-
 bitflags! {
     /// Flags of `rt_sigaction(2)`; unknown bits are kept.
     #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -290,9 +279,15 @@ pod_struct! {
         pub ss_sp: u64,
         /// [`SS_ONSTACK`], [`SS_DISABLE`] or 0.
         pub ss_flags: i32,
+        pad __pad0: u32,
         /// Bytes.
         pub ss_size: u64,
     }
+}
+
+impl SigaltStack {
+    /// No alternate stack.
+    pub const NONE: Self = SigaltStack { ss_flags: SS_DISABLE, ..SigaltStack::ZERO };
 }
 
 pod_struct! {

@@ -93,12 +93,14 @@ pod_struct! {
         pub procs: u16,
         #[doc(hidden)]
         pub pad: u16,
+        pad __pad0: u32,
         /// Always 0 on 64-bit machines.
         pub totalhigh: u64,
         /// Always 0 on 64-bit machines.
         pub freehigh: u64,
         /// Bytes in a unit.
         pub mem_unit: u32,
+        pad __pad1: u32,
     }
 }
 

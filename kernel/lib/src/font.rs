@@ -4,6 +4,7 @@
 //! binary search for the rest, and takes no memory: it works in a panic.
 
 use crate::bytes::u32_at;
+use crate::sort::sort_by;
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -107,8 +108,8 @@ impl Font {
             true => font.read_utf8_table(table, layout.glyphs)?,
             false => font.read_utf16_table(table, layout.glyphs)?,
         }
-        // Of several glyphs for one character the first in the file counts: the sort keeps their order.
-        font.high.sort_by_key(|entry| entry.0);
+        // Of several glyphs for one character the first in the file counts, which has the least number.
+        sort_by(&mut font.high, |a, b| a < b);
         font.high.dedup_by_key(|entry| entry.0);
         font.replacement = REPLACEMENTS.iter().find_map(|&c| font.index(c)).unwrap_or(0);
         Ok(font)

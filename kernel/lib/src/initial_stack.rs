@@ -2,6 +2,7 @@
 //! vector, and the strings they point to (System V psABI for x86-64, 3.4.1; getauxval(3)).
 
 use alloc::vec::Vec;
+use core::ops::Range;
 
 /// One entry of the auxiliary vector: type and value.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -42,6 +43,12 @@ auxiliary_kinds! {
     HWCAP = 16;
     /// Ticks a second of times(2).
     CLKTCK = 17;
+    /// Bytes of an rseq(2) area that have a meaning.
+    RSEQ_FEATURE_SIZE = 27;
+    /// Its alignment.
+    RSEQ_ALIGN = 28;
+    /// Where the vDSO is.
+    SYSINFO_EHDR = 33;
 }
 
 const AT_NULL: u64 = 0;
@@ -94,6 +101,12 @@ pub struct StackImage {
     pub bytes: Vec<u8>,
     /// Value of rsp: where the argument count is, 16-aligned.
     pub stack_pointer: u64,
+    /// Where the arguments are, each with its zero.
+    pub args: Range<u64>,
+    /// Where the environment is, each text with its zero.
+    pub env: Range<u64>,
+    /// Where the auxiliary vector is.
+    pub auxiliary: Range<u64>,
 }
 
 /// Arguments and environment are longer than the limit (E2BIG).
@@ -115,10 +128,13 @@ impl InitialStack<'_> {
         let platform = strings.push_text(PLATFORM);
         let random = strings.push(&self.random);
         let args: Vec<usize> = self.args.iter().map(|text| strings.push_text(text)).collect();
+        let args_end = strings.bytes.len();
         let env: Vec<usize> = self.env.iter().map(|text| strings.push_text(text)).collect();
+        let env_end = strings.bytes.len();
         strings.bytes.resize(strings.bytes.len().next_multiple_of(16), 0);
         let start = top - strings.bytes.len() as u64;
         let at = |offset: usize| start + offset as u64;
+        let texts = [at(args.first().copied().unwrap_or(args_end)), at(args_end), at(env_end)];
 
         let mut words = Vec::new();
         words.push(self.args.len() as u64);
@@ -139,12 +155,16 @@ impl InitialStack<'_> {
         ];
         words.extend(self.auxiliary.iter().flat_map(|entry| [entry.kind, entry.value]));
         words.extend(own.into_iter().flat_map(|(kind, value)| [kind, value]));
+        let vector_end = words.len();
         if !words.len().is_multiple_of(2) {
             words.push(0); // behind AT_NULL, where nobody looks
         }
         let mut bytes: Vec<u8> = words.into_iter().flat_map(u64::to_le_bytes).collect();
         bytes.extend(strings.bytes);
-        Ok(StackImage { stack_pointer: top - bytes.len() as u64, bytes })
+        let stack_pointer = top - bytes.len() as u64;
+        let word = |index: usize| stack_pointer + 8 * index as u64;
+        let auxiliary = word(1 + pointers)..word(vector_end);
+        Ok(StackImage { stack_pointer, args: texts[0]..texts[1], env: texts[1]..texts[2], auxiliary, bytes })
     }
 }
 
@@ -216,6 +236,19 @@ mod tests {
         assert_eq!(text(&image, find(AT_EXECFN)), b"/bin/x");
         assert_eq!(text(&image, find(AT_PLATFORM)), b"x86_64");
         assert_eq!(&image.bytes[(find(AT_RANDOM) - image.stack_pointer) as usize..][..16], [7; 16]);
+    }
+
+    #[test]
+    fn the_ranges_hold_what_they_say() {
+        let image = image(&[b"x", b"-l"], &[b"HOME=/", b"A="]);
+        let bytes = |range: &Range<u64>| {
+            &image.bytes[(range.start - image.stack_pointer) as usize..(range.end - image.stack_pointer) as usize]
+        };
+        assert_eq!(bytes(&image.args), b"x\0-l\0");
+        assert_eq!(bytes(&image.env), b"HOME=/\0A=\0");
+        assert_eq!(bytes(&image.auxiliary)[..16], [6u64.to_le_bytes(), 4096u64.to_le_bytes()].concat());
+        assert_eq!(bytes(&image.auxiliary).last_chunk::<16>(), Some(&[0; 16]));
+        assert_eq!(image.auxiliary.start, image.stack_pointer + 8 * 7);
     }
 
     #[test]

@@ -60,6 +60,11 @@ pub fn write_raw(bytes: &[u8]) {
     }
 }
 
+/// Writes bytes to the log's port alone, a line feed as carriage return and line feed.
+pub fn write_log(bytes: &[u8]) {
+    LOG_PORT.lock().send(bytes);
+}
+
 /// What a line feed does.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum LineFeed {
@@ -124,7 +129,7 @@ pub fn enable_receive_interrupt() -> bool {
 }
 
 /// Calls `write` with the kept log, oldest line first.
-pub fn kept_log(mut write: impl FnMut(&[u8])) {
+pub fn kept_log(write: &mut dyn FnMut(&[u8])) {
     let mut at = RING.start();
     let mut chunk = [0u8; 256];
     loop {

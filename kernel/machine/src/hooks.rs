@@ -3,6 +3,7 @@
 use crate::task::Task;
 use crate::time::Instant;
 use alloc::sync::Arc;
+use core::fmt::Write;
 use spin::Once;
 
 /// What a memory access wanted when it faulted.
@@ -33,6 +34,9 @@ pub struct Hooks {
     pub timer: fn(),
     /// A user copy touched `address` and faulted: make it accessible if the current process may, true if done.
     pub page_fault: fn(address: u64, access: Access) -> bool,
+    /// Writes which file is mapped at a user address of the task, and how far into it; false if none is. May run in a
+    /// panic: it does not wait for anything.
+    pub user_place: fn(task: &Task, address: u64, out: &mut dyn Write) -> bool,
 }
 
 static HOOKS: Once<&'static Hooks> = Once::new();
@@ -83,6 +87,10 @@ pub(crate) fn timer() {
     if let Some(hooks) = HOOKS.get() {
         (hooks.timer)();
     }
+}
+
+pub(crate) fn user_place(task: &Task, address: u64, out: &mut dyn Write) -> bool {
+    HOOKS.get().is_some_and(|hooks| (hooks.user_place)(task, address, out))
 }
 
 pub(crate) fn page_fault(address: u64, access: Access) -> bool {

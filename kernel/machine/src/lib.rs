@@ -17,6 +17,7 @@ pub mod boot;
 pub mod console;
 pub mod cpu;
 pub mod crash;
+mod debugger;
 pub mod hooks;
 pub mod io;
 pub mod irq;
@@ -25,13 +26,16 @@ pub mod mm;
 pub mod panic;
 pub mod percpu;
 pub mod power;
+pub mod profile;
 mod report;
 pub mod smp;
 pub mod sync;
 pub mod task;
 pub mod time;
+pub mod trace;
 pub mod trap;
 pub mod user;
+pub mod vdso;
 #[cfg(debug_assertions)]
 mod watchdog;
 

@@ -53,7 +53,7 @@ fn panic(info: &PanicInfo<'_>) -> ! {
     }
     let _ = writeln!(out, ":\n{}", info.message());
     let _ = backtrace::write_current(&mut out);
-    end(out)
+    end(out, None)
 }
 
 /// An exception that kernel code must not raise.
@@ -77,7 +77,7 @@ pub(crate) fn fatal_trap(frame: &TrapFrame, cr2: u64) -> ! {
     }
     let _ = writeln!(out, "\n{frame}");
     let _ = backtrace::write_frame(&mut out, frame);
-    end(out)
+    end(out, Some(frame))
 }
 
 /// Makes this CPU the panicking one. If it is already, the panic handler itself failed: one line, and out.
@@ -99,9 +99,13 @@ fn begin(what: impl fmt::Display) {
     }
 }
 
-/// What every report ends with.
-fn end(mut out: Report) -> ! {
+/// What every report ends with; `frame` is what was interrupted, if anything was.
+fn end(mut out: Report, frame: Option<&TrapFrame>) -> ! {
     let here = percpu::this_cpu();
+    if let Some(task) = task::try_current() {
+        // SAFETY: (1) the current task.
+        let _ = unsafe { report::write_user_place(&mut out, &task, frame) };
+    }
     let _ = report::write_held_locks(&mut out, here);
     for cpu in cpu::online().filter(|&cpu| cpu != here) {
         let _ = write_stopped(&mut out, cpu);
@@ -121,10 +125,16 @@ fn write_stopped(out: &mut dyn Write, cpu: CpuId) -> fmt::Result {
     }
     write!(out, "stopped")?;
     // SAFETY: (1) the CPU has stopped for good, so its current task stays.
-    report::write_place(out, cpu, unsafe { task::running_on(cpu) })?;
+    let task = unsafe { task::running_on(cpu) };
+    report::write_place(out, cpu, task)?;
     writeln!(out, ":")?;
     // SAFETY: (1) the frame is on the NMI stack of a CPU that does not leave `stop_this_cpu`, which stored it whole.
-    backtrace::write_frame(out, unsafe { &*frame })?;
+    let frame = unsafe { &*frame };
+    backtrace::write_frame(out, frame)?;
+    if let Some(task) = task {
+        // SAFETY: (1) its CPU has stopped.
+        unsafe { report::write_user_place(out, task, Some(frame))? };
+    }
     report::write_held_locks(out, cpu)
 }
 

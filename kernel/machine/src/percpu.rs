@@ -96,11 +96,29 @@ unsafe extern "C" {
     static percpu_start: u8;
     static percpu_end: u8;
     static percpu_boot_cpu: u8;
+    static percpu_boot_cpu_end: u8;
 }
 
-/// Size of one copy in bytes.
-pub(crate) fn section_len() -> usize {
+/// Where a debugger finds [`OFFSETS`].
+pub(crate) const fn offsets_address() -> *const u8 {
+    &raw const OFFSETS as *const u8
+}
+
+/// Bytes behind each copy that have no initial value, for stacks. The linker script knows it too.
+pub(crate) const TAIL_LEN: usize = 0x6000;
+
+fn section_len() -> usize {
     &raw const percpu_end as usize - &raw const percpu_start as usize
+}
+
+/// Size of one copy with its tail, in bytes.
+pub(crate) fn copy_len() -> usize {
+    section_len() + TAIL_LEN
+}
+
+/// Where this CPU's tail begins.
+pub(crate) fn tail(_pin: &impl Pinned) -> *mut u8 {
+    (&raw const percpu_end).wrapping_byte_add(this_cpu_offset()).cast_mut()
 }
 
 /// Makes the boot CPU's copy and points GS at it: the very first thing the kernel does.
@@ -112,8 +130,9 @@ pub(crate) unsafe fn init_boot_cpu() {
     // those of the other CPUs' copies, and `asm/trap.S` can tell the kernel's GS base from a user's by the sign.
     let physical = &raw const percpu_boot_cpu as u64 - KERNEL_BASE;
     let copy = (PHYS_BASE + physical) as *mut u8;
-    // SAFETY: (1) the linker reserved the section's size there, the first page tables map it, and nothing uses it yet;
-    // (2) this is CPU 0.
+    assert!(&raw const percpu_boot_cpu_end as usize - &raw const percpu_boot_cpu as usize >= copy_len());
+    // SAFETY: (1) the linker reserved the size there, the first page tables map it, and nothing uses it yet; (2) this is
+    // CPU 0.
     unsafe {
         install(CpuId::new(0), copy);
         activate(CpuId::new(0));
@@ -123,7 +142,7 @@ pub(crate) unsafe fn init_boot_cpu() {
 /// Fills `copy` with the initial values and registers it as `cpu`'s.
 ///
 /// # Safety
-/// 1. `copy` is 64-aligned, `section_len()` bytes, unused and never freed.
+/// 1. `copy` is 64-aligned, `copy_len()` bytes, unused and never freed.
 pub(crate) unsafe fn install(cpu: CpuId, copy: *mut u8) {
     let start = &raw const percpu_start;
     let offset = (copy as usize).wrapping_sub(start as usize);

@@ -5,11 +5,13 @@
 
 use crate::console;
 use crate::cpu::CpuId;
+use crate::hooks;
 use crate::percpu;
 use crate::sync::guard::IrqGuard;
 use crate::sync::lockdep;
 use crate::task::{self, Task};
 use crate::time;
+use crate::trap::TrapFrame;
 use core::fmt::{self, Write};
 use core::sync::atomic::{AtomicU32, Ordering};
 use core::time::Duration;
@@ -79,6 +81,26 @@ pub(crate) fn write_place(out: &mut dyn Write, cpu: CpuId, task: Option<&Task>) 
 /// The same for the code that runs here.
 pub(crate) fn write_own_place(out: &mut dyn Write) -> fmt::Result {
     write_place(out, percpu::this_cpu(), task::try_current().as_deref())
+}
+
+/// Writes where the program that `task` runs is, if it runs one: the file that is mapped there, and how far into it.
+/// `frame` is what was interrupted, if that may be the program itself. For panics, since looking at the mappings takes
+/// locks, where they are free.
+///
+/// # Safety
+/// 1. The task does not run meanwhile, or is the current one.
+pub(crate) unsafe fn write_user_place(out: &mut dyn Write, task: &Task, frame: Option<&TrapFrame>) -> fmt::Result {
+    let (address, how) = match frame.filter(|frame| frame.from_user()) {
+        Some(frame) => (Some(frame.rip), "in"),
+        // SAFETY: (1) as the caller promises.
+        None => (unsafe { task.left_user_mode_at() }, "left"),
+    };
+    let Some(address) = address else { return Ok(()) };
+    write!(out, "  {address:016x} {how} user mode: ")?;
+    if !hooks::user_place(task, address, out) {
+        write!(out, "not in a file")?;
+    }
+    writeln!(out)
 }
 
 /// A line for each spinlock that `cpu` holds, as far as the build knows.

@@ -4,7 +4,10 @@ use super::{Completion, DeviceFailed};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU32, Ordering};
 use drivers::block::{BlockDevice, Operation, Request, SECTOR_LEN, Segment};
+use klib::trace::{Event, Label, Transfer};
+use machine::trace;
 
 /// Starts to move `segments` from or to the consecutive sectors from `sector` on, in as few requests as the device
 /// takes. Each is added to `completion`. May sleep until the device has room for them.
@@ -56,6 +59,28 @@ fn submit(
 ) {
     completion.add();
     let completion = completion.clone();
-    let done = Box::new(move |outcome: drivers::block::Outcome| completion.end(outcome.is_ok()));
+    let traced = if trace::on() { trace_submit(device, operation, sector, &segments) } else { 0 };
+    let done = Box::new(move |outcome: drivers::block::Outcome| {
+        if traced != 0 {
+            trace::note(Event::Complete { id: traced, succeeded: outcome.is_ok() });
+        }
+        completion.end(outcome.is_ok());
+    });
     device.submit(Request { operation, sector, segments, done });
+}
+
+/// Notes a request; its number in the trace, which is not 0.
+#[cold]
+fn trace_submit(device: &dyn BlockDevice, operation: Operation, sector: u64, segments: &[Segment]) -> u32 {
+    static LAST: AtomicU32 = AtomicU32::new(0);
+    let id = LAST.fetch_add(1, Ordering::Relaxed) % u32::MAX + 1;
+    let transfer = match operation {
+        Operation::Read => Transfer::Read,
+        Operation::Write => Transfer::Write,
+        Operation::Flush => Transfer::Flush,
+    };
+    let len: usize = segments.iter().map(|segment| segment.len).sum();
+    let count = u32::try_from(len / SECTOR_LEN).unwrap_or(u32::MAX);
+    trace::note(Event::Submit { id, transfer, sector, count, disk: Label::new(device.name()) });
+    id
 }

@@ -96,6 +96,10 @@ impl FileOperations for EventCounter {
         [Some(&self.readable), Some(&self.writable)]
     }
 
+    fn link_name(&self) -> &'static str {
+        "anon_inode:[eventfd]"
+    }
+
     fn mode(&self) -> u32 {
         0o600
     }

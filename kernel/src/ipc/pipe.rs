@@ -25,7 +25,7 @@ pub const PIPE_BUF: usize = 4096;
 /// Pages of a new pipe: 64 KiB.
 const PAGES: usize = 16;
 /// Largest size that F_SETPIPE_SZ takes, in bytes.
-const MAX_SIZE: usize = 1 << 31;
+pub const MAX_SIZE: usize = 1 << 31;
 
 /// A pipe.
 pub struct Pipe {
@@ -44,6 +44,8 @@ pub struct Pipe {
     /// Woken when there is room, or the last reader has gone.
     writable: WaitQueue,
     inode_number: u64,
+    /// User and group of whoever made it.
+    owner: (u32, u32),
 }
 
 /// One open end of a pipe, or both of a FIFO that was opened for reading and writing.
@@ -51,7 +53,7 @@ pub struct PipeEnd {
     pipe: Arc<Pipe>,
     reads: bool,
     writes: bool,
-    /// Writers that there were before it was opened: a FIFO that none has come to has not been hung up.
+    /// Writers that had gone before it was opened: a FIFO that none has come to since has not been hung up.
     writers_before: usize,
 }
 
@@ -102,7 +104,7 @@ pub fn open_fifo(key: FifoKey, file_flags: u32) -> Result<Arc<dyn FileOperations
             if !waits && !pipe.has_reader() {
                 return Err(Errno::ENXIO);
             }
-            let before = pipe.readers_ever.load(Ordering::SeqCst);
+            let before = gone(&pipe.readers_ever, &pipe.readers);
             let end = PipeEnd::new(&pipe, false, true);
             if waits {
                 let arrived = || came(&pipe.readers_ever, &pipe.readers, before);
@@ -113,6 +115,13 @@ pub fn open_fifo(key: FifoKey, file_flags: u32) -> Result<Arc<dyn FileOperations
         flags::O_RDWR => Ok(Arc::new(PipeEnd::new(&pipe, true, true))),
         _ => Err(Errno::EINVAL),
     }
+}
+
+/// How many of those who ever came have gone. Whoever comes just now makes it a number that `ever` never is, and so counts
+/// as one who comes later.
+fn gone(ever: &AtomicUsize, now: &AtomicUsize) -> usize {
+    let ever = ever.load(Ordering::SeqCst);
+    ever.wrapping_sub(now.load(Ordering::SeqCst))
 }
 
 impl Pipe {
@@ -128,6 +137,10 @@ impl Pipe {
             readable: WaitQueue::new("pipe to read"),
             writable: WaitQueue::new("pipe to write"),
             inode_number: next_inode_number(),
+            owner: process::current_thread().map_or((0, 0), |thread| {
+                let credentials = thread.process().credentials();
+                (credentials.user.file, credentials.group.file)
+            }),
         }))
     }
 
@@ -158,7 +171,7 @@ impl Pipe {
             {
                 let mut ring = self.ring.lock();
                 if ring.len() > 0 {
-                    let result = ring.drain(sink);
+                    let (moved, result) = ring.drain(sink, wanted);
                     self.note(&ring);
                     let left = ring.len();
                     drop(ring);
@@ -167,7 +180,6 @@ impl Pipe {
                         // A write wakes one reader; what that one leaves is for the next.
                         self.readable.wake_next();
                     }
-                    let moved = wanted - sink.remaining();
                     return if moved == 0 { result.map(|()| 0) } else { Ok(moved) };
                 }
                 // With the lock held: whatever a writer that has gone wrote is in the ring.
@@ -185,9 +197,9 @@ impl Pipe {
 
     fn write(&self, waits: bool, source: &mut dyn Source) -> Result<usize> {
         let total = source.remaining();
-        let mut result = Ok(());
-        while source.remaining() > 0 && result.is_ok() {
-            let least = if total <= PIPE_BUF { source.remaining() } else { 1 };
+        let (mut done, mut result) = (0, Ok(()));
+        while done < total && result.is_ok() {
+            let least = if total <= PIPE_BUF { total - done } else { 1 };
             {
                 let mut ring = self.ring.lock();
                 if !self.has_reader() {
@@ -199,7 +211,9 @@ impl Pipe {
                     break;
                 }
                 if ring.room() >= least {
-                    result = ring.fill(source);
+                    let moved;
+                    (moved, result) = ring.fill(source, total - done);
+                    done += moved;
                     self.note(&ring);
                     drop(ring);
                     self.readable.wake_one();
@@ -213,8 +227,7 @@ impl Pipe {
             let due = || (self.room.load(Ordering::SeqCst) >= least || !self.has_reader()).then_some(());
             result = self.writable.wait_until(None, process::interrupted, due).map_err(|_| Errno::EINTR);
         }
-        let moved = total - source.remaining();
-        if moved == 0 { result.map(|()| 0) } else { Ok(moved) }
+        if done == 0 { result.map(|()| 0) } else { Ok(done) }
     }
 
     /// F_SETPIPE_SZ: at least `size` bytes; the new size.
@@ -233,7 +246,7 @@ impl Pipe {
 
 impl PipeEnd {
     fn new(pipe: &Arc<Pipe>, reads: bool, writes: bool) -> PipeEnd {
-        let writers_before = pipe.writers_ever.load(Ordering::SeqCst);
+        let writers_before = gone(&pipe.writers_ever, &pipe.writers);
         if reads {
             pipe.readers_ever.fetch_add(1, Ordering::SeqCst);
             pipe.readers.fetch_add(1, Ordering::SeqCst);
@@ -318,8 +331,26 @@ impl FileOperations for PipeEnd {
         [self.reads.then_some(&self.pipe.readable), self.writes.then_some(&self.pipe.writable)]
     }
 
+    /// Another end of the same pipe, which waits for nobody.
+    fn open(&self, file_flags: u32) -> Result<Option<Arc<dyn FileOperations>>> {
+        let (reads, writes) = match file_flags & flags::O_ACCMODE {
+            flags::O_RDONLY => (true, false),
+            flags::O_WRONLY => (false, true),
+            _ => (true, true),
+        };
+        Ok(Some(Arc::new(PipeEnd::new(&self.pipe, reads, writes))))
+    }
+
+    fn link_name(&self) -> &'static str {
+        "pipe:"
+    }
+
     fn mode(&self) -> u32 {
         0o010600
+    }
+
+    fn owner(&self) -> (u32, u32) {
+        self.pipe.owner
     }
 
     fn inode_number(&self) -> u64 {

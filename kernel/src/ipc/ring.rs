@@ -42,38 +42,49 @@ impl Ring {
         self.capacity() - self.len
     }
 
-    /// Moves bytes in until the ring is full or the source has no more. After an error what came before is in.
-    pub fn fill(&mut self, source: &mut dyn Source) -> Result<()> {
-        while source.remaining() > 0 && self.len < self.capacity() {
+    /// Moves bytes in until the ring is full or the source, which has `left`, has no more: how many, and what ended it.
+    pub fn fill(&mut self, source: &mut dyn Source, mut left: usize) -> (usize, Result<()>) {
+        let (before, mut result) = (self.len, Ok(()));
+        while left > 0 && self.len < self.capacity() && result.is_ok() {
             let at = (self.head + self.len) & (self.capacity() - 1);
             let (page, offset) = (at / PAGE_SIZE, at % PAGE_SIZE);
-            let wanted = source.remaining().min(PAGE_SIZE - offset).min(self.room());
-            let frame = match &mut self.frames[page] {
-                Some(frame) => frame,
-                empty => empty.insert(Frame::allocate(FrameKind::Pipe).map_err(|_| Errno::ENOMEM)?),
+            let wanted = left.min(PAGE_SIZE - offset).min(self.room());
+            let taken = self.frame(page).and_then(|frame| source.take_into_frame(frame, offset, wanted));
+            let moved = match taken {
+                // It gives less than it has only at its end, which `left` knows.
+                Ok(moved) => moved,
+                Err(error) => {
+                    result = Err(error);
+                    left - source.remaining()
+                }
             };
-            let before = source.remaining();
-            let result = source.take_into_frame(frame, offset, wanted);
-            self.len += before - source.remaining();
-            if result? == 0 {
-                break;
-            }
+            left -= moved;
+            self.len += moved;
         }
-        Ok(())
+        (self.len - before, result)
     }
 
-    /// Moves bytes out until the ring is empty or the sink is full. After an error what came before is out.
-    pub fn drain(&mut self, sink: &mut dyn Sink) -> Result<()> {
-        while sink.remaining() > 0 && self.len > 0 {
+    /// Moves bytes out until the ring is empty or the sink, which takes `left`, is full: how many, and what ended it.
+    pub fn drain(&mut self, sink: &mut dyn Sink, mut left: usize) -> (usize, Result<()>) {
+        let (before, mut result) = (self.len, Ok(()));
+        while left > 0 && self.len > 0 && result.is_ok() {
             let (page, offset) = (self.head / PAGE_SIZE, self.head % PAGE_SIZE);
-            let wanted = sink.remaining().min(PAGE_SIZE - offset).min(self.len);
+            let wanted = left.min(PAGE_SIZE - offset).min(self.len);
             let Some(frame) = &self.frames[page] else { panic!("a page of a ring is missing") };
-            let before = sink.remaining();
-            let result = sink.put_frame(frame, offset, wanted);
-            self.consume(before - sink.remaining());
-            result?;
+            result = sink.put_frame(frame, offset, wanted);
+            let moved = if result.is_ok() { wanted } else { left - sink.remaining() };
+            left -= moved;
+            self.consume(moved);
         }
-        Ok(())
+        (before - self.len, result)
+    }
+
+    /// The frame of a page, made if there is none.
+    fn frame(&mut self, page: usize) -> Result<&Frame> {
+        Ok(match &mut self.frames[page] {
+            Some(frame) => frame,
+            empty => empty.insert(Frame::allocate(FrameKind::Pipe).map_err(|_| Errno::ENOMEM)?),
+        })
     }
 
     /// The same bytes in a ring of `pages` pages, a power of two; EBUSY if they do not fit.
@@ -89,7 +100,7 @@ impl Ring {
             let part = buffer.len().min(self.len - new.len).min(PAGE_SIZE - offset);
             let Some(frame) = &self.frames[at / PAGE_SIZE] else { panic!("a page of a ring is missing") };
             frame.read(offset, &mut buffer[..part]);
-            new.fill(&mut crate::vfs::SliceSource::new(&buffer[..part]))?;
+            new.fill(&mut crate::vfs::SliceSource::new(&buffer[..part]), part).1?;
             at = (at + part) & (self.capacity() - 1);
         }
         *self = new;

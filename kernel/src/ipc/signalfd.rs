@@ -68,6 +68,10 @@ impl FileOperations for SignalFile {
         [Some(&ANY_SIGNAL), None]
     }
 
+    fn link_name(&self) -> &'static str {
+        "anon_inode:[signalfd]"
+    }
+
     fn mode(&self) -> u32 {
         0o600
     }

@@ -172,6 +172,10 @@ impl FileOperations for TimerFile {
         [Some(&self.bell.expired), None]
     }
 
+    fn link_name(&self) -> &'static str {
+        "anon_inode:[timerfd]"
+    }
+
     fn mode(&self) -> u32 {
         0o600
     }

@@ -48,8 +48,10 @@ struct State {
     deadline: Option<Instant>,
     /// Zero for one that expires once.
     interval: Duration,
-    /// Expirations that no signal told of, since the last signal.
+    /// Expirations beyond the first while its signal waits to be taken.
     overruns: u64,
+    /// What `overruns` was when the last signal was taken.
+    reported: u64,
 }
 
 static NEXT_SERIAL: AtomicU64 = AtomicU64::new(0);
@@ -78,6 +80,22 @@ pub fn serve() {
                 let _ = CHANGED.wait_until(next, || false, earlier);
             }
         }
+    }
+}
+
+/// A signal of timer_create(2)'s timer `id` is being taken: what it tells of overruns.
+pub(super) fn tell_overruns(process: &Process, info: &mut Siginfo) {
+    let id = info.fields[0] as u32;
+    let timer = process.timers.lock().get(&(id as i32)).cloned();
+    let overruns = timer.map_or(0, |timer| timer.signal_taken());
+    info.fields[0] = u64::from(id) | overruns.min(i32::MAX as u64) << 32;
+}
+
+/// Takes the timers of timer_create(2) away, as execve(2) does.
+pub(super) fn delete_created(process: &Process) {
+    let timers = core::mem::take(&mut *process.timers.lock());
+    for timer in timers.values() {
+        timer.set(None, Duration::ZERO);
     }
 }
 
@@ -120,7 +138,7 @@ impl Timer {
             if let Some(new) = deadline {
                 armed.insert((new, self.serial), self.clone());
             }
-            *state = State { deadline, interval, overruns: 0 };
+            *state = State { deadline, interval, ..State::default() };
             before
         };
         CHANGED.wake_all();
@@ -133,9 +151,16 @@ impl Timer {
         (state.deadline.map(|deadline| deadline - time::now()), state.interval)
     }
 
-    /// Expirations that the last signal did not tell of.
-    pub fn overruns(&self) -> u64 {
-        self.state.lock().overruns
+    /// Expirations that came between the last signal and its being taken (timer_getoverrun(2)).
+    pub fn reported_overruns(&self) -> u64 {
+        self.state.lock().reported
+    }
+
+    /// Its signal is being taken: the overruns that it tells of.
+    pub(super) fn signal_taken(&self) -> u64 {
+        let mut state = self.state.lock();
+        state.reported = core::mem::take(&mut state.overruns);
+        state.reported
     }
 
     /// Its time has come, and it is out of `ARMED`.
@@ -145,34 +170,43 @@ impl Timer {
         // It may have been set anew since it was taken out.
         let Some(deadline) = state.deadline.filter(|&deadline| deadline <= now) else { return };
         state.deadline = None;
+        let mut late = 0;
         if !state.interval.is_zero() {
-            let late = (now - deadline).as_nanos() / state.interval.as_nanos();
-            state.overruns = late as u64;
+            late = (now - deadline).as_nanos() / state.interval.as_nanos();
             let next = deadline + state.interval * u32::try_from(late + 1).unwrap_or(u32::MAX);
             state.deadline = Some(next);
             armed.insert((next, self.serial), self.clone());
         }
-        let overruns = state.overruns;
         drop(state);
         drop(armed);
-        self.send(overruns);
+        // Signals of one timer do not queue up (timer_create(2)).
+        let sent = self.send();
+        let mut state = self.state.lock();
+        state.overruns = state.overruns.saturating_add(late as u64 + u64::from(!sent));
     }
 
-    fn send(&self, overruns: u64) {
+    /// Sends its signal, unless the last one has not been taken yet: then false.
+    fn send(&self) -> bool {
         let (Action::Signal { signal, value, timer_id, tid }, Some(process)) = (self.action, self.process.upgrade())
         else {
-            return;
+            return true;
         };
+        let thread = table::find_thread(tid).filter(|thread| tid != 0 && Arc::ptr_eq(thread.process(), &process));
+        let pending = thread.as_ref().map_or(&process.pending, |thread| &thread.pending);
         let mut info = Siginfo::kernel(signal);
         if let Some(id) = timer_id {
             info.si_code = SI_TIMER;
-            info.fields[0] = u64::from(id as u32) | (overruns.min(i32::MAX as u64)) << 32;
+            info.fields[0] = u64::from(id as u32);
             info.fields[1] = value;
+            if pending.has_of_timer(signal, id) {
+                return false;
+            }
         }
         // A timer's signal always has room: it only says that the time has come.
-        let _ = match table::find_thread(tid).filter(|thread| tid != 0 && Arc::ptr_eq(thread.process(), &process)) {
+        let _ = match thread {
             Some(thread) => thread.send(signal, info),
             None => process.send(signal, info),
         };
+        true
     }
 }

@@ -2,8 +2,10 @@
 
 use super::start::{Parts, Start};
 use super::table::{self, Ties};
-use super::{Process, Thread};
+use super::users::OfUser;
+use super::{Process, Thread, pidfd};
 use crate::sched;
+use crate::vfs::File;
 use abi::process::CloneFlags;
 use abi::system::RLIMIT_NPROC;
 use abi::{Errno, Signal};
@@ -16,7 +18,7 @@ use machine::task;
 use machine::user::{UserContext, copy};
 
 /// Most threads in all.
-const MAX_THREADS: usize = 32768;
+pub const MAX_THREADS: usize = 32768;
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +33,8 @@ pub struct CloneRequest {
     pub parent_tid: u64,
     /// Where the child's memory gets it (CHILD_SETTID), or is cleared at its end (CHILD_CLEARTID).
     pub child_tid: u64,
+    /// Where the maker's memory gets a descriptor of the process (PIDFD).
+    pub pidfd: u64,
     /// Base of FS (SETTLS).
     pub tls: u64,
 }
@@ -38,22 +42,36 @@ pub struct CloneRequest {
 /// Makes a process or a thread like the current one, `maker`, whose registers are `context`; its number.
 pub fn clone(maker: &Arc<Thread>, context: &UserContext, request: &CloneRequest) -> Result<u32, Errno> {
     check(request)?;
-    check_limits(maker.process())?;
+    if table::thread_count() >= MAX_THREADS {
+        return Err(Errno::EAGAIN);
+    }
     let number = table::lock().new_number()?;
     let is_thread = request.flags.contains(CloneFlags::THREAD);
     let process = if is_thread { maker.process().clone() } else { new_process(maker, number, request)? };
     let thread = Thread::new(process.clone(), number, maker.name(), maker.blocked());
+    maker.pass_watcher_on(&thread);
     if request.flags.contains(CloneFlags::CHILD_CLEARTID) {
         thread.clear_on_exit.store(request.child_tid, Ordering::Relaxed);
     }
     if !request.flags.contains(CloneFlags::VM) || request.flags.contains(CloneFlags::VFORK) {
         thread.alternate_stack(Some(maker.alternate_stack(None)));
     }
+    if !request.flags.contains(CloneFlags::VM) {
+        thread.rseq.inherit(&maker.rseq);
+    }
     if request.flags.contains(CloneFlags::PARENT_SETTID) {
         // As on Linux, a bad address is the maker's loss.
         let _ = copy::write(request.parent_tid, &number.to_le_bytes());
     }
-    let task = thread.create_task(start_of(context, request, &process)?)?;
+    let pid_file = match request.flags.contains(CloneFlags::PIDFD) {
+        true => Some(open_pid_file(maker.process(), &process, request.pidfd)?),
+        false => None,
+    };
+    let task = start_of(context, request, &process).and_then(|start| thread.create_task(start)).inspect_err(|_| {
+        if let Some((fd, file)) = &pid_file {
+            take_back(maker.process(), *fd, file);
+        }
+    })?;
     sched::inherit(&task, &task::current());
     process.threads.lock().push(thread.clone());
     if is_thread {
@@ -84,13 +102,13 @@ fn check(request: &CloneRequest) -> Result<(), Errno> {
         | CloneFlags::NEWUSER
         | CloneFlags::NEWPID
         | CloneFlags::NEWNET
-        | CloneFlags::PIDFD
         | CloneFlags::INTO_CGROUP;
     let lacks = |with, without| flags.contains(with) && !flags.contains(without);
     if flags.intersects(namespaces)
         || lacks(CloneFlags::THREAD, CloneFlags::SIGHAND)
         || lacks(CloneFlags::SIGHAND, CloneFlags::VM)
         || flags.contains(CloneFlags::SIGHAND | CloneFlags::CLEAR_SIGHAND)
+        || flags.contains(CloneFlags::PIDFD) && !may_have_pidfd(request)
         || request.exit_signal != 0 && Signal::new(request.exit_signal.into()).is_none()
     {
         return Err(Errno::EINVAL);
@@ -101,15 +119,34 @@ fn check(request: &CloneRequest) -> Result<(), Errno> {
     Ok(())
 }
 
-fn check_limits(process: &Process) -> Result<(), Errno> {
-    let credentials = process.credentials();
-    let limit = process.limits().current(RLIMIT_NPROC);
-    let too_many = !credentials.is_privileged() && table::count_of_user(credentials.user.real) as u64 >= limit;
-    if too_many || table::thread_count() >= MAX_THREADS { Err(Errno::EAGAIN) } else { Ok(()) }
+/// Whether PIDFD goes with the rest: clone(2) has one argument for the descriptor and the number.
+fn may_have_pidfd(request: &CloneRequest) -> bool {
+    let to_one_place = request.flags.contains(CloneFlags::PARENT_SETTID) && request.pidfd == request.parent_tid;
+    !to_one_place && !request.flags.intersects(CloneFlags::THREAD | CloneFlags::DETACHED)
+}
+
+/// Gives the maker a descriptor of its child, and stores its number.
+fn open_pid_file(maker: &Process, child: &Arc<Process>, address: u64) -> Result<(i32, Arc<File>), Errno> {
+    let file = pidfd::new(child, 0);
+    let fd = maker.files.lock().insert(file.clone(), 0..maker.file_limit(), true)?;
+    if copy::write(address, &fd.to_le_bytes()).is_err() {
+        take_back(maker, fd, &file);
+        return Err(Errno::EFAULT);
+    }
+    Ok((fd, file))
+}
+
+/// Closes the descriptor of a child that is not to be.
+fn take_back(maker: &Process, fd: i32, file: &Arc<File>) {
+    let file = maker.files.lock().take_back(fd, file);
+    drop(file);
 }
 
 fn new_process(maker: &Thread, pid: u32, request: &CloneRequest) -> Result<Arc<Process>, Errno> {
     let process = maker.process();
+    let credentials = process.credentials();
+    let limit = if credentials.is_privileged() { u64::MAX } else { process.limits().current(RLIMIT_NPROC) };
+    let of_user = OfUser::new(credentials.user.real, limit)?;
     let shares = |flag| request.flags.contains(flag);
     let space = if shares(CloneFlags::VM) { process.space() } else { process.space().fork()? };
     let files = if shares(CloneFlags::FILES) {
@@ -134,12 +171,13 @@ fn new_process(maker: &Thread, pid: u32, request: &CloneRequest) -> Result<Arc<P
         directories,
         umask,
         actions,
-        credentials: process.credentials(),
+        credentials,
         limits: process.limits(),
         personality: process.personality.load(Ordering::Relaxed),
-        image: process.image.lock().clone(),
+        oom_score_adj: process.oom_score_adj.load(Ordering::Relaxed),
         space,
         exit_signal: request.exit_signal,
+        of_user,
     };
     Ok(parts.into_process())
 }

@@ -1,5 +1,6 @@
 //! Who a process runs as (credentials(7)), and what that allows.
 
+use crate::vfs::Who;
 use abi::Errno;
 use alloc::sync::Arc;
 
@@ -38,10 +39,33 @@ impl Credentials {
         self.user.effective == 0
     }
 
+    /// Whether a process with these credentials may look into one with `target` (ptrace(2), "Ptrace access mode checking").
+    pub fn may_inspect(&self, target: &Credentials) -> bool {
+        let same = |own: Identity, other: Identity| [other.real, other.effective, other.saved] == [own.file; 3];
+        self.is_privileged() || same(self.user, target.user) && same(self.group, target.group)
+    }
+
+    /// Whose rights it has to files.
+    pub fn who(&self) -> Who {
+        Who { user: self.user.file, group: self.group.file, groups: self.groups.clone() }
+    }
+
+    /// The same by the real identities, for access(2).
+    pub fn real_who(&self) -> Who {
+        Who { user: self.user.real, group: self.group.real, groups: self.groups.clone() }
+    }
+
     /// Whether a process with these credentials may send signals to one with `target` (kill(2)).
     pub fn may_signal(&self, target: &Credentials) -> bool {
         let own = [self.user.effective, self.user.real];
         self.is_privileged() || own.contains(&target.user.real) || own.contains(&target.user.saved)
+    }
+
+    /// Whether a process with these credentials may look into one with `target` (ptrace(2), "Ptrace access mode
+    /// checking", PTRACE_MODE_REALCREDS).
+    pub fn may_trace(&self, target: &Credentials) -> bool {
+        let is_all = |own: Identity, other: Identity| [other.real, other.effective, other.saved] == [own.real; 3];
+        self.is_privileged() || is_all(self.user, target.user) && is_all(self.group, target.group)
     }
 }
 

@@ -7,26 +7,26 @@ use super::signal::{Disposition, flags};
 use super::table;
 use super::{ExitStatus, Thread};
 use abi::pod::Pod;
-use abi::sigframe::{RtSigframe, Sigcontext, Siginfo, UC_FP_XSTATE, UC_SIGCONTEXT_SS, UC_STRICT_RESTORE_SS, Ucontext};
+use abi::sigframe::{
+    FpxSwBytes, RtSigframe, Sigcontext, Siginfo, UC_FP_XSTATE, UC_SIGCONTEXT_SS, UC_STRICT_RESTORE_SS, Ucontext,
+};
 use abi::signal::{DefaultAction, SS_DISABLE, SS_ONSTACK, SaFlags, SigSet, Sigaction, SigaltStack};
 use abi::{Errno, Signal};
 use alloc::sync::Arc;
 use machine::addr::USER_END;
-use machine::cpu::features;
+use machine::cpu::features::{self, Features};
 use machine::task::{self, FpuState};
-use machine::user::{UserContext, copy};
+use machine::trace;
+use machine::user::{UserContext, copy, copy::BadAddress};
 
-/// No alternate signal stack.
-pub const NO_ALTERNATE_STACK: SigaltStack = SigaltStack { ss_sp: 0, ss_flags: SS_DISABLE, ss_size: 0 };
 /// What lies below the stack pointer and belongs to the function (psABI, "red zone").
 const RED_ZONE: u64 = 128;
-/// Where the XSAVE area tells of itself, and what it says (Linux's `struct _fpx_sw_bytes`).
+/// Where the XSAVE area tells of itself, and what it says ([`FpxSwBytes`]).
 const SOFTWARE_BYTES_AT: usize = 464;
 const MAGIC1: u32 = 0x4650_5853;
 const MAGIC2: u32 = 0x4650_5845;
-/// Bytes of the area without XSAVE, and of the largest one taken back.
+/// Bytes of the area without XSAVE.
 const LEGACY_LEN: usize = 512;
-const MAX_AREA_LEN: usize = 16384;
 const FLAG_DIRECTION: u64 = 1 << 10;
 const FLAG_TRAP: u64 = 1 << 8;
 const USER_CODE: u16 = 0x33;
@@ -67,6 +67,7 @@ pub struct LastFault {
 
 /// Does what there is to do before user mode: signals, stops. `call` is the system call that was interrupted, if one was.
 /// False if the thread is to end.
+#[inline(never)] // few calls lead here, and all pass by the place where this would stand
 pub fn attend(thread: &Arc<Thread>, context: &mut UserContext, call: Option<Interrupted>, fault: &LastFault) -> bool {
     let mut handled = false;
     let mut call = call;
@@ -80,9 +81,12 @@ pub fn attend(thread: &Arc<Thread>, context: &mut UserContext, call: Option<Inte
             thread.attention.store(true, core::sync::atomic::Ordering::SeqCst);
             continue;
         }
-        let Some((signal, info)) = thread.take_signal() else { break };
+        let Some((signal, info, continuations)) = thread.take_signal() else { break };
+        if trace::on() {
+            thread.show_signal(signal, &info);
+        }
         match thread.process().actions.take(signal) {
-            Disposition::Default(action) => default_action(thread, signal, action),
+            Disposition::Default(action) => default_action(thread, signal, action, continuations),
             Disposition::Handler(action) => {
                 let again = |call: &Interrupted| {
                     call.restart == Restart::AfterHandler && flags(&action).contains(SaFlags::RESTART)
@@ -92,13 +96,22 @@ pub fn attend(thread: &Arc<Thread>, context: &mut UserContext, call: Option<Inte
                 }
                 call = None;
                 handled = true;
-                if push_frame(thread, context, signal, &info, &action, fault).is_err() {
+                let aborted = thread.rseq.abort_section(context);
+                let made = aborted.and_then(|()| push_frame(thread, context, signal, &info, &action, fault));
+                if made.is_err() {
+                    // A handler of SIGSEGV for whose frame there is no room would be tried for ever.
+                    if signal == Signal::SIGSEGV {
+                        thread.process().actions.action(signal, Some(Sigaction::default()));
+                    }
                     thread.force(Signal::SIGSEGV, Siginfo::kernel(Signal::SIGSEGV));
                 }
             }
         }
     }
     finish_call(thread, context, call, handled);
+    if thread.rseq.update(context).is_err() {
+        thread.force(Signal::SIGSEGV, Siginfo::kernel(Signal::SIGSEGV)); // taken before user mode
+    }
     true
 }
 
@@ -120,14 +133,14 @@ fn begin_again(context: &mut UserContext, call: Interrupted) {
     registers.rax = call.number;
 }
 
-fn default_action(thread: &Arc<Thread>, signal: Signal, action: DefaultAction) {
+fn default_action(thread: &Arc<Thread>, signal: Signal, action: DefaultAction, continuations: u32) {
     let process = thread.process();
     match action {
         DefaultAction::Ignore | DefaultAction::Continue => {}
         DefaultAction::Terminate | DefaultAction::Core => process.exit(ExitStatus::Killed(signal)),
         // The terminal's stop signals have no effect where nobody could continue the group (POSIX 2.4.3).
         DefaultAction::Stop if signal != Signal::SIGSTOP && table::is_orphaned_group(process.group()) => {}
-        DefaultAction::Stop => process.stop(signal),
+        DefaultAction::Stop => process.stop(signal, continuations),
     }
 }
 
@@ -148,22 +161,20 @@ fn push_frame(
     let rsp = context.registers().rsp;
     let on_stack = is_on(&stack, rsp);
     let switches = how.contains(SaFlags::ONSTACK) && stack.ss_flags & SS_DISABLE == 0 && !on_stack;
-    let top = if switches { stack.ss_sp + stack.ss_size } else { rsp.wrapping_sub(RED_ZONE) };
-    let fpu = task::current().fpu().ok_or(Errno::ENOMEM)?;
-    let area = fpu.as_bytes();
-    let has_xsave = features::get().xsave;
-    let fpstate = top.wrapping_sub(area.len() as u64 + 4) & !63;
+    let top = if switches { stack.ss_sp.wrapping_add(stack.ss_size) } else { rsp.wrapping_sub(RED_ZONE) };
+    let features = features::get();
+    let fpstate = top.wrapping_sub(features.fpu_area_len as u64 + 4) & !63;
     let frame = (fpstate.wrapping_sub(RtSigframe::SIZE as u64) & !15).wrapping_sub(8);
     if (switches || on_stack) && frame < stack.ss_sp || frame >= USER_END {
         return Err(Errno::EFAULT);
     }
     let mask = thread.take_saved_mask().unwrap_or_else(|| thread.blocked());
-    write_fpu(fpstate, area, has_xsave)?;
+    write_fpu(fpstate, features)?;
     let stack_flags = if on_stack { SS_ONSTACK } else { stack.ss_flags };
     let image = RtSigframe {
         pretcode: action.sa_restorer,
         uc: Ucontext {
-            uc_flags: UC_SIGCONTEXT_SS | UC_STRICT_RESTORE_SS | if has_xsave { UC_FP_XSTATE } else { 0 },
+            uc_flags: UC_SIGCONTEXT_SS | UC_STRICT_RESTORE_SS | if features.xsave { UC_FP_XSTATE } else { 0 },
             uc_link: 0,
             uc_stack: SigaltStack { ss_flags: stack_flags, ..stack },
             uc_mcontext: save_registers(context, mask, fpstate, fault),
@@ -188,20 +199,26 @@ fn push_frame(
     Ok(())
 }
 
-/// Writes the floating-point state with the marks by which a program, and sigreturn, know its length.
-fn write_fpu(at: u64, area: &[u8], has_xsave: bool) -> Result<(), Errno> {
-    let put = |offset: usize, bytes: &[u8]| copy::write(at + offset as u64, bytes).map_err(|_| Errno::EFAULT);
-    put(0, area)?;
-    if has_xsave {
-        let mut marks = [0; 24];
-        marks[..4].copy_from_slice(&MAGIC1.to_le_bytes());
-        marks[4..8].copy_from_slice(&(area.len() as u32 + 4).to_le_bytes());
-        marks[8..16].copy_from_slice(&features::get().xcr0.to_le_bytes());
-        marks[16..20].copy_from_slice(&(area.len() as u32).to_le_bytes());
-        put(SOFTWARE_BYTES_AT, &marks)?;
-        put(area.len(), &MAGIC2.to_le_bytes())?;
-    }
-    Ok(())
+/// Saves the floating-point state with the marks by which a program, and sigreturn, know its length.
+fn write_fpu(at: u64, features: &Features) -> Result<(), Errno> {
+    let put = |offset: usize, bytes: &[u8]| copy::write(at.wrapping_add(offset as u64), bytes);
+    let put_all = || {
+        copy::save_fpu(at)?;
+        if features.xsave {
+            let len = features.fpu_area_len as u32;
+            let marks = FpxSwBytes {
+                magic1: MAGIC1,
+                extended_size: len + 4,
+                xstate_bv: features.xcr0,
+                xstate_size: len,
+                padding: [0; 7],
+            };
+            marks.with_bytes(|bytes| put(SOFTWARE_BYTES_AT, bytes))?;
+            put(features.fpu_area_len, &MAGIC2.to_le_bytes())?;
+        }
+        Ok(())
+    };
+    put_all().map_err(|_: BadAddress| Errno::EFAULT)
 }
 
 /// rt_sigreturn(2): registers, mask, alternate stack and floating-point state come back from the frame.
@@ -210,11 +227,10 @@ pub fn sigreturn(thread: &Thread, context: &mut UserContext) -> Result<u64, Errn
     let at = context.registers().rsp.wrapping_sub(8);
     let frame = RtSigframe::try_from_fill(|bytes| copy::read(at, bytes)).map_err(|_| Errno::EFAULT)?;
     let saved = &frame.uc.uc_mcontext;
-    let fpu = read_fpu(saved.fpstate)?;
     if saved.rip >= USER_END {
         return Err(Errno::EFAULT);
     }
-    task::current().set_fpu(fpu);
+    load_fpu(saved.fpstate)?;
     restore_registers(context, saved);
     thread.set_blocked(frame.uc.uc_sigmask);
     let stack = frame.uc.uc_stack;
@@ -224,27 +240,29 @@ pub fn sigreturn(thread: &Thread, context: &mut UserContext) -> Result<u64, Errn
     Ok(saved.rax)
 }
 
-fn read_fpu(at: u64) -> Result<FpuState, Errno> {
+/// Loads the floating-point state from the program's memory. What the image does not have is at its initial value.
+fn load_fpu(at: u64) -> Result<(), Errno> {
+    let task = task::current();
     if at == 0 {
-        return FpuState::new().map_err(|_| Errno::ENOMEM);
+        task.set_fpu(FpuState::new().map_err(|_| Errno::ENOMEM)?);
+        return Ok(());
     }
-    let get = |offset: usize, out: &mut [u8]| copy::read(at + offset as u64, out).map_err(|_| Errno::EFAULT);
-    let word = |bytes: &[u8]| u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
-    let mut marks = [0; 24];
-    get(SOFTWARE_BYTES_AT, &mut marks)?;
-    let len = word(&marks[16..]) as usize;
-    let mut extended = features::get().xsave && word(&marks) == MAGIC1 && (LEGACY_LEN..=MAX_AREA_LEN).contains(&len);
-    if extended {
-        let mut mark = [0; 4];
-        get(len, &mut mark)?;
-        extended = word(&mark) == MAGIC2;
+    let features = features::get();
+    let get = |offset: usize, out: &mut [u8]| copy::read(at.wrapping_add(offset as u64), out);
+    let marks = FpxSwBytes::try_from_fill(|bytes| get(SOFTWARE_BYTES_AT, bytes)).map_err(|_| Errno::EFAULT)?;
+    let mut has_all = !features.xsave;
+    // A handler may have cut the image down to what every CPU has, or brought that of another CPU.
+    if features.xsave && marks.magic1 == MAGIC1 && marks.xstate_size as usize == features.fpu_area_len {
+        let mark = u32::try_from_fill(|bytes| get(features.fpu_area_len, bytes)).map_err(|_| Errno::EFAULT)?;
+        has_all = mark == MAGIC2 && marks.xstate_bv & features.xcr0 == features.xcr0;
     }
-    let mut area = alloc::vec::Vec::new();
-    let len = if extended { len } else { LEGACY_LEN };
-    area.try_reserve_exact(len).map_err(|_| Errno::ENOMEM)?;
-    area.resize(len, 0);
-    get(0, &mut area)?;
-    FpuState::from_bytes(&area, extended).map_err(|_| Errno::ENOMEM)
+    if has_all {
+        return copy::load_fpu(at).map_err(|_| Errno::EFAULT);
+    }
+    let mut legacy = [0; LEGACY_LEN];
+    get(0, &mut legacy).map_err(|_| Errno::EFAULT)?;
+    task.set_fpu(FpuState::from_legacy(&legacy).map_err(|_| Errno::ENOMEM)?);
+    Ok(())
 }
 
 /// Whether `rsp` lies in the alternate stack.

@@ -2,7 +2,7 @@
 
 use super::start::hooks;
 use super::table::{self, INIT, Table};
-use super::wait::{forget, notify_of_end, wants_no_zombies};
+use super::wait::{forget, notify_of_end, tell_of_end, wants_no_zombies};
 use super::{ExitStatus, Process, Thread, send};
 use crate::futex;
 use crate::sched;
@@ -11,16 +11,16 @@ use abi::{Errno, Signal};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::Ordering;
+use klib::sort::sort_by;
 use machine::task;
+use machine::trace;
 use machine::user::copy;
 
 impl Thread {
     /// exit(2): this thread alone ends.
     pub fn exit(&self, status: u8) {
-        // The process's status is its first thread's, whichever ends last.
-        if self.tid() == self.process().pid() {
-            self.process().leader_code.store(status, Ordering::Relaxed);
-        }
+        // The process's status is that of its last thread to come here, as on Linux since 6.0.
+        self.process().last_code.store(status, Ordering::Relaxed);
         self.must_end.store(true, Ordering::SeqCst);
         self.attention.store(true, Ordering::SeqCst);
     }
@@ -45,9 +45,13 @@ impl Thread {
     /// The thread has left user mode for good and given its address space back. Called in its context.
     pub fn finish(self: &Arc<Self>) {
         let process = self.process();
-        let run_time = sched::data(&task::current()).run_time_ns();
+        let run_time = sched::run_time_ns(&task::current());
         process.past_run_time_ns.fetch_add(run_time, Ordering::Relaxed);
         table::lock().remove_thread(self.tid());
+        futex::owner_ended(self.tid());
+        if self.tid() == process.pid() {
+            *process.leader_name.lock() = self.name();
+        }
         let (last, others) = {
             let mut threads = process.threads.lock();
             threads.retain(|other| !Arc::ptr_eq(other, self));
@@ -58,6 +62,9 @@ impl Thread {
             others.iter().for_each(|other| other.notify());
         }
         drop(others);
+        if trace::on() {
+            self.show_end(last.then(|| end_status(process)));
+        }
         if last {
             end(process);
         }
@@ -65,10 +72,15 @@ impl Thread {
     }
 }
 
+/// What the process, whose last thread is ending, ends with.
+fn end_status(process: &Process) -> ExitStatus {
+    process.exit(ExitStatus::Exited(process.last_code.load(Ordering::Relaxed))); // unless it has a status
+    process.status().unwrap_or(ExitStatus::Exited(0))
+}
+
 /// The last thread of `process` is ending.
 fn end(process: &Arc<Process>) {
-    process.exit(ExitStatus::Exited(process.leader_code.load(Ordering::Relaxed))); // unless it has a status
-    let status = process.status().unwrap_or(ExitStatus::Exited(0));
+    let status = end_status(process);
     super::alarm::cancel_all(process);
     let space = process.space.lock().take();
     drop(space);
@@ -76,6 +88,11 @@ fn end(process: &Arc<Process>) {
     if Arc::strong_count(&process.files) == 1 {
         let files = core::mem::take(&mut *process.files.lock());
         drop(files);
+    }
+    // A zombie keeps no file system busy.
+    if Arc::strong_count(&process.directories) == 1 {
+        let directories = process.change_directories(|context| *context = crate::vfs::root_context());
+        drop(directories);
     }
     let timers = core::mem::take(&mut *process.timers.lock());
     drop(timers);
@@ -85,11 +102,7 @@ fn end(process: &Arc<Process>) {
     }
     let orphans = adopt_children(process);
     hang_up_stopped_groups(process, &orphans);
-    let parent = become_zombie(process);
-    match parent {
-        Some(parent) => notify_of_end(&parent, process, status),
-        None => log::debug!("process {}: {status}", process.pid()),
-    }
+    become_zombie(process, status);
 }
 
 /// Gives the children to init, or to nobody; who they are.
@@ -125,7 +138,7 @@ fn adopt_children(process: &Arc<Process>) -> Vec<Arc<Process>> {
 fn hang_up_stopped_groups(process: &Process, orphans: &[Arc<Process>]) {
     let candidates = orphans.iter().filter(|orphan| orphan.session() == process.session()).map(|orphan| orphan.group());
     let mut groups: Vec<u32> = candidates.chain([process.group()]).collect();
-    groups.sort_unstable();
+    sort_by(&mut groups, |a, b| a < b);
     groups.dedup();
     for group in groups {
         let stopped = {
@@ -140,19 +153,31 @@ fn hang_up_stopped_groups(process: &Process, orphans: &[Arc<Process>]) {
     }
 }
 
-/// Nothing but the status is left; the parent that is to be told. A process whose status nobody wants goes at once.
-fn become_zombie(process: &Arc<Process>) -> Option<Arc<Process>> {
+/// Nothing but the status is left, and the parent is told. A process whose status nobody wants goes at once.
+fn become_zombie(process: &Arc<Process>, status: ExitStatus) {
     let mut table = table::lock();
     let parent = table.processes.get(&process.parent()).cloned();
     let wanted = match &parent {
-        Some(parent) => !wants_no_zombies(parent),
+        Some(parent) => {
+            process.exit_signal.load(Ordering::Relaxed) != Signal::SIGCHLD.number() || !wants_no_zombies(parent)
+        }
         None => process.kernel_waits.load(Ordering::Relaxed),
     };
     if !wanted {
         remove(&mut table, process, parent.as_deref());
     }
     process.gone.store(true, Ordering::Release);
-    parent
+    // With the table locked, so that a wait(2) that finds the zombie does not return before the signal is there.
+    let told = parent.as_ref().is_some_and(|parent| tell_of_end(parent, process, status));
+    drop(table);
+    if let Some(file) = process.pid_file.get() {
+        file.tell_end();
+    }
+    match parent {
+        Some(parent) if told => parent.child_changed.wake_all(),
+        Some(parent) => notify_of_end(&parent, process, status),
+        None => log::debug!("process {}: {status}", process.pid()),
+    }
 }
 
 fn remove(table: &mut Table, process: &Arc<Process>, parent: Option<&Process>) {

@@ -3,16 +3,18 @@
 //! `klib::elf_load` checks every number of the file first; then segments are mapped from the file and read on demand.
 
 use super::credentials::Credentials;
+use super::vdso;
 use crate::random;
-use crate::vfs::{self, File, FsContext, Metadata, Sink, VecSink};
+use crate::vfs::{self, File, FsContext, Metadata, Sink, VecSink, access};
 use crate::vm::fault;
 use crate::vm::{self, AddressSpace, Backing, MapRequest, Placement};
 use abi::Errno;
+use abi::rseq::{RSEQ_FEATURE_LEN, RSEQ_LEN};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use klib::elf_load::{ElfError, ElfErrorKind, ElfKind, Header, LoadPlan, Segment, interpreter_path};
-use klib::initial_stack::{Auxiliary, Identity, InitialStack};
+use klib::initial_stack::{Auxiliary, Identity, InitialStack, StackImage};
 use machine::addr::{PAGE_SIZE, USER_END};
 use machine::cpu;
 use machine::hooks::Access;
@@ -45,10 +47,6 @@ pub struct Program {
     pub space: Arc<AddressSpace>,
     /// Registers at its first instruction.
     pub context: Box<UserContext>,
-    /// Absolute path of the file.
-    pub path: Vec<u8>,
-    /// Arguments, each with its zero.
-    pub command_line: Vec<u8>,
     /// Who it runs as: the caller, or whom the file's set-user-ID and set-group-ID bits name.
     pub credentials: Credentials,
 }
@@ -100,33 +98,40 @@ pub fn load_file(
     let credentials = credentials_of(&file, setting.credentials)?;
     let image = map_image(setting, &file, &name)?;
     let stack = build_stack(&image, &texts, path, credentials_identity(&credentials))?;
-    let path = file.location().map_or(name, |location| location.path());
-    log::debug!("{}: entry {:#x}, stack {stack:#x}", path.escape_ascii(), image.entry);
-    let command_line = texts.args.iter().flat_map(|arg| arg.iter().copied().chain([0])).collect();
-    let context = Box::new(UserContext::new(image.entry, stack));
-    Ok(Program { space: image.space, context, path, command_line, credentials })
+    log::debug!("{}: entry {:#x}, stack {:#x}", name.escape_ascii(), image.entry, stack.stack_pointer);
+    let context = Box::new(UserContext::new(image.entry, stack.stack_pointer));
+    let mut space = image.space;
+    let program = vm::Program {
+        file: file.place()?,
+        code: image.plan.code(image.bias),
+        data: image.plan.data(image.bias),
+        stack: stack.stack_pointer,
+        args: stack.args,
+        env: stack.env,
+        auxiliary: stack.auxiliary,
+        vdso: image.vdso,
+    };
+    // Nobody else has it yet.
+    if let Some(space) = Arc::get_mut(&mut space) {
+        space.set_program(program);
+    }
+    Ok(Program { space, context, credentials })
 }
 
 /// The file, if it may be executed; EACCES for what is no regular file too, as on Linux.
 fn open_executable(setting: &Setting<'_>, path: &[u8]) -> Result<Arc<File>, Errno> {
     let location = vfs::lookup(setting.directories, None, path, true)?;
     check_executable(&location.metadata()?, setting.credentials)?;
-    vfs::open(setting.directories, None, path, 0, 0)
+    // Who may execute it need not be allowed to read it.
+    vfs::open_location(&location, 0)
 }
 
 /// Whether a file may be executed by `credentials`.
 pub fn check_executable(metadata: &Metadata, credentials: &Credentials) -> Result<(), Errno> {
     const TYPE_MASK: u32 = 0o170000;
     const REGULAR: u32 = 0o100000;
-    let in_group = credentials.group.file == metadata.gid || credentials.groups.contains(&metadata.gid);
-    let executable = match credentials.user.file {
-        0 => metadata.mode & 0o111,
-        user if user == metadata.uid => metadata.mode & 0o100,
-        _ if in_group => metadata.mode & 0o010,
-        _ => metadata.mode & 0o001,
-    };
     match metadata.mode & TYPE_MASK {
-        REGULAR if executable != 0 => Ok(()),
+        REGULAR => credentials.who().check(metadata, access::EXECUTE),
         _ => Err(Errno::EACCES),
     }
 }
@@ -198,6 +203,7 @@ struct LoadedImage {
     entry: u64,
     /// Where the interpreter is; 0 without one.
     interpreter_base: u64,
+    vdso: u64,
 }
 
 /// Maps the program, and the dynamic loader that it names.
@@ -215,9 +221,10 @@ fn map_image(setting: &Setting<'_>, file: &Arc<File>, path: &[u8]) -> Result<Loa
         entry = bias + plan.entry;
         interpreter_base = bias + plan.span.start;
     }
+    let vdso = vdso::map(&space)?;
     let heap_gap = space.random_pages(BRK_RANDOM_PAGES) * PAGE_SIZE as u64;
     space.set_brk_start(bias + plan.break_start() + heap_gap);
-    Ok(LoadedImage { space, plan, bias, entry, interpreter_base })
+    Ok(LoadedImage { space, plan, bias, entry, interpreter_base, vdso })
 }
 
 fn refuse(error: ElfError, path: &[u8]) -> Errno {
@@ -293,8 +300,8 @@ fn with_page(space: &AddressSpace, address: u64, f: impl FnOnce(&Frame)) -> Resu
     Ok(())
 }
 
-/// Maps the stack and puts arguments, environment and auxiliary vector on it; the stack pointer.
-fn build_stack(image: &LoadedImage, texts: &Texts, path: &[u8], identity: Identity) -> Result<u64, Errno> {
+/// Maps the stack and puts arguments, environment and auxiliary vector on it; what is where.
+fn build_stack(image: &LoadedImage, texts: &Texts, path: &[u8], identity: Identity) -> Result<StackImage, Errno> {
     let (space, plan, bias) = (&image.space, &image.plan, image.bias);
     let top = space.map_stack(plan.stack_executable)?;
     let mut seed = [0; 16];
@@ -315,13 +322,15 @@ fn build_stack(image: &LoadedImage, texts: &Texts, path: &[u8], identity: Identi
             Auxiliary::PHENT(plan.phentsize.into()),
             Auxiliary::PHNUM(plan.phnum.into()),
             Auxiliary::BASE(image.interpreter_base),
+            Auxiliary::SYSINFO_EHDR(image.vdso),
             Auxiliary::FLAGS(0),
             Auxiliary::ENTRY(bias + plan.entry),
+            Auxiliary::RSEQ_FEATURE_SIZE(RSEQ_FEATURE_LEN.into()),
+            Auxiliary::RSEQ_ALIGN(RSEQ_LEN.into()),
         ],
     };
     let image = stack.build(top, MAX_ARGUMENT_BYTES).map_err(|_| Errno::E2BIG)?;
     let mut address = top - image.bytes.len() as u64;
-    let pointer = image.stack_pointer;
     let mut rest = &image.bytes[..];
     while !rest.is_empty() {
         let offset = (address % PAGE_SIZE as u64) as usize;
@@ -330,7 +339,7 @@ fn build_stack(image: &LoadedImage, texts: &Texts, path: &[u8], identity: Identi
         address += len as u64;
         rest = &rest[len..];
     }
-    Ok(pointer)
+    Ok(image)
 }
 
 /// Up to `len` bytes of the file from `offset` on.

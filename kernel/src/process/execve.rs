@@ -1,12 +1,15 @@
 //! execve(2): a process gets another program.
 
 use super::exec::Program;
-use super::{Image, Thread, deliver, short_name, table};
+use super::{Thread, alarm, short_name, table};
 use abi::Errno;
+use abi::signal::SigaltStack;
 use alloc::sync::Arc;
 use core::any::Any;
 use core::sync::atomic::Ordering;
+use klib::trace::{Event, Label, Life};
 use machine::task::{self, FpuState};
+use machine::trace;
 use machine::user::UserContext;
 
 /// Puts `program` into the place of the current one: other threads end, the calling one, `thread`, goes on in it. After
@@ -16,6 +19,7 @@ pub fn replace(thread: &Arc<Thread>, context: &mut UserContext, program: Program
     let process = thread.process();
     process.end_other_threads(thread)?;
     thread.leave_memory();
+    thread.forget_rseq();
     take_over(thread);
     let former = process.space.lock().replace(program.space.clone());
     task::current().set_space(Some(program.space.tables().clone()));
@@ -32,11 +36,14 @@ pub fn replace(thread: &Arc<Thread>, context: &mut UserContext, program: Program
     closed.iter().for_each(|file| file.release_process_locks(&identity));
     drop(closed);
     process.actions.reset_handlers();
-    thread.alternate_stack(Some(deliver::NO_ALTERNATE_STACK));
+    alarm::delete_created(process);
+    thread.alternate_stack(Some(SigaltStack::NONE));
     thread.set_name(short_name(name));
-    let image = Image { executable: program.path.into(), command_line: program.command_line.into() };
-    let old = core::mem::replace(&mut *process.image.lock(), image);
-    drop(old);
+    if trace::on() {
+        let name = thread.name();
+        let name = Label::new(core::str::from_utf8(&name).unwrap_or("?"));
+        trace::note(Event::Exec(Life { pid: process.pid(), name }));
+    }
     let credentials = Arc::new(program.credentials);
     let old = core::mem::replace(&mut *process.credentials.lock(), credentials);
     drop(old);

@@ -4,9 +4,12 @@ use crate::vfs::File;
 use abi::Errno;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::ops::Range;
 
-/// Most descriptors of a process (Linux's default RLIMIT_NOFILE).
-pub const MAX_FILES: usize = 1024;
+/// Most descriptors of any process; nobody may raise RLIMIT_NOFILE above it.
+pub const MAX_FILES: usize = 4096;
+/// What a program may have without asking (Linux's default RLIMIT_NOFILE).
+pub const DEFAULT_FILES: usize = 1024;
 
 #[derive(Clone)]
 struct Entry {
@@ -19,6 +22,17 @@ struct Entry {
 pub struct FileTable {
     entries: Vec<Option<Entry>>,
     identity: Arc<()>,
+}
+
+/// Descriptors that follow each other.
+pub struct FilesFrom<'a>(&'a [Option<Entry>]);
+
+impl FilesFrom<'_> {
+    /// The file of the descriptor that is `at` after the first.
+    #[inline]
+    pub fn get(&self, at: u32) -> Option<&File> {
+        self.0.get(at as usize)?.as_ref().map(|entry| &*entry.file)
+    }
 }
 
 impl FileTable {
@@ -57,6 +71,18 @@ impl FileTable {
         self.entries.get(usize::try_from(fd).ok()?)?.as_ref().map(|entry| &entry.file)
     }
 
+    /// The first descriptor from `fd` on that is in use.
+    pub fn next_from(&self, fd: usize) -> Option<usize> {
+        let in_use = |&fd: &usize| self.entries[fd].is_some();
+        (fd..self.entries.len()).find(in_use)
+    }
+
+    /// The files of descriptors from `first` on, at most `count`, to be looked at while the table is locked.
+    pub fn from(&self, first: usize, count: usize) -> FilesFrom<'_> {
+        let entries = self.entries.get(first..).unwrap_or_default();
+        FilesFrom(&entries[..count.min(entries.len())])
+    }
+
     /// How many descriptors select(2) looks at, at most: as many as Linux's table would have room for.
     pub fn room(&self) -> usize {
         match self.entries.len() {
@@ -65,20 +91,17 @@ impl FileTable {
         }
     }
 
-    /// Puts `file` at the lowest free descriptor from `least` on.
-    pub fn insert(&mut self, file: Arc<File>, least: usize, close_on_exec: bool) -> Result<i32, Errno> {
-        let fd = (least..MAX_FILES)
-            .find(|&fd| self.entries.get(fd).is_none_or(Option::is_none))
-            .ok_or(if least >= MAX_FILES { Errno::EINVAL } else { Errno::EMFILE })?;
+    /// Puts `file` at the lowest free descriptor of `range`, which ends at the process's limit. EMFILE if there is none.
+    pub fn insert(&mut self, file: Arc<File>, range: Range<usize>, close_on_exec: bool) -> Result<i32, Errno> {
+        let fd = { range }.find(|&fd| self.entries.get(fd).is_none_or(Option::is_none)).ok_or(Errno::EMFILE)?;
         self.put(fd, Entry { file, close_on_exec })?;
         Ok(fd as i32)
     }
 
-    /// Puts `file` at descriptor `fd`; what was there.
-    pub fn replace(&mut self, fd: i32, file: Arc<File>, close_on_exec: bool) -> Result<Option<Arc<File>>, Errno> {
-        let index = usize::try_from(fd).ok().filter(|&fd| fd < MAX_FILES).ok_or(Errno::EBADF)?;
-        let old = self.entries.get_mut(index).and_then(Option::take);
-        self.put(index, Entry { file, close_on_exec })?;
+    /// Puts `file` at descriptor `fd`, which the caller has checked; what was there.
+    pub fn replace(&mut self, fd: usize, file: Arc<File>, close_on_exec: bool) -> Result<Option<Arc<File>>, Errno> {
+        let old = self.entries.get_mut(fd).and_then(Option::take);
+        self.put(fd, Entry { file, close_on_exec })?;
         Ok(old.map(|entry| entry.file))
     }
 
@@ -87,6 +110,12 @@ impl FileTable {
         let index = usize::try_from(fd).map_err(|_| Errno::EBADF)?;
         let entry = self.entries.get_mut(index).and_then(Option::take).ok_or(Errno::EBADF)?;
         Ok(entry.file)
+    }
+
+    /// Takes descriptor `fd` out if it still refers to `file`.
+    pub fn take_back(&mut self, fd: i32, file: &Arc<File>) -> Option<Arc<File>> {
+        let entry = self.entries.get_mut(usize::try_from(fd).ok()?)?;
+        entry.take_if(|entry| Arc::ptr_eq(&entry.file, file)).map(|entry| entry.file)
     }
 
     /// Whether execve(2) closes `fd`.

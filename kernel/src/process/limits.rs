@@ -1,6 +1,7 @@
 //! Resource limits (getrlimit(2)).
 
 use super::credentials::Credentials;
+use super::files::MAX_FILES;
 use crate::vm;
 use abi::Errno;
 use abi::system::{
@@ -8,8 +9,6 @@ use abi::system::{
     RLIMIT_SIGPENDING, RLIMIT_STACK, Rlimit64,
 };
 
-/// Descriptors that a process may raise its limit to without privilege (Linux's default).
-const HARD_FILES: u64 = 4096;
 /// Bytes that a process without privilege may lock (Linux's default).
 const LOCKED_BYTES: u64 = 8 << 20;
 /// Processes of one user, and signals that wait for them.
@@ -31,7 +30,7 @@ impl Limits {
         by_resource[RLIMIT_NPROC as usize] = both(DEFAULT_PROCESSES);
         by_resource[RLIMIT_SIGPENDING as usize] = both(DEFAULT_PROCESSES);
         by_resource[RLIMIT_NOFILE as usize] =
-            Rlimit64 { rlim_cur: super::files::MAX_FILES as u64, rlim_max: HARD_FILES };
+            Rlimit64 { rlim_cur: super::files::DEFAULT_FILES as u64, rlim_max: MAX_FILES as u64 };
         Limits { by_resource }
     }
 
@@ -61,7 +60,8 @@ impl Limits {
         if new.rlim_cur > new.rlim_max {
             return Err(Errno::EINVAL);
         }
-        if new.rlim_max > slot.rlim_max && !privileged {
+        let raises = new.rlim_max > slot.rlim_max;
+        if raises && !privileged || resource == RLIMIT_NOFILE && new.rlim_max > MAX_FILES as u64 {
             return Err(Errno::EPERM);
         }
         *slot = new;

@@ -3,8 +3,13 @@
 use super::{ExitStatus, Process, table};
 use abi::Signal;
 use alloc::sync::Arc;
+use core::sync::atomic::Ordering;
 use core::time::Duration;
+use machine::mm::frame;
 use machine::time;
+
+/// The `oom_score_adj` of a process that is never ended.
+pub const OOM_SCORE_ADJ_MIN: i32 = -1000;
 
 /// How long a thread waits for the memory of the process that was ended, before it asks again.
 const PATIENCE: Duration = Duration::from_millis(200);
@@ -28,12 +33,24 @@ pub fn free_some() -> bool {
     true
 }
 
-/// The process with the most pages that are its own; init is spared.
+/// The process with the most pages that are its own; init is spared, and whom its `oom_score_adj` excepts.
 fn biggest() -> Option<(Arc<Process>, usize)> {
     let processes = table::all_but(&[table::INIT]);
     let sized = processes.into_iter().filter_map(|process| {
         let pages = process.try_space()?.resident_pages();
-        Some((process, pages))
+        Some((badness(&process)?, process, pages))
     });
-    sized.max_by_key(|&(_, pages)| pages)
+    sized.max_by_key(|&(badness, ..)| badness).map(|(_, process, pages)| (process, pages))
+}
+
+/// How much the end of the process would help, in pages, shifted by `oom_score_adj` thousandths of the memory; None if it
+/// is not to be ended (proc(5)).
+pub fn badness(process: &Process) -> Option<i64> {
+    match process.oom_score_adj.load(Ordering::Relaxed) {
+        OOM_SCORE_ADJ_MIN => None,
+        adjustment => {
+            let pages = process.try_space()?.resident_pages() as i64;
+            Some(pages + i64::from(adjustment) * frame::total() as i64 / 1000)
+        }
+    }
 }

@@ -6,12 +6,14 @@
 //! parents. Signals: `signal` has actions and pending sets, `send` puts signals into them, `deliver` takes them out on the
 //! way to user mode.
 //!
-//! Locks: the table's (rank `Table`), then one of a process's or thread's own (rank `Process`), never two of those at once.
+//! Locks: the table's (rank `Table`), then a process's stops (rank `JobControl`), then one of a process's or thread's own (rank `Process`), never two of those at once.
 //! Who is whose parent, group and session changes only with the table locked; the numbers can be read without. Files,
 //! directory context and address space are behind sleeping locks of their own.
 
+mod about;
 pub mod alarm;
 pub mod clone;
+mod context;
 pub mod credentials;
 pub mod deliver;
 mod end;
@@ -20,40 +22,55 @@ pub mod execve;
 pub mod files;
 pub mod limits;
 mod memory_hog;
+pub mod pidfd;
+mod place;
+pub mod rseq;
+pub mod sampled;
 pub mod send;
 pub mod signal;
 mod start;
 mod status;
 pub mod table;
+mod thread;
+mod traced;
+mod users;
+pub mod vdso;
 pub mod wait;
+pub mod watched;
 
-pub use memory_hog::free_some as free_memory;
+pub use memory_hog::{OOM_SCORE_ADJ_MIN, badness, free_some as free_memory};
+pub use place::write_user_place;
 pub use start::{Hooks, ProgramHandle, Start, init, spawn_init, spawn_program};
 pub use status::ExitStatus;
 pub use table::{find, pids};
+pub use thread::Thread;
 
 use crate::sched;
 use crate::vfs::FsContext;
 use crate::vm::AddressSpace;
 use crate::vm::fault;
-use abi::Signal;
-use abi::signal::{SigSet, SigaltStack};
+use abi::system::RLIMIT_NOFILE;
 use alarm::Timer;
 use alloc::collections::BTreeMap;
-use alloc::sync::{Arc, Weak};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use credentials::Credentials;
 use files::FileTable;
+use klib::objects::Counted;
 use limits::Limits;
 use machine::hooks::Access;
-use machine::sync::{Mutex, Once, Rank, SpinLock, WaitQueue};
+use machine::sync::{Mutex, Once, SpinLock, WaitQueue};
 use machine::task;
 use machine::time::Instant;
+use pidfd::PidFile;
 use signal::{Actions, Pending};
+use users::OfUser;
+use watched::Watcher;
 
 /// A process.
 pub struct Process {
+    _counted: Counted,
     pid: u32,
     /// Numbers of the parent (0: the kernel), the process group and the session; changed with the table locked.
     parent: AtomicU32,
@@ -67,8 +84,8 @@ pub struct Process {
     space: SpinLock<Option<Arc<AddressSpace>>>,
     /// Open files.
     pub files: Arc<Mutex<FileTable>>,
-    /// Root and working directory.
-    pub directories: Arc<Mutex<FsContext>>,
+    /// Root and working directory: whoever walks a path takes them as they are.
+    pub directories: Arc<Mutex<Arc<FsContext>>>,
     umask: Arc<AtomicU32>,
     /// Signal actions.
     pub actions: Arc<Actions>,
@@ -77,14 +94,24 @@ pub struct Process {
     /// Woken whenever a signal has been sent to the process or one of its threads.
     pub signal_sent: WaitQueue,
     credentials: SpinLock<Arc<Credentials>>,
+    /// Counts it among its user's.
+    of_user: OfUser,
     limits: SpinLock<Limits>,
     /// What personality(2) says; of its bits, ADDR_NO_RANDOMIZE has an effect.
     pub personality: AtomicU32,
-    image: SpinLock<Image>,
+    /// Who is told of its system calls.
+    watcher: Once<Arc<Watcher>>,
+    /// What the first thread was called, once it has ended.
+    leader_name: SpinLock<[u8; 15]>,
+    /// How much sooner than its size says it is ended when memory runs out: -1000 (never) to 1000.
+    pub oom_score_adj: AtomicI32,
     threads: SpinLock<Vec<Arc<Thread>>>,
     children: SpinLock<Vec<Arc<Process>>>,
     /// Woken when a child has changed state.
     child_changed: WaitQueue,
+    /// How often it was sent SIGCONT. Locked while a stop signal is taken and while it comes into force, so that a SIGCONT
+    /// between the two is not overtaken by the stop. Rank `JobControl`.
+    continuations: SpinLock<u32>,
     /// The signal that stopped it; 0 while it runs.
     stopped: AtomicU8,
     /// A stop or continuation that the parent has not waited for yet (`wait::Report`).
@@ -102,9 +129,11 @@ pub struct Process {
     has_executed: AtomicBool,
     /// Kernel code waits for it by a [`ProgramHandle`].
     kernel_waits: AtomicBool,
+    /// What its descriptors refer to; made with the table locked.
+    pid_file: Once<Arc<PidFile>>,
     started: Instant,
-    /// What the first thread gave to exit(2), in case others live on.
-    leader_code: AtomicU8,
+    /// What the last thread to call exit(2) gave.
+    last_code: AtomicU8,
     /// The timer of setitimer(ITIMER_REAL) and alarm(2).
     pub real_timer: Once<Arc<Timer>>,
     /// Timers of timer_create(2), by number.
@@ -112,42 +141,6 @@ pub struct Process {
     /// CPU time in ns of threads that have ended, and of children that were waited for.
     past_run_time_ns: AtomicU64,
     children_run_time_ns: AtomicU64,
-}
-
-/// What execve(2) sets.
-#[derive(Clone, Default)]
-struct Image {
-    /// Path of the program, as `/proc/self/exe` shows it.
-    executable: Arc<[u8]>,
-    /// Arguments, each with its zero.
-    command_line: Arc<[u8]>,
-}
-
-/// One thread of a process.
-pub struct Thread {
-    /// Changes only when the thread takes over the process in execve(2).
-    tid: AtomicU32,
-    process: Arc<Process>,
-    task: Once<Weak<task::Task>>,
-    /// Signals sent to this thread and not yet taken.
-    pub pending: Pending,
-    /// Signals kept back; changed by the thread itself alone.
-    blocked: AtomicU64,
-    /// The mask to come back to after a call that waits with another one (sigsuspend(2), ppoll(2)).
-    saved_mask: SpinLock<Option<SigSet>>,
-    /// Something may have to be done before user mode: a signal, a stop, the end. Set by others, cleared by the thread.
-    attention: AtomicBool,
-    /// The thread alone is to end: exit(2), or another thread's execve(2).
-    must_end: AtomicBool,
-    /// Up to fifteen bytes, as prctl(PR_SET_NAME) takes them.
-    name: SpinLock<[u8; 15]>,
-    alternate_stack: SpinLock<SigaltStack>,
-    /// User word that is cleared, with a futex wake, when the thread ends; 0 for none.
-    pub clear_on_exit: AtomicU64,
-    /// User address of the list of robust futexes it holds; 0 for none.
-    pub robust_list: AtomicU64,
-    /// Deadline of a call that is being begun again after a stop.
-    restart_deadline: SpinLock<Option<Instant>>,
 }
 
 /// The thread that the current task runs; None for kernel tasks.
@@ -201,53 +194,25 @@ impl Process {
     }
 
     /// Its address space; None once it has ended.
+    #[inline(never)]
     pub fn try_space(&self) -> Option<Arc<AddressSpace>> {
         self.space.lock().clone()
     }
 
-    /// Path of its program.
-    pub fn executable(&self) -> Arc<[u8]> {
-        self.image.lock().executable.clone()
-    }
-
-    /// Its arguments, each with a zero behind it.
-    pub fn command_line(&self) -> Arc<[u8]> {
-        self.image.lock().command_line.clone()
-    }
-
-    /// Who it runs as.
-    pub fn credentials(&self) -> Arc<Credentials> {
-        self.credentials.lock().clone()
-    }
-
-    /// Changes who it runs as; nothing changes on an error.
-    pub fn change_credentials<E>(&self, change: impl FnOnce(&mut Credentials) -> Result<(), E>) -> Result<(), E> {
-        let mut new = Credentials::clone(&self.credentials());
-        change(&mut new)?;
-        let new = Arc::new(new);
-        let old = core::mem::replace(&mut *self.credentials.lock(), new);
-        drop(old);
-        Ok(())
-    }
-
     /// Its resource limits.
+    #[inline(never)]
     pub fn limits(&self) -> Limits {
         *self.limits.lock()
+    }
+
+    /// How many descriptors it may have (RLIMIT_NOFILE): they are below this.
+    pub fn file_limit(&self) -> usize {
+        (self.limits.lock().current(RLIMIT_NOFILE) as usize).min(files::MAX_FILES)
     }
 
     /// Calls `change` with the limits, which stay locked meanwhile.
     pub fn with_limits<R>(&self, change: impl FnOnce(&mut Limits) -> R) -> R {
         change(&mut self.limits.lock())
-    }
-
-    /// Sets the file-mode creation mask; the one before.
-    pub fn set_umask(&self, mask: u32) -> u32 {
-        self.umask.swap(mask & 0o777, Ordering::Relaxed)
-    }
-
-    /// The file-mode creation mask.
-    pub fn umask(&self) -> u32 {
-        self.umask.load(Ordering::Relaxed)
     }
 
     /// Sets what it gets when its parent ends; the one before.
@@ -266,6 +231,7 @@ impl Process {
     }
 
     /// CPU time of all its threads, in ns.
+    #[inline(never)]
     pub fn run_time_ns(&self) -> u64 {
         let live: u64 = self.threads().iter().map(|thread| thread.run_time_ns()).sum();
         live + self.past_run_time_ns.load(Ordering::Relaxed)
@@ -277,16 +243,19 @@ impl Process {
     }
 
     /// Its threads that have not ended.
+    #[inline(never)]
     pub fn threads(&self) -> Vec<Arc<Thread>> {
         self.threads.lock().clone()
     }
 
     /// How many threads have not ended.
+    #[inline(never)]
     pub fn thread_count(&self) -> usize {
         self.threads.lock().len()
     }
 
     /// Its thread `tid`.
+    #[inline(never)]
     pub fn thread(&self, tid: u32) -> Option<Arc<Thread>> {
         self.threads.lock().iter().find(|thread| thread.tid() == tid).cloned()
     }
@@ -309,144 +278,6 @@ impl Process {
     /// How it ended or is about to.
     pub fn status(&self) -> Option<ExitStatus> {
         self.status.get().copied()
-    }
-}
-
-impl Thread {
-    /// A thread of `process` that has no task yet and is not in its list.
-    fn new(process: Arc<Process>, tid: u32, name: [u8; 15], blocked: SigSet) -> Arc<Thread> {
-        Arc::new(Thread {
-            tid: AtomicU32::new(tid),
-            process,
-            task: Once::new(),
-            pending: Pending::new(),
-            blocked: AtomicU64::new(blocked.0),
-            saved_mask: SpinLock::new("saved signal mask", Rank::Process, None),
-            attention: AtomicBool::new(true),
-            must_end: AtomicBool::new(false),
-            name: SpinLock::new("thread name", Rank::Process, name),
-            alternate_stack: SpinLock::new("alternate stack", Rank::Process, deliver::NO_ALTERNATE_STACK),
-            clear_on_exit: AtomicU64::new(0),
-            robust_list: AtomicU64::new(0),
-            restart_deadline: SpinLock::new("restart deadline", Rank::Process, None),
-        })
-    }
-
-    /// Its number.
-    pub fn tid(&self) -> u32 {
-        self.tid.load(Ordering::Relaxed)
-    }
-
-    /// Its process.
-    pub fn process(&self) -> &Arc<Process> {
-        &self.process
-    }
-
-    /// Its name, padded with zeros.
-    pub fn name(&self) -> [u8; 15] {
-        *self.name.lock()
-    }
-
-    /// Renames it.
-    pub fn set_name(&self, name: [u8; 15]) {
-        *self.name.lock() = name;
-    }
-
-    /// The alternate signal stack, and a new one if given.
-    pub fn alternate_stack(&self, new: Option<SigaltStack>) -> SigaltStack {
-        let mut stack = self.alternate_stack.lock();
-        match new {
-            Some(new) => core::mem::replace(&mut *stack, new),
-            None => *stack,
-        }
-    }
-
-    /// Its task, while it has one.
-    pub fn task(&self) -> Option<Arc<task::Task>> {
-        self.task.get().and_then(Weak::upgrade)
-    }
-
-    /// CPU time, in ns.
-    pub fn run_time_ns(&self) -> u64 {
-        self.task().map_or(0, |task| sched::data(&task).run_time_ns())
-    }
-
-    /// Signals kept back.
-    pub fn blocked(&self) -> SigSet {
-        SigSet(self.blocked.load(Ordering::SeqCst))
-    }
-
-    /// Keeps these signals back and no others, but for the two that cannot be kept back. By the thread itself.
-    pub fn set_blocked(&self, set: SigSet) {
-        self.blocked.store(set.difference(SigSet::UNBLOCKABLE).0, Ordering::SeqCst);
-        // What was kept back may be due now.
-        self.attention.store(true, Ordering::SeqCst);
-    }
-
-    /// Keeps `set` back instead until the thread goes to user mode, or a handler that it runs first has returned
-    /// (sigsuspend(2), ppoll(2) and their kin).
-    pub fn set_blocked_for_call(&self, set: SigSet) {
-        let before = self.blocked();
-        self.set_blocked(set);
-        self.saved_mask.lock().get_or_insert(before);
-    }
-
-    /// The call that set another mask has ended without a signal.
-    pub fn end_blocked_for_call(&self) {
-        if let Some(mask) = self.take_saved_mask() {
-            self.set_blocked(mask);
-        }
-    }
-
-    /// The mask to come back to, if a call has set another one.
-    fn take_saved_mask(&self) -> Option<SigSet> {
-        self.saved_mask.lock().take()
-    }
-
-    /// Signals that it would take now.
-    fn deliverable(&self) -> SigSet {
-        self.pending.set().union(self.process.pending.set()).difference(self.blocked())
-    }
-
-    /// Whether there is something to do before user mode that ends sleeps.
-    pub fn has_deliverable(&self) -> bool {
-        self.attention.load(Ordering::SeqCst)
-            && (!self.deliverable().is_empty() || self.is_ending() || self.process.is_stopped())
-    }
-
-    /// Whether `deliver::attend` has something to look at before user mode.
-    pub fn needs_attention(&self) -> bool {
-        self.attention.load(Ordering::SeqCst)
-    }
-
-    /// Whether it is to end.
-    pub fn is_ending(&self) -> bool {
-        self.must_end.load(Ordering::SeqCst) || self.process.is_ending()
-    }
-
-    /// The deadline of a call that is begun again, or a new one.
-    pub fn deadline(&self, new: impl FnOnce() -> Instant) -> Instant {
-        let kept = self.restart_deadline.lock().take();
-        kept.unwrap_or_else(new)
-    }
-
-    /// Notes the deadline of an interrupted call, for the case that it is begun again.
-    pub fn keep_deadline(&self, deadline: Instant) {
-        *self.restart_deadline.lock() = Some(deadline);
-    }
-
-    /// Makes it look at what there is to do, wherever it is: gets it out of a sleep and out of user mode.
-    fn notify(&self) {
-        self.attention.store(true, Ordering::SeqCst);
-        if let Some(task) = self.task() {
-            sched::unpark(&task);
-            sched::kick(&task);
-        }
-    }
-
-    /// Whether a signal may end its sleeps: what shows as `S` or `D`.
-    pub fn blocks(&self, signal: Signal) -> bool {
-        self.blocked().contains(signal)
     }
 }
 

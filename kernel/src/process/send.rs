@@ -2,14 +2,16 @@
 //!
 //! Locks: the pending set's and the actions' one after the other, never together. Senders are tasks, not interrupts.
 
+use super::alarm::tell_overruns;
 use super::signal::STOPS;
 use super::table;
-use super::wait::{Report, notify_parent};
+use super::wait::{Report, tell_parent};
 use super::{ExitStatus, Process, Thread};
-use abi::sigframe::{SI_USER, Siginfo};
+use abi::sigframe::{SI_TIMER, SI_USER, Siginfo};
 use abi::signal::SigSet;
 use abi::system::RLIMIT_SIGPENDING;
 use abi::{Errno, Signal};
+use alloc::collections::BTreeSet;
 use alloc::sync::Arc;
 use core::sync::atomic::Ordering;
 use machine::sync::WaitQueue;
@@ -21,33 +23,59 @@ pub static ANY_SIGNAL: WaitQueue = WaitQueue::new("a signal to read");
 /// could.
 pub fn kill(sender: &Process, target: i32, signal: Option<Signal>) -> Result<(), Errno> {
     let own_group = sender.group();
-    let targets = match target {
-        0 => table::group(own_group),
-        -1 => table::all_but(&[1, sender.pid()]),
-        i32::MIN => return Err(Errno::ESRCH),
-        group if group < 0 => table::group(group.unsigned_abs()),
-        pid => table::find_process_of(pid.unsigned_abs()).into_iter().collect(),
-    };
+    if target == 0 || target < -1 && target != i32::MIN {
+        let group = if target == 0 { own_group } else { target.unsigned_abs() };
+        return to_group(group, |process| send_if_permitted(sender, process, signal));
+    }
+    if target != -1 {
+        let process = u32::try_from(target).ok().and_then(table::find_process_of).ok_or(Errno::ESRCH)?;
+        return send_if_permitted(sender, &process, signal);
+    }
     let mut result = Err(Errno::ESRCH);
-    for process in targets {
-        let allowed = permitted(sender, &process, signal);
-        if allowed && let Some(signal) = signal {
-            process.send(signal, sent_by(sender, signal, SI_USER));
-        }
-        match (allowed, result) {
-            (true, _) => result = Ok(()),
-            (false, Err(Errno::ESRCH)) => result = Err(Errno::EPERM),
-            _ => {}
-        }
+    for process in table::all_but(&[1, sender.pid()]) {
+        result = merge(result, send_if_permitted(sender, &process, signal));
     }
     result
 }
 
+fn send_if_permitted(sender: &Process, target: &Arc<Process>, signal: Option<Signal>) -> Result<(), Errno> {
+    if !permitted(sender, target, signal) {
+        return Err(Errno::EPERM);
+    }
+    if let Some(signal) = signal {
+        target.send(signal, sent_by(sender, signal, SI_USER));
+    }
+    Ok(())
+}
+
+/// One success is a success; else not being permitted is worse than there being nobody.
+fn merge(result: Result<(), Errno>, next: Result<(), Errno>) -> Result<(), Errno> {
+    if result.is_err() { next } else { result }
+}
+
+/// Calls `send` for every process of `group`, and for those that members make meanwhile: whoever has its signal makes no
+/// more that escape, as SIGKILL goes over to children that it is about to make (`Ties::tie`).
+fn to_group(group: u32, mut send: impl FnMut(&Arc<Process>) -> Result<(), Errno>) -> Result<(), Errno> {
+    let mut result = Err(Errno::ESRCH);
+    let mut done = BTreeSet::new();
+    loop {
+        let mut members = table::group(group);
+        members.retain(|member| done.insert(member.pid()));
+        if members.is_empty() {
+            return result;
+        }
+        for member in &members {
+            result = merge(result, send(member));
+        }
+    }
+}
+
 /// Sends `signal` to every process of `group`, from the kernel: the terminal's keys, a session's end.
 pub fn kill_group(group: u32, signal: Signal) {
-    for process in table::group(group) {
+    let _ = to_group(group, |process| {
         process.send(signal, Siginfo::kernel(signal));
-    }
+        Ok(())
+    });
 }
 
 /// Sends `signal` to process `pid` from the kernel; ESRCH if there is none.
@@ -58,28 +86,27 @@ pub fn kill_from_kernel(pid: u32, signal: Signal) -> Result<(), Errno> {
 
 /// Whether `sender` may send `signal` to `target`: SIGCONT may go to all of the own session.
 pub fn permitted(sender: &Process, target: &Process, signal: Option<Signal>) -> bool {
-    sender.credentials().may_signal(&target.credentials())
+    core::ptr::eq(sender, target)
+        || sender.credentials().may_signal(&target.credentials())
         || signal == Some(Signal::SIGCONT) && sender.session() == target.session()
 }
 
 /// What is known of a signal that `sender` sends; `code` as in `Siginfo::sent`.
 pub fn sent_by(sender: &Process, signal: Signal, code: i32) -> Siginfo {
-    Siginfo::sent(signal, code, sender.pid() as i32, sender.credentials().user.real, 0)
+    Siginfo::sent(signal, code, sender.pid() as i32, sender.credentials.lock().user.real, 0)
 }
 
 impl Process {
     /// Sends a signal to the process: some thread takes it. False if there was no room for it.
     pub fn send(self: &Arc<Self>, signal: Signal, info: Siginfo) -> bool {
         self.prepare(signal);
-        let threads = self.threads();
-        let blocked_by_all = threads.iter().all(|thread| thread.blocks(signal));
-        if self.actions.is_ignored(signal) && !blocked_by_all {
+        if self.actions.is_ignored(signal) && self.taker(signal).is_some() {
             return true;
         }
         if !self.pending.add(signal, info, self.room_for_signals()) {
             return false;
         }
-        if let Some(thread) = threads.iter().find(|thread| !thread.blocks(signal)) {
+        if let Some(thread) = self.taker(signal) {
             thread.notify();
         }
         self.signal_sent.wake_all();
@@ -87,10 +114,15 @@ impl Process {
         true
     }
 
+    /// A thread that does not keep `signal` back.
+    fn taker(&self, signal: Signal) -> Option<Arc<Thread>> {
+        self.threads.lock().iter().find(|thread| !thread.blocks(signal)).cloned()
+    }
+
     /// How many more signals may wait (RLIMIT_SIGPENDING, counted for each process).
     fn room_for_signals(&self) -> u64 {
-        let in_threads: usize = self.threads().iter().map(|thread| thread.pending.count()).sum();
-        self.limits().current(RLIMIT_SIGPENDING).saturating_sub((self.pending.count() + in_threads) as u64)
+        let in_threads: usize = self.threads.lock().iter().map(|thread| thread.pending.count()).sum();
+        self.limits.lock().current(RLIMIT_SIGPENDING).saturating_sub((self.pending.count() + in_threads) as u64)
     }
 
     /// What a signal does at once, whether it is blocked or not.
@@ -98,7 +130,6 @@ impl Process {
         if signal == Signal::SIGKILL {
             self.exit(ExitStatus::Killed(signal));
         } else if signal == Signal::SIGCONT {
-            self.discard_everywhere(STOPS);
             self.resume();
         } else if STOPS.contains(signal) {
             self.discard_everywhere(SigSet::EMPTY.with(Signal::SIGCONT));
@@ -110,20 +141,55 @@ impl Process {
         self.threads().iter().for_each(|thread| thread.pending.discard(set));
     }
 
-    /// Stops the process: every thread waits on its way to user mode.
-    pub fn stop(self: &Arc<Self>, signal: Signal) {
-        self.report.store(Report::Stopped(signal).encode(), Ordering::SeqCst);
-        self.stopped.store(signal.number(), Ordering::SeqCst);
+    /// Stops the process: every thread waits on its way to user mode. Not if it was sent SIGCONT since `signal` was taken,
+    /// when `continuations` was counted.
+    pub fn stop(self: &Arc<Self>, signal: Signal, continuations: u32) {
+        let parent = {
+            let table = table::lock();
+            {
+                let count = self.continuations.lock();
+                if *count != continuations {
+                    return;
+                }
+                self.report.store(Report::Stopped(signal).encode(), Ordering::SeqCst);
+                self.stopped.store(signal.number(), Ordering::SeqCst);
+            }
+            tell_parent(&table, self, Report::Stopped(signal))
+        };
         self.threads().iter().for_each(|thread| thread.notify());
-        notify_parent(self, Report::Stopped(signal));
+        if let Some(parent) = parent {
+            parent.child_changed.wake_all();
+        }
     }
 
-    /// Lets a stopped process go on.
+    /// SIGCONT: stop signals that were sent before have no effect any more, and a stopped process goes on.
     fn resume(self: &Arc<Self>) {
-        if self.stopped.swap(0, Ordering::SeqCst) != 0 {
-            self.report.store(Report::Continued.encode(), Ordering::SeqCst);
-            self.resumed.wake_all();
-            notify_parent(self, Report::Continued);
+        let parent = {
+            let table = table::lock();
+            let was_stopped = {
+                let mut count = self.continuations.lock();
+                *count = count.wrapping_add(1);
+                self.discard_everywhere(STOPS);
+                let was_stopped = self.stopped.swap(0, Ordering::SeqCst) != 0;
+                if was_stopped {
+                    self.report.store(Report::Continued.encode(), Ordering::SeqCst);
+                }
+                was_stopped
+            };
+            if was_stopped { tell_parent(&table, self, Report::Continued) } else { None }
+        };
+        self.resumed.wake_all();
+        if let Some(parent) = parent {
+            parent.child_changed.wake_all();
+        }
+    }
+
+    /// Signals sent to the process that the thread to take them keeps back from now on go to another that does not.
+    pub(super) fn pass_on(&self, signals: SigSet) {
+        for thread in self.threads() {
+            if !signals.difference(thread.blocked()).is_empty() {
+                thread.notify();
+            }
         }
     }
 
@@ -167,9 +233,14 @@ impl Thread {
         self.notify();
     }
 
-    /// Takes the next signal that is not kept back, its own before the process's.
-    pub fn take_signal(&self) -> Option<(Signal, Siginfo)> {
-        self.take_signal_of(SigSet::ALL.difference(self.blocked()))
+    /// Takes the next signal that is not kept back, its own before the process's. The number is for `Process::stop`.
+    pub fn take_signal(&self) -> Option<(Signal, Siginfo, u32)> {
+        let wanted = SigSet::ALL.difference(self.blocked());
+        if !self.has_pending(wanted.intersection(STOPS)) {
+            return self.take_signal_of(wanted.difference(STOPS)).map(|(signal, info)| (signal, info, 0));
+        }
+        let continuations = self.process().continuations.lock();
+        self.take_signal_of(wanted).map(|(signal, info)| (signal, info, *continuations))
     }
 
     /// Whether a signal of `wanted` waits for it or its process.
@@ -180,6 +251,10 @@ impl Thread {
 
     /// Takes the next signal of `wanted`, its own before the process's.
     pub fn take_signal_of(&self, wanted: SigSet) -> Option<(Signal, Siginfo)> {
-        self.pending.take(wanted).or_else(|| self.process().pending.take(wanted))
+        let mut taken = self.pending.take(wanted).or_else(|| self.process().pending.take(wanted));
+        if let Some((_, info)) = taken.as_mut().filter(|(_, info)| info.si_code == SI_TIMER) {
+            tell_overruns(self.process(), info);
+        }
+        taken
     }
 }

@@ -4,7 +4,7 @@ use abi::Signal;
 use abi::sigframe::{SI_TIMER, Siginfo};
 use abi::signal::{DefaultAction, NSIG, SIG_DFL, SIG_IGN, SaFlags, SigSet, Sigaction};
 use alloc::collections::VecDeque;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use machine::sync::{Rank, SpinLock};
 
 /// The stop signals; SIGCONT takes them back, and they it.
@@ -60,6 +60,19 @@ impl Actions {
         }
     }
 
+    /// Signals that are ignored, and those that have a handler.
+    pub fn sets(&self) -> (SigSet, SigSet) {
+        let (mut ignored, mut caught) = (0, 0);
+        for (at, action) in self.by_signal.lock().iter().enumerate() {
+            match action.sa_handler {
+                SIG_DFL => {}
+                SIG_IGN => ignored |= 1 << at,
+                _ => caught |= 1 << at,
+            }
+        }
+        (SigSet(ignored), SigSet(caught))
+    }
+
     /// What to do with `signal`, which is being taken; a handler that works once is taken out.
     pub fn take(&self, signal: Signal) -> Disposition {
         let mut actions = self.by_signal.lock();
@@ -94,15 +107,20 @@ pub fn flags(action: &Sigaction) -> SaFlags {
 
 /// Signals that were sent and not taken yet.
 pub struct Pending {
-    /// The signals in `queue`; read without its lock.
+    /// The signals in `queue`; read without its lock, as is its length.
     set: AtomicU64,
+    len: AtomicUsize,
     queue: SpinLock<VecDeque<Siginfo>>,
 }
 
 impl Pending {
     /// None.
     pub const fn new() -> Self {
-        Pending { set: AtomicU64::new(0), queue: SpinLock::new("pending signals", Rank::Process, VecDeque::new()) }
+        Pending {
+            set: AtomicU64::new(0),
+            len: AtomicUsize::new(0),
+            queue: SpinLock::new("pending signals", Rank::Process, VecDeque::new()),
+        }
     }
 
     /// Which signals there are.
@@ -112,7 +130,7 @@ impl Pending {
 
     /// How many there are.
     pub fn count(&self) -> usize {
-        self.queue.lock().len()
+        self.len.load(Ordering::Relaxed)
     }
 
     /// Adds a signal, which may be one of `room` more. A standard one that is there already stays as it is. Without room
@@ -133,8 +151,17 @@ impl Pending {
             return true;
         }
         queue.push_back(info);
+        self.len.store(queue.len(), Ordering::Relaxed);
         self.set.fetch_or(SigSet::EMPTY.with(signal).0, Ordering::SeqCst);
         true
+    }
+
+    /// Whether a signal of timer_create(2)'s timer `id` is there.
+    pub fn has_of_timer(&self, signal: Signal, id: i32) -> bool {
+        let number = i32::from(signal.number());
+        let is_it =
+            |info: &Siginfo| info.si_signo == number && info.si_code == SI_TIMER && info.fields[0] as u32 == id as u32;
+        self.set().contains(signal) && self.queue.lock().iter().any(is_it)
     }
 
     /// Takes the first signal of lowest number that is in `wanted`, faults before others.
@@ -147,11 +174,16 @@ impl Pending {
         let signal = there.intersection(SYNCHRONOUS).first().or_else(|| there.first())?;
         let number = i32::from(signal.number());
         let at = queue.iter().position(|info| info.si_signo == number);
-        let info = at.and_then(|at| queue.remove(at)).unwrap_or_else(|| Siginfo::kernel(signal));
-        if !queue.iter().any(|info| info.si_signo == number) {
+        let info = match at {
+            Some(0) => queue.pop_front(), // as `remove` would, without moving others
+            Some(at) => queue.remove(at),
+            None => None,
+        };
+        self.len.store(queue.len(), Ordering::Relaxed);
+        if !signal.is_realtime() || !queue.iter().any(|info| info.si_signo == number) {
             self.set.fetch_and(!SigSet::EMPTY.with(signal).0, Ordering::SeqCst);
         }
-        Some((signal, info))
+        Some((signal, info.unwrap_or_else(|| Siginfo::kernel(signal))))
     }
 
     /// Forgets the signals of `set`.
@@ -161,6 +193,7 @@ impl Pending {
         }
         let mut queue = self.queue.lock();
         queue.retain(|info| Signal::new(info.si_signo).is_none_or(|signal| !set.contains(signal)));
+        self.len.store(queue.len(), Ordering::Relaxed);
         self.set.fetch_and(!set.0, Ordering::SeqCst);
     }
 }

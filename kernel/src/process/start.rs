@@ -7,7 +7,8 @@ use super::files::FileTable;
 use super::limits::Limits;
 use super::signal::{Actions, Pending};
 use super::table::{self, INIT, Ties};
-use super::{ExitStatus, Image, Process, Thread, short_name};
+use super::users::OfUser;
+use super::{ExitStatus, Process, Thread, short_name, thread};
 use crate::sched::{self, Owner};
 use crate::vfs::{File, FsContext};
 use crate::vm::AddressSpace;
@@ -19,7 +20,8 @@ use alloc::string::String;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::any::Any;
-use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use klib::objects::{Counted, Kind};
 use machine::sync::{Mutex, Once, Rank, SpinLock, WaitQueue};
 use machine::task::FpuState;
 use machine::time;
@@ -74,7 +76,7 @@ pub fn spawn_program(
     args: &[&str],
     env: &[&str],
     terminal: Arc<File>,
-    before_start: impl FnOnce(u32),
+    before_start: &mut dyn FnMut(u32),
 ) -> Result<ProgramHandle, Errno> {
     let number = table::lock().new_number()?;
     spawn(number, path, args, env, terminal, before_start)
@@ -86,7 +88,7 @@ pub fn spawn_init(
     args: &[&str],
     env: &[&str],
     terminal: Arc<File>,
-    before_start: impl FnOnce(u32),
+    before_start: &mut dyn FnMut(u32),
 ) -> Result<ProgramHandle, Errno> {
     if table::lock().is_used(INIT) {
         return Err(Errno::EBUSY);
@@ -100,9 +102,9 @@ fn spawn(
     args: &[&str],
     env: &[&str],
     terminal: Arc<File>,
-    before_start: impl FnOnce(u32),
+    before_start: &mut dyn FnMut(u32),
 ) -> Result<ProgramHandle, Errno> {
-    let directories = crate::vfs::root_context();
+    let directories = crate::vfs::root_context().on_top();
     let bytes = |texts: &[&str]| texts.iter().map(|text| text.as_bytes().to_vec()).collect::<Vec<_>>();
     let credentials = Arc::new(Credentials::default());
     let limits = Limits::initial();
@@ -114,15 +116,16 @@ fn spawn(
     let parts = Parts {
         pid,
         files: Arc::new(Mutex::new("open files", files)),
-        directories: Arc::new(Mutex::new("working directory", directories)),
+        directories: Arc::new(Mutex::new("working directory", Arc::new(directories))),
         umask: Arc::new(AtomicU32::new(0o022)),
         actions: Arc::new(Actions::new()),
         credentials,
         limits,
         personality: 0,
-        image: Image { executable: program.path.clone().into(), command_line: program.command_line.clone().into() },
+        oom_score_adj: 0,
         space: program.space.clone(),
         exit_signal: 0,
+        of_user: OfUser::new(0, u64::MAX)?,
     };
     let process = parts.into_process();
     process.kernel_waits.store(true, Ordering::Relaxed);
@@ -156,21 +159,23 @@ impl ProgramHandle {
 pub(super) struct Parts {
     pub pid: u32,
     pub files: Arc<Mutex<FileTable>>,
-    pub directories: Arc<Mutex<FsContext>>,
+    pub directories: Arc<Mutex<Arc<FsContext>>>,
     pub umask: Arc<AtomicU32>,
     pub actions: Arc<Actions>,
     pub credentials: Arc<Credentials>,
     pub limits: Limits,
     pub personality: u32,
-    pub image: Image,
+    pub oom_score_adj: i32,
     pub space: Arc<AddressSpace>,
     pub exit_signal: u8,
+    pub of_user: OfUser,
 }
 
 impl Parts {
     /// The process, without threads and not in the table.
     pub(super) fn into_process(self) -> Arc<Process> {
         Arc::new(Process {
+            _counted: Counted::new(Kind::Process),
             pid: self.pid,
             parent: AtomicU32::new(0),
             group: AtomicU32::new(0),
@@ -185,12 +190,16 @@ impl Parts {
             pending: Pending::new(),
             signal_sent: WaitQueue::new("signal"),
             credentials: SpinLock::new("credentials", Rank::Process, self.credentials),
+            of_user: self.of_user,
             limits: SpinLock::new("resource limits", Rank::Process, self.limits),
             personality: AtomicU32::new(self.personality),
-            image: SpinLock::new("process image", Rank::Process, self.image),
+            watcher: Once::new(),
+            leader_name: SpinLock::new("name of the first thread", Rank::Process, [0; 15]),
+            oom_score_adj: AtomicI32::new(self.oom_score_adj),
             threads: SpinLock::new("threads", Rank::Process, Vec::new()),
             children: SpinLock::new("children", Rank::Process, Vec::new()),
             child_changed: WaitQueue::new("child"),
+            continuations: SpinLock::new("job control", Rank::JobControl, 0),
             stopped: AtomicU8::new(0),
             report: AtomicU32::new(0),
             resumed: WaitQueue::new("continuation"),
@@ -201,8 +210,9 @@ impl Parts {
             maker: WaitQueue::new("vfork"),
             has_executed: AtomicBool::new(false),
             kernel_waits: AtomicBool::new(false),
+            pid_file: Once::new(),
             started: time::now(),
-            leader_code: AtomicU8::new(0),
+            last_code: AtomicU8::new(0),
             real_timer: Once::new(),
             timers: SpinLock::new("process timers", Rank::Process, BTreeMap::new()),
             past_run_time_ns: AtomicU64::new(0),
@@ -217,10 +227,15 @@ impl Thread {
         let name = self.name();
         let len = name.iter().position(|&byte| byte == 0).unwrap_or(name.len());
         let name = String::from_utf8_lossy(&name[..len]);
-        let owner = Owner { pid: self.process().pid(), thread: Arc::downgrade(self) as Weak<dyn Any + Send + Sync> };
+        let owner = Owner {
+            pid: self.process().pid(),
+            thread: Arc::downgrade(self) as Weak<dyn Any + Send + Sync>,
+            switched: thread::switched,
+        };
         let thread = self.clone();
         let user_loop = hooks().user_loop;
         let task = sched::create(&name, Some(owner), move || user_loop(thread, start)).map_err(|_| Errno::ENOMEM)?;
+        sched::data(&task).tell_of_switches(self.rseq.is_registered());
         self.task.call_once(|| Arc::downgrade(&task));
         Ok(task)
     }

@@ -3,8 +3,8 @@
 //! The table's lock (rank `Table`) also guards who is whose parent, group and session: the numbers in [`Process`] change
 //! only with it held.
 
-use super::{Process, Thread};
-use abi::Errno;
+use super::{ExitStatus, Process, Thread};
+use abi::{Errno, Signal};
 use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
@@ -13,7 +13,7 @@ use machine::sync::guard::PreemptGuard;
 use machine::sync::{Rank, SpinGuard, SpinLock};
 
 /// Numbers stay below this (Linux's limit on 64-bit machines).
-const PID_LIMIT: u32 = 4 << 20;
+pub const PID_LIMIT: u32 = 4 << 20;
 /// Number of the process that `init` starts.
 pub const INIT: u32 = 1;
 
@@ -77,9 +77,14 @@ pub fn group_in_session(group: u32, session: u32) -> bool {
     TABLE.lock().members(group).any(|process| process.session() == session)
 }
 
-/// How many processes run as `user`, zombies too.
-pub fn count_of_user(user: u32) -> usize {
-    all().iter().filter(|process| process.credentials().user.real == user).count()
+/// The first process with a number from `number` on.
+pub fn next_from(number: u32) -> Option<Arc<Process>> {
+    TABLE.lock().processes.range(number..).next().map(|(_, process)| process.clone())
+}
+
+/// The number given out last.
+pub fn last_number() -> u32 {
+    TABLE.lock().last
 }
 
 /// How many threads there are.
@@ -190,6 +195,12 @@ impl Ties<'_> {
     /// Puts the process and its first thread into the table.
     pub(super) fn tie(self, process: &Arc<Process>, thread: &Arc<Thread>) {
         let mut table = lock();
+        // A maker that has been killed leaves no child behind that whoever killed its group did not see.
+        if let Ties::Child { maker, .. } = self
+            && maker.is_ending()
+        {
+            process.exit(ExitStatus::Killed(Signal::SIGKILL));
+        }
         let (session, group, parent) = match self {
             Ties::Leader => (process.pid(), process.pid(), None),
             Ties::Child { maker, of_makers_parent: false } => (maker.session(), maker.group(), Some(maker.clone())),

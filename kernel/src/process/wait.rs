@@ -3,7 +3,7 @@
 //! A child that has ended stays among its parent's `children` until one of the parent's threads takes it out there, which
 //! is what makes it the one that has its status.
 
-use super::table;
+use super::table::{self, Table};
 use super::{ExitStatus, Process};
 use abi::process::{WaitFlags, WaitStatus};
 use abi::sigframe::{CLD_CONTINUED, CLD_EXITED, CLD_KILLED, CLD_STOPPED, Siginfo};
@@ -84,6 +84,8 @@ pub fn wait(parent: &Arc<Process>, target: Target, flags: WaitFlags) -> Result<W
         account(parent, child);
         forget(child);
     }
+    // Whoever made the change that was found still has the table locked, until the signal that tells of it is sent.
+    drop(table::lock());
     Ok(waited)
 }
 
@@ -150,9 +152,9 @@ pub(super) fn wants_no_zombies(parent: &Process) -> bool {
     action.sa_handler == abi::signal::SIG_IGN || super::signal::flags(&action).contains(SaFlags::NOCLDWAIT)
 }
 
-/// Tells the parent that a child stopped or goes on.
-pub(super) fn notify_parent(child: &Arc<Process>, report: Report) {
-    let Some(parent) = table::find(child.parent()) else { return };
+/// Tells the parent that a child stopped or goes on; the parent, whose waits are to be woken when the table is unlocked.
+pub(super) fn tell_parent(table: &Table, child: &Arc<Process>, report: Report) -> Option<Arc<Process>> {
+    let parent = table.processes.get(&child.parent())?.clone();
     let action = parent.actions.action(Signal::SIGCHLD, None);
     if !super::signal::flags(&action).contains(SaFlags::NOCLDSTOP) {
         let (code, status) = match report {
@@ -161,18 +163,32 @@ pub(super) fn notify_parent(child: &Arc<Process>, report: Report) {
         };
         parent.send(Signal::SIGCHLD, child_info(child, code, status.number().into()));
     }
-    parent.child_changed.wake_all();
+    Some(parent)
+}
+
+/// Sends SIGCHLD, if that is what `parent` gets when the child has ended; the table is locked. Other signals, which may
+/// stop or continue the parent, need it unlocked: then false.
+pub(super) fn tell_of_end(parent: &Arc<Process>, child: &Process, status: ExitStatus) -> bool {
+    let signal = child.exit_signal.load(Ordering::Relaxed);
+    if signal == Signal::SIGCHLD.number() {
+        send_end(parent, child, status);
+    }
+    signal == Signal::SIGCHLD.number() || signal == 0
 }
 
 /// Tells `parent` that a child has ended.
 pub(super) fn notify_of_end(parent: &Arc<Process>, child: &Process, status: ExitStatus) {
+    send_end(parent, child, status);
+    parent.child_changed.wake_all();
+}
+
+fn send_end(parent: &Arc<Process>, child: &Process, status: ExitStatus) {
     if let Some(signal) = Signal::new(child.exit_signal.load(Ordering::Relaxed).into()) {
         let (code, number) = code_of(status);
         let mut info = child_info(child, code, number);
         info.si_signo = signal.number().into();
         parent.send(signal, info);
     }
-    parent.child_changed.wake_all();
 }
 
 /// What SIGCHLD says of a child's change; also what waitid(2) fills in.

@@ -1,4 +1,4 @@
-//! The scheduler: per-CPU run queues, fair by virtual deadline, with parking and timers.
+//! The scheduler: per-CPU run queues, real-time tasks first and the others fair by virtual deadline, with parking and timers.
 //!
 //! A task is runnable (on a run queue or on a CPU), parked, or dead. [`park`] and [`unpark`] are all that sleeping is made
 //! of: an unpark that comes before the park makes the park return at once, so nothing is lost. Wait queues, mutexes and
@@ -8,18 +8,22 @@
 //! are released before either. A task that still is on a CPU (about to leave it) is only ever queued on that CPU, so no
 //! CPU waits for another in a switch.
 
+mod budget;
+mod listing;
+pub mod load;
+pub mod policy;
 mod queue;
 mod tests;
 pub mod timer;
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
-use alloc::string::String;
 use alloc::sync::{Arc, Weak};
-use alloc::vec::Vec;
 use core::any::Any;
-use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
+use core::fmt::Write;
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use core::time::Duration;
+use klib::trace::{Event, Label, Left, Life};
 use machine::cpu::CpuId;
 use machine::hooks::{Access, Hooks};
 use machine::mm::OutOfMemory;
@@ -28,6 +32,10 @@ use machine::sync::guard::{self, without_interrupts};
 use machine::sync::{IrqLock, Once, Rank, SpinLock, Watch};
 use machine::task::{self, Task};
 use machine::time::{self, Instant};
+use machine::trace;
+use policy::{AtomicPolicy, Policy};
+
+pub use listing::{TaskInfo, for_each_task, info};
 
 /// What a task is doing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -60,10 +68,17 @@ pub struct TaskData {
     switches: AtomicU64,
     /// Nice value, as setpriority(2) has it.
     nice: AtomicI32,
+    policy: AtomicPolicy,
+    /// It has yielded, or its turn is over: others of its real-time priority come first.
+    yields: AtomicBool,
     /// CPUs it may run on, a bit each.
     affinity: AtomicU64,
     /// It has left a CPU that it may not run on any more, and is to be queued on another once it is off its stack there.
     migrating: AtomicBool,
+    /// Its owner is told when it is on a CPU again after others.
+    tells_of_switches: AtomicBool,
+    /// What one that waits keeps with its task for those that wake it: whoever the task waits for says what it means.
+    pub wait_mark: AtomicUsize,
     /// Whom it runs for, for tasks of processes.
     owner: Option<Owner>,
 }
@@ -74,6 +89,8 @@ pub const NICE_MIN: i32 = -20;
 pub const NICE_MAX: i32 = 19;
 /// How long a task runs before others of the same claim do.
 pub const SLICE: Duration = queue::SLICE;
+/// How long a turn of the round-robin class is.
+pub const TURN: Duration = queue::TURN;
 
 /// Whom a task runs for: what the layer above keeps with it.
 pub struct Owner {
@@ -81,27 +98,9 @@ pub struct Owner {
     pub pid: u32,
     /// The user thread.
     pub thread: Weak<dyn Any + Send + Sync>,
-}
-
-/// A row of the task list.
-#[derive(Clone, Debug)]
-pub struct TaskInfo {
-    /// Number of the task.
-    pub id: u64,
-    /// Its name.
-    pub name: String,
-    /// "running", "ready", "waiting" or "dead".
-    pub state: &'static str,
-    /// CPU it runs on or ran on last.
-    pub cpu: u32,
-    /// What a waiting task waits for.
-    pub waiting_for: &'static str,
-    /// Time on CPUs in ns.
-    pub run_time_ns: u64,
-    /// How often it was put on a CPU.
-    pub switches: u64,
-    /// Process it belongs to, 0 for kernel tasks.
-    pub pid: u32,
+    /// What is called with it, if that is wanted ([`TaskData::tell_of_switches`]), when the task is on a CPU again after
+    /// others. In the task's context, with interrupts off.
+    pub switched: fn(Arc<dyn Any + Send + Sync>),
 }
 
 static TASKS: SpinLock<BTreeMap<u64, Weak<Task>>> = SpinLock::new("task list", Rank::Table, BTreeMap::new());
@@ -109,12 +108,20 @@ static TASKS: SpinLock<BTreeMap<u64, Weak<Task>>> = SpinLock::new("task list", R
 static HOOKS: Once<Hooks> = Once::new();
 
 /// Makes the boot CPU's code its idle task, brings the other CPUs up, and lets interrupts in. How many CPUs are up.
-/// `page_fault` serves faults of user copies.
+/// `page_fault` serves faults of user copies; `user_place` says what is mapped at a task's user address.
 #[inline(never)] // so that a breakpoint at `kernel_main` stops there
-pub fn start(page_fault: fn(u64, Access) -> bool) -> u32 {
+pub fn start(page_fault: fn(u64, Access) -> bool, user_place: fn(&Task, u64, &mut dyn Write) -> bool) -> u32 {
     queue::adopt_idle(this_cpu());
-    let hooks =
-        HOOKS.call_once(|| Hooks { schedule, park, unpark, exit_task, switched, timer: timer_interrupt, page_fault });
+    let hooks = HOOKS.call_once(|| Hooks {
+        schedule,
+        park,
+        unpark,
+        exit_task,
+        switched,
+        timer: timer_interrupt,
+        page_fault,
+        user_place,
+    });
     let count = machine::boot::start(hooks, other_cpu);
     machine::boot::enable_interrupts();
     count
@@ -157,12 +164,16 @@ pub fn create(
 
 /// Lets a created task run.
 pub fn start_task(task: &Arc<Task>) {
+    if trace::on() {
+        trace::note_for(task.id(), Event::Begin(life(task)));
+    }
     queue::enqueue_new(task);
 }
 
 /// The scheduler's part of a task.
+#[inline]
 pub fn data(task: &Task) -> &TaskData {
-    match task.data().downcast_ref::<TaskData>() {
+    match task.data::<TaskData>() {
         Some(data) => data,
         None => panic!("task {} was not made by the scheduler", task.name()),
     }
@@ -170,16 +181,45 @@ pub fn data(task: &Task) -> &TaskData {
 
 /// Runs the best task of this CPU.
 pub fn schedule() {
-    without_interrupts(|| switch(false));
+    without_interrupts(|| switch(false, time::now()));
 }
 
 /// With interrupts off: switches to the best task. `leaves`: the current one is not runnable any more.
-fn switch(leaves: bool) {
+fn switch(leaves: bool, now: Instant) {
     guard::clear_need_reschedule();
-    let next = queue::pick_next(&task::current(), leaves);
-    if let Some(next) = next {
+    let current = task::current();
+    let data = data(&current);
+    if let Some(next) = queue::pick_next(&current, data, leaves, now) {
+        load::note_switch();
+        if trace::on() {
+            trace_switch(&next, leaves);
+        }
         task::switch_to(next);
+        if data.tells_of_switches.load(Ordering::Relaxed) {
+            data.tell_of_switch();
+        }
     }
+}
+
+#[cold]
+fn trace_switch(next: &Task, leaves: bool) {
+    let (state, waiting_for) = {
+        let current = task::current();
+        let status = data(&current).status.lock();
+        (status.state, status.waiting_for)
+    };
+    // One that parked may have been unparked since.
+    let (left, waits_for) = match (leaves, state) {
+        (false, _) => (Left::Runnable, ""),
+        (true, State::Dead) => (Left::Dead, ""),
+        (true, _) => (Left::Waiting, waiting_for),
+    };
+    trace::note(Event::Switch { to: next.id() as u32, left, waits_for: Label::new(waits_for) });
+}
+
+/// What a trace calls a task.
+fn life(task: &Task) -> Life {
+    Life { pid: data(task).owner.as_ref().map_or(0, |owner| owner.pid), name: Label::new(task.name()) }
 }
 
 /// Lets others run first, if there are any.
@@ -203,17 +243,18 @@ pub fn park(waiting_for: &'static str, deadline: Option<Instant>) {
     let data = data(&current);
     let armed = deadline.map(|deadline| timer::arm(deadline, Watch::Task(current.arc())));
     without_interrupts(|| {
+        let now = time::now();
         {
             let mut status = data.status.lock();
             if status.permit {
                 status.permit = false;
                 return;
             }
-            queue::leave(data);
+            queue::leave(data, now);
             status.state = State::Parked;
             status.waiting_for = waiting_for;
         }
-        switch(true);
+        switch(true, now);
     });
     if let Some(armed) = armed {
         timer::disarm(armed);
@@ -227,6 +268,9 @@ pub fn unpark(task: &Arc<Task>) {
     match status.state {
         State::Parked => {
             status.state = State::Runnable;
+            if trace::on() {
+                trace::note(Event::Wake { task: task.id() as u32 });
+            }
             queue::enqueue_woken(task, data);
         }
         State::Runnable => status.permit = true,
@@ -236,25 +280,26 @@ pub fn unpark(task: &Arc<Task>) {
 
 /// Ends the current task.
 pub fn exit_task() -> ! {
+    if trace::on() {
+        trace::note(Event::End(life(&task::current())));
+    }
     let entry = TASKS.lock().remove(&task::current().id());
     drop(entry);
     without_interrupts(|| {
+        let now = time::now();
         {
             let current = task::current();
-            queue::leave(data(&current));
+            queue::leave(data(&current), now);
             data(&current).status.lock().state = State::Dead;
         }
-        switch(true);
+        switch(true, now);
     });
     unreachable!("a dead task was scheduled")
 }
 
-/// Calls `f` for each task there is.
-pub fn for_each_task(mut f: impl FnMut(&TaskInfo)) {
-    let tasks: Vec<Arc<Task>> = TASKS.lock().values().filter_map(Weak::upgrade).collect();
-    for task in tasks {
-        f(&info(&task));
-    }
+/// The idle task of `cpu`.
+pub fn idle_task(cpu: CpuId) -> Option<Arc<Task>> {
+    queue::idle_task(cpu)
 }
 
 /// The task with number `id`.
@@ -262,38 +307,21 @@ pub fn find_task(id: u64) -> Option<Arc<Task>> {
     TASKS.lock().get(&id).and_then(Weak::upgrade)
 }
 
-fn info(task: &Arc<Task>) -> TaskInfo {
+/// Time that a task has had on CPUs, in ns; what it has had since it was put on the one where it runs is counted too.
+pub fn run_time_ns(task: &Task) -> u64 {
     let data = data(task);
-    let (state, waiting_for) = {
-        let status = data.status.lock();
-        (status.state, status.waiting_for)
-    };
-    let running = task.on_cpu();
-    let mut run_time_ns = data.run_time_ns.load(Ordering::Relaxed);
-    if running {
-        run_time_ns += time::since_boot_ns().saturating_sub(data.started_ns.load(Ordering::Relaxed));
-    }
-    TaskInfo {
-        id: task.id(),
-        name: task.name().into(),
-        state: match state {
-            State::Runnable if running => "running",
-            State::Runnable => "ready",
-            State::Parked => "waiting",
-            State::Dead => "dead",
-        },
-        cpu: data.cpu.load(Ordering::Relaxed),
-        waiting_for: if state == State::Parked { waiting_for } else { "" },
-        run_time_ns,
-        switches: data.switches.load(Ordering::Relaxed),
-        pid: data.owner.as_ref().map_or(0, |owner| owner.pid),
+    let past = data.run_time_ns.load(Ordering::Relaxed);
+    if task.on_cpu() {
+        past + time::since_boot_ns().saturating_sub(data.started_ns.load(Ordering::Relaxed))
+    } else {
+        past
     }
 }
 
 /// The CPU's timer fired: wakes who waited for that, and asks for a switch if the slice is over.
 fn timer_interrupt() {
     if timer::fire() {
-        queue::slice_over();
+        queue::look_at_slice();
     }
 }
 
@@ -319,8 +347,12 @@ impl TaskData {
             run_time_ns: AtomicU64::new(0),
             switches: AtomicU64::new(0),
             nice: AtomicI32::new(0),
+            policy: AtomicPolicy::new(),
+            yields: AtomicBool::new(false),
             affinity: AtomicU64::new(u64::MAX),
             migrating: AtomicBool::new(false),
+            tells_of_switches: AtomicBool::new(false),
+            wait_mark: AtomicUsize::new(0),
             owner,
         }
     }
@@ -328,6 +360,18 @@ impl TaskData {
     /// The user thread that the task runs.
     pub fn thread(&self) -> Option<Arc<dyn Any + Send + Sync>> {
         self.owner.as_ref().and_then(|owner| owner.thread.upgrade())
+    }
+
+    /// Sets whether its owner is told when it is on a CPU again after others.
+    pub fn tell_of_switches(&self, wanted: bool) {
+        self.tells_of_switches.store(wanted, Ordering::Relaxed);
+    }
+
+    #[cold]
+    fn tell_of_switch(&self) {
+        if let (Some(owner), Some(thread)) = (&self.owner, self.thread()) {
+            (owner.switched)(thread);
+        }
     }
 
     /// Time on CPUs, up to the last switch, in ns.
@@ -345,6 +389,11 @@ impl TaskData {
         self.nice.store(nice.clamp(NICE_MIN, NICE_MAX), Ordering::Relaxed);
     }
 
+    /// Its policy.
+    pub fn policy(&self) -> Policy {
+        self.policy.load()
+    }
+
     /// The CPUs it may run on, a bit each.
     pub fn affinity(&self) -> u64 {
         self.affinity.load(Ordering::Relaxed)
@@ -359,21 +408,48 @@ impl TaskData {
     }
 }
 
-/// Lets a task run on the CPUs of `mask` alone, of which one at least is online. It leaves another one when it is
-/// next queued; if it runs there now, that is at once.
+/// Lets a task run on the CPUs of `mask` alone, of which one at least is online. If it runs on another one now, it has left
+/// that when this returns.
 pub fn set_affinity(task: &Arc<Task>, mask: u64) {
-    data(task).affinity.store(mask, Ordering::SeqCst);
-    let is_current = task.id() == task::current().id();
-    if !is_current {
-        kick(task);
-    } else if !data(task).may_run_on(this_cpu()) {
-        schedule();
+    let task_data = data(task);
+    task_data.affinity.store(mask, Ordering::SeqCst);
+    if task.id() == task::current().id() {
+        if !task_data.may_run_on(this_cpu()) {
+            schedule();
+        }
+        return;
+    }
+    let cpu = task_data.cpu();
+    if !task_data.may_run_on(cpu) && cpu != this_cpu() {
+        // Also if it does not run yet: that CPU may just have chosen it.
+        machine::irq::send_reschedule(cpu);
+    }
+    while task.on_cpu() && !task_data.may_run_on(task_data.cpu()) {
+        core::hint::spin_loop();
+    }
+}
+
+/// Changes a task's policy. It is scheduled by it at once, wherever it is.
+pub fn set_policy(task: &Arc<Task>, policy: Policy) {
+    let before = data(task).policy();
+    data(task).policy.store(policy);
+    // As Linux has it, one that comes down goes before others of its new priority.
+    queue::requeue(task, policy.class.priority() < before.class.priority());
+    if task.on_cpu() {
+        // Somebody else may have to run there now.
+        machine::irq::send_reschedule(data(task).cpu());
     }
 }
 
 /// What a new task takes over from the one that makes it.
 pub fn inherit(to: &Task, from: &Task) {
-    data(to).set_nice(data(from).nice());
+    let (nice, policy) = (data(from).nice(), data(from).policy());
+    if policy.reset_on_fork {
+        data(to).set_nice(nice.max(0));
+    } else {
+        data(to).set_nice(nice);
+        data(to).policy.store(policy);
+    }
     data(to).affinity.store(data(from).affinity(), Ordering::Relaxed);
 }
 

@@ -1,15 +1,19 @@
 //! Kernel tests of the scheduler: sleeping, waking, preemption and locks, by many tasks on all CPUs.
 
-use super::{TaskInfo, find_task, for_each_task, park, sleep, spawn, unpark, yield_now};
+use super::{TaskInfo, data, find_task, for_each_task, load, park, sleep, spawn, unpark, yield_now};
+use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use core::time::Duration;
+use klib::trace::{Event, Record, merge};
 use machine::cpu;
+use machine::sync::guard::without_interrupts;
 use machine::sync::{Mutex, WaitQueue};
 use machine::task::{self, Task};
 use machine::time;
+use machine::trace;
 use macros::kernel_test;
 
 /// Longest that a test waits for what must happen, as emulated CPUs are slow.
@@ -23,8 +27,11 @@ struct Finish {
 
 /// Runs `count` tasks with their numbers; gives when all have ended.
 fn together(count: usize, body: impl Fn(usize) + Send + Sync + 'static) -> Result<(), String> {
+    run_together(count, Arc::new(body))
+}
+
+fn run_together(count: usize, body: Arc<dyn Fn(usize) + Send + Sync>) -> Result<(), String> {
     let finish = Arc::new(Finish { left: AtomicUsize::new(count), changed: WaitQueue::new("test tasks") });
-    let body = Arc::new(body);
     for number in 0..count {
         let (finish, body) = (finish.clone(), body.clone());
         let entry = move || {
@@ -52,6 +59,91 @@ fn sleepers_wake_in_time_and_not_before() -> Result<(), String> {
     })?;
     assert_eq!(early.load(Ordering::Relaxed), 0, "sleeps that ended early");
     Ok(())
+}
+
+fn refused(refused: trace::Refused) -> String {
+    format!("{refused}")
+}
+
+/// What a trace says of the test's tasks: the records of all CPUs, in the order of time.
+fn traced(body: impl Fn(usize) + Send + Sync + 'static) -> Result<Vec<(usize, Record)>, String> {
+    trace::start(1 << 12).map_err(refused)?;
+    let result = together(8, body);
+    trace::stop().map_err(refused)?;
+    result?;
+    let ended = trace::ended().map_err(refused)?;
+    let counts: Vec<usize> = ended.cpus().iter().map(|part| part.count as usize).collect();
+    let mut records = Vec::new();
+    let get = |cpu, index| ended.record(cpu, index).and_then(Record::decode);
+    merge(&counts, &get, &mut |cpu, record| {
+        records.push((cpu, *record));
+        true
+    });
+    ended.forget();
+    if records.len() == counts.iter().sum() { Ok(records) } else { Err("a record is none".into()) }
+}
+
+/// Every record is about the task that the switch before put on that CPU, and each task came onto a CPU as often as the
+/// scheduler itself has counted.
+#[kernel_test]
+fn traces_miss_no_switch() -> Result<(), String> {
+    let records = traced(|_| {
+        (0..20).for_each(|_| sleep(Duration::from_micros(50)));
+        without_interrupts(|| {
+            let result = data(&task::current()).switches.load(Ordering::Relaxed);
+            trace::note(Event::Return { number: 0, result });
+        });
+    })?;
+    let mut running = [None; cpu::MAX_CPUS];
+    let (mut arrivals, mut compared) = (Vec::new(), 0);
+    for (cpu, record) in records {
+        if let Event::Begin(_) = record.event {
+            continue; // of a task by another
+        }
+        if running[cpu].is_some_and(|task| task != record.task) {
+            return Err(format!("CPU {cpu}: another than {record}"));
+        }
+        running[cpu] = Some(record.task);
+        match record.event {
+            Event::Switch { to, .. } => {
+                running[cpu] = Some(to);
+                arrivals.push(to);
+            }
+            Event::Return { result, .. } => {
+                let seen = arrivals.iter().filter(|&&task| task == record.task).count() as u64;
+                if seen != result {
+                    return Err(format!("task {} was put on a CPU {result} times, traced {seen} times", record.task));
+                }
+                compared += 1;
+            }
+            _ => {}
+        }
+    }
+    if compared == 8 { Ok(()) } else { Err(format!("{compared} of 8 tasks told how often they ran")) }
+}
+
+/// Rings come and go while all CPUs write into them.
+#[kernel_test]
+fn traces_begin_and_end_under_load() -> Result<(), String> {
+    let over = Arc::new(AtomicBool::new(false));
+    let seen = over.clone();
+    spawn("tracer", move || {
+        let all_well = (0..100).all(|turn| {
+            let well = trace::start(1 + turn % 7).is_ok();
+            sleep(Duration::from_micros(200));
+            well && trace::stop().is_ok()
+        });
+        assert!(all_well, "a trace could not be begun or ended");
+        over.store(true, Ordering::SeqCst);
+    })
+    .map_err(|_| "no memory for a task")?;
+    together(8, move |_| {
+        while !seen.load(Ordering::SeqCst) {
+            sleep(Duration::from_micros(20));
+            yield_now();
+        }
+    })?;
+    trace::ended().map(|ended| ended.forget()).map_err(refused)
 }
 
 #[kernel_test]
@@ -133,5 +225,21 @@ fn the_task_list_shows_what_a_task_waits_for() -> Result<(), String> {
         sleep(Duration::from_millis(20));
     }
     assert!(find_task(id).is_none(), "a task that has ended is still in the list");
+    Ok(())
+}
+
+#[kernel_test]
+fn load_averages_tend_to_what_runs() -> Result<(), String> {
+    let one = 1 << load::FRACTION_BITS;
+    let after = |start, decay, runnable, periods| (0..periods).fold(start, |now, _| load::step(now, decay, runnable));
+    // A minute with one task: 1 - 1/e of it.
+    let [minute, five, fifteen] = load::DECAY;
+    assert!((41_400..41_460).contains(&after(0, minute, 1, 12)), "{}", after(0, minute, 1, 12));
+    assert!((11_860..11_900).contains(&after(0, five, 1, 12)), "{}", after(0, five, 1, 12));
+    for decay in [minute, five, fifteen] {
+        assert_eq!(after(0, decay, 3, 10_000), 3 * one, "does not reach what runs");
+        assert_eq!(after(3 * one, decay, 3, 100), 3 * one, "does not stay");
+        assert_eq!(after(3 * one, decay, 0, 10_000), 0, "does not go back to nothing");
+    }
     Ok(())
 }

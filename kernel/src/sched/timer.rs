@@ -47,11 +47,11 @@ pub fn disarm(armed: Armed) {
     }
 }
 
-/// When the running task's slice is over; None if nobody else waits for this CPU.
-pub(super) fn set_slice_end(end: Option<Instant>) {
+/// When to look whether the running task's slice is over.
+pub(super) fn set_slice_end(end: Instant) {
     let guard = IrqGuard::new();
     let mut timers = TIMERS.get(&guard).lock();
-    timers.slice_end = end;
+    timers.slice_end = Some(end);
     timers.program();
 }
 

@@ -1,11 +1,17 @@
 //! Bytes on their way to the screen.
+//!
+//! The bytes lie beside the ring, as they begin as zeros and the lock around the ring does not: so they take no room in
+//! the kernel's image. Only who holds the ring's lock touches them, hence `Relaxed`.
+
+use core::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
 /// Bytes the ring holds.
 const LEN: usize = 64 * 1024;
 
-/// A ring of bytes. `put` and `taken` count all bytes ever.
+static BYTES: [AtomicU8; LEN] = [const { AtomicU8::new(0) }; LEN];
+
+/// A ring of bytes, of which there is one. `put` and `taken` count all bytes ever.
 pub(super) struct Ring {
-    bytes: [u8; LEN],
     put: usize,
     taken: usize,
     /// Bytes that found no room.
@@ -14,7 +20,7 @@ pub(super) struct Ring {
 
 impl Ring {
     pub const fn new() -> Self {
-        Ring { bytes: [0; LEN], put: 0, taken: 0, lost: 0 }
+        Ring { put: 0, taken: 0, lost: 0 }
     }
 
     pub fn is_empty(&self) -> bool {
@@ -45,17 +51,16 @@ impl Ring {
             self.lost += 1;
             return;
         }
-        self.bytes[self.put % LEN] = byte;
+        BYTES[self.put % LEN].store(byte, Relaxed);
         self.put += 1;
     }
 
     /// Takes as many as there are and fit; how many.
     pub fn take(&mut self, out: &mut [u8]) -> usize {
         let len = (self.put - self.taken).min(out.len());
-        let at = self.taken % LEN;
-        let first = len.min(LEN - at);
-        out[..first].copy_from_slice(&self.bytes[at..at + first]);
-        out[first..len].copy_from_slice(&self.bytes[..len - first]);
+        for (index, byte) in out[..len].iter_mut().enumerate() {
+            *byte = BYTES[(self.taken + index) % LEN].load(Relaxed);
+        }
         self.taken += len;
         len
     }

@@ -155,7 +155,10 @@ fn df(shell: &mut Shell, _: &[&str]) -> CommandResult {
     ]);
     for mount in vfs::mounts() {
         let path = String::from_utf8_lossy(&mount.at).into_owned();
-        let figures = mount.statistics.map_err(about(&path))?;
+        let figures = mount.root.statistics().map_err(about(&path))?;
+        if figures.blocks == 0 {
+            continue; // a view of the kernel, that takes no room
+        }
         let kib = |blocks: u64| format!("{}", blocks.saturating_mul(figures.block_size) / 1024);
         table.row([
             mount.source,

@@ -3,13 +3,14 @@
 use super::command::{ANY, Command, CommandError, CommandResult};
 use super::output::{Align, Table};
 use super::{Shell, error_text, interrupt};
-use crate::vfs::{self, File, FileType, FsContext, Location, Metadata, SliceSink, flags};
+use crate::vfs::{self, File, FileType, FsContext, Location, Metadata, SliceSink, SliceSource, flags};
 use abi::Errno;
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use klib::calendar;
+use klib::sort::sort_by;
 
 /// This file's commands.
 pub const COMMANDS: &[Command] = &[
@@ -39,6 +40,9 @@ pub const COMMANDS: &[Command] = &[
         run: stat,
     },
 ];
+
+/// Bytes that a [`Writer`] writes at once.
+const CHUNK: usize = 32 << 10;
 
 /// The error of a file operation on `path`.
 pub fn about(path: &str) -> impl Fn(Errno) -> CommandError + '_ {
@@ -91,7 +95,7 @@ pub fn names_in(directory: &Location) -> Result<Vec<Vec<u8>>, Errno> {
     if out_of_memory {
         return Err(Errno::ENOMEM);
     }
-    names.sort_unstable();
+    sort_by(&mut names, |a, b| a < b);
     Ok(names)
 }
 
@@ -211,5 +215,41 @@ fn kind_text(kind: FileType) -> &'static str {
         FileType::BlockDevice => "block device",
         FileType::Fifo => "FIFO",
         FileType::Socket => "socket",
+    }
+}
+
+/// A file that is written in pieces.
+pub struct Writer<'a> {
+    path: &'a str,
+    file: Arc<File>,
+    buffer: Vec<u8>,
+}
+
+impl Writer<'_> {
+    /// Begins the file at `path` anew.
+    pub fn create(path: &str) -> Result<Writer<'_>, CommandError> {
+        let how = flags::O_CREAT | flags::O_WRONLY | flags::O_TRUNC;
+        let file = vfs::open(&context(), None, path.as_bytes(), how, 0o644).map_err(about(path))?;
+        Ok(Writer { path, file, buffer: Vec::new() })
+    }
+
+    /// Adds bytes, which are written now or later; Ctrl-C ends it.
+    pub fn push(&mut self, bytes: &[u8]) -> CommandResult {
+        self.buffer.extend_from_slice(bytes);
+        if self.buffer.len() < CHUNK { Ok(()) } else { self.flush() }
+    }
+
+    /// Writes what has not been written.
+    pub fn flush(&mut self) -> CommandResult {
+        interrupt::check()?;
+        let mut rest = self.buffer.as_slice();
+        while !rest.is_empty() {
+            match self.file.write(&mut SliceSource::new(rest)).map_err(about(self.path))? {
+                0 => return Err(CommandError::about(self.path, "only a part could be written")),
+                written => rest = &rest[written..],
+            }
+        }
+        self.buffer.clear();
+        Ok(())
     }
 }

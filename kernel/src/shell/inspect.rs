@@ -3,9 +3,11 @@
 use super::Shell;
 use super::command::{Command, CommandError, CommandResult, number};
 use super::output::{Align, Output, Table};
+use crate::sched;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
+use klib::objects;
 use machine::boot::info::AreaKind;
 use machine::boot::timeline;
 use machine::mm::{FrameKind, frame, heap_statistics, space};
@@ -26,10 +28,11 @@ pub const COMMANDS: &[Command] = &[
     },
     Command {
         name: "mem",
-        arguments: "",
-        arity: (0, 0),
+        arguments: "[objects]",
+        arity: (0, 1),
         help: "print what the page frames and the heap are used for",
         details: "The kinds of frames add up to the total. Holes in the physical address space count as Reserved.\n\
+                  mem objects: how many tasks, processes, files and so on there are, and were ever made.\n\
                   Example: mem",
         run: mem,
     },
@@ -46,9 +49,9 @@ pub const COMMANDS: &[Command] = &[
         name: "locks",
         arguments: "",
         arity: (0, 0),
-        help: "print the spinlocks that are held at this moment",
-        details: "By CPU, outermost first, with rank and the place where each was taken. Debug builds only: release\n\
-                  builds do not keep count.\n\
+        help: "print the locks that are held at this moment",
+        details: "Spinlocks by CPU, outermost first, sleeping locks by task, with rank and the place where each was\n\
+                  taken. Debug builds only: release builds do not keep count.\n\
                   Example: locks",
         run: locks,
     },
@@ -139,7 +142,12 @@ fn print_timeline<'a>(out: &mut Output, stages: impl Iterator<Item = (&'a str, u
     }
 }
 
-fn mem(shell: &mut Shell, _: &[&str]) -> CommandResult {
+fn mem(shell: &mut Shell, arguments: &[&str]) -> CommandResult {
+    match arguments.first() {
+        Some(&"objects") => return objects(shell),
+        Some(other) => return Err(CommandError::about(other, "neither objects nor nothing")),
+        None => {}
+    }
     let kib = |frames: usize| frames * (PAGE_SIZE / 1024);
     let mut table = Table::new(&[("frames used for", Align::Left), ("frames", Align::Right), ("KiB", Align::Right)]);
     let counts = frame_counts();
@@ -158,6 +166,16 @@ fn mem(shell: &mut Shell, _: &[&str]) -> CommandResult {
         heap.object_bytes / 1024,
         heap.large_bytes / 1024
     );
+    Ok(())
+}
+
+fn objects(shell: &mut Shell) -> CommandResult {
+    let mut table = Table::new(&[("object", Align::Left), ("alive", Align::Right), ("ever made", Align::Right)]);
+    for kind in objects::Kind::ALL {
+        let count = objects::count(kind);
+        table.row([format!("{kind:?}"), format!("{}", count.live), format!("{}", count.made)]);
+    }
+    table.print(&mut shell.out);
     Ok(())
 }
 
@@ -206,16 +224,33 @@ fn locks(shell: &mut Shell, _: &[&str]) -> CommandResult {
             writeln!(shell.out, "CPU {cpu}: its locks change too fast to be told");
         }
     }
-    if held.is_empty() {
-        writeln!(shell.out, "no spinlock is held");
-        return Ok(());
+    let mut table = Table::new(&[
+        ("held by", Align::Left),
+        ("lock", Align::Left),
+        ("rank", Align::Left),
+        ("taken at", Align::Left),
+    ]);
+    for (cpu, name, rank, place) in &held {
+        table.row([format!("CPU {cpu}"), (*name).into(), format!("{rank:?}"), format!("{place}")]);
     }
-    let mut table =
-        Table::new(&[("CPU", Align::Right), ("lock", Align::Left), ("rank", Align::Left), ("taken at", Align::Left)]);
-    for (cpu, name, rank, place) in held {
-        table.row([format!("{cpu}"), name.into(), format!("{rank:?}"), format!("{place}")]);
+    let mut sleeping = 0;
+    sched::for_each_task(|info| {
+        let Some(task) = sched::find_task(info.id) else { return };
+        lockdep::for_each_held_by_task(&task, |name, place| {
+            sleeping += 1;
+            table.row([
+                format!("task {} {:?}", info.id, info.name),
+                name.into(),
+                "sleeping".into(),
+                format!("{place}"),
+            ]);
+        });
+    });
+    if held.is_empty() && sleeping == 0 {
+        writeln!(shell.out, "no lock is held");
+    } else {
+        table.print(&mut shell.out);
     }
-    table.print(&mut shell.out);
     Ok(())
 }
 

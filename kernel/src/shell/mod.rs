@@ -16,11 +16,13 @@ mod inspect;
 mod interrupt;
 mod mounts;
 mod output;
+mod profile;
 mod prompt;
 mod screen;
 mod system;
 mod tasks;
 mod tests;
+mod trace;
 
 use crate::sched;
 use crate::tty;
@@ -39,7 +41,7 @@ use prompt::Prompt;
 pub const PROMPT_STAGE: &str = "prompt";
 
 /// Every command, by group.
-static GROUPS: [&[Command]; 11] = [
+static GROUPS: [&[Command]; 13] = [
     system::COMMANDS,
     exec::COMMANDS,
     files::COMMANDS,
@@ -49,6 +51,8 @@ static GROUPS: [&[Command]; 11] = [
     inspect::COMMANDS,
     screen::COMMANDS,
     tasks::COMMANDS,
+    trace::COMMANDS,
+    profile::COMMANDS,
     tests::COMMANDS,
     crash::COMMANDS,
 ];

@@ -12,9 +12,9 @@ pub const COMMANDS: &[Command] = &[
         arguments: "[source] [path]",
         arity: (0, 2),
         help: "mount a file system, or list the mounts",
-        details: "The source is the number of a block device with an ext2 file system, tmpfs or devfs; the path is / if\n\
-                  none is given: what is mounted there covers the root, and /dev stays visible. A last name of the\n\
-                  path that does not exist is made. Example: mount 2; mount tmpfs /tmp",
+        details: "The source is the number of a block device with an ext2 file system, tmpfs, devfs or proc; the path is\n\
+                  / if none is given: what is mounted there covers the root, and /dev and /proc stay visible. A last\n\
+                  name of the path that does not exist is made. Example: mount 2; mount tmpfs /tmp",
         run: mount,
     },
     Command {
@@ -31,14 +31,19 @@ fn mount(shell: &mut Shell, arguments: &[&str]) -> CommandResult {
     let Some((&source, rest)) = arguments.split_first() else { return list(shell) };
     let path = rest.first().copied();
     let (what, at) = match (source, path) {
-        ("tmpfs" | "devfs", None) => {
-            return Err(CommandError::about(source, "needs a path to be mounted on; usage: mount tmpfs|devfs path"));
+        ("tmpfs" | "devfs" | "proc", None) => {
+            return Err(CommandError::about(
+                source,
+                "needs a path to be mounted on; usage: mount tmpfs|devfs|proc path",
+            ));
         }
         ("tmpfs", Some(path)) => (MountSource::Tmpfs, path),
         ("devfs", Some(path)) => (MountSource::Dev, path),
+        ("proc", Some(path)) => (crate::procfs::source(), path),
         (device, path) => {
-            let index = number(device, "source", u32::MAX.into())
-                .map_err(|_| CommandError::about(device, "neither the number of a block device nor tmpfs nor devfs"))?;
+            let index = number(device, "source", u32::MAX.into()).map_err(|_| {
+                CommandError::about(device, "neither the number of a block device nor tmpfs, devfs or proc")
+            })?;
             (MountSource::Block(index as usize), path.unwrap_or("/"))
         }
     };

@@ -27,7 +27,10 @@ impl Prompt {
             self.editor.begin(&shell.prompt(), terminal.window().ws_col.into(), &mut shown);
             terminal.write_terminal(&shown);
             match self.edit() {
-                Outcome::Line(line) => return line,
+                Outcome::Line(line) => {
+                    terminal.end_editing();
+                    return line;
+                }
                 Outcome::Interrupted => {}
                 Outcome::EndOfInput => terminal.write(b"\n"),
             }

@@ -10,6 +10,7 @@ use abi::pod::Pod;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::marker::PhantomData;
+use core::ops::Deref;
 use machine::mm::Frame;
 use machine::user::copy;
 
@@ -18,26 +19,59 @@ const PATH_MAX: usize = 4096;
 /// `dirfd` that means the working directory.
 const AT_FDCWD: i32 = -100;
 
+/// What an argument is, for those who show it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum Kind {
+    /// There is none.
+    None,
+    /// A number with a sign, 32 bits.
+    Signed,
+    /// A number of things, or a place in a file.
+    Count,
+    /// 32 bits that often have meanings of their own.
+    Bits,
+    /// A descriptor.
+    Fd,
+    /// A path.
+    Path,
+    /// 64 bits that may be an address.
+    Wide,
+    /// An address.
+    Address,
+    /// Where data is that the kernel takes, as many bytes as the next argument says.
+    BytesIn,
+    /// Where data goes that the kernel gives, as many bytes as the call returns.
+    BytesOut,
+}
+
 /// A value that a register holds.
 pub trait Argument {
+    /// What it is.
+    const KIND: Kind;
+
     /// The value.
     fn decode(register: u64) -> Self;
 }
 
 macro_rules! integers {
-    ($($type:ty),*) => { $(impl Argument for $type {
+    ($($type:ty: $kind:ident),*) => { $(impl Argument for $type {
+        const KIND: Kind = Kind::$kind;
+
         fn decode(register: u64) -> Self {
             register as $type
         }
     })* };
 }
-integers!(u32, i32, u64, i64, usize);
+integers!(u32: Bits, i32: Signed, u64: Wide, i64: Count, usize: Count);
 
 /// A file descriptor.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Fd(pub i32);
 
 impl Argument for Fd {
+    const KIND: Kind = Kind::Fd;
+
     fn decode(register: u64) -> Self {
         Fd(register as i32)
     }
@@ -78,12 +112,16 @@ impl<T> Clone for UserIn<T> {
 impl<T> Copy for UserIn<T> {}
 
 impl<T> Argument for UserOut<T> {
+    const KIND: Kind = if size_of::<T>() == 1 { Kind::BytesOut } else { Kind::Address };
+
     fn decode(register: u64) -> Self {
         UserOut(register, PhantomData)
     }
 }
 
 impl<T> Argument for UserIn<T> {
+    const KIND: Kind = if size_of::<T>() == 1 { Kind::BytesIn } else { Kind::Address };
+
     fn decode(register: u64) -> Self {
         UserIn(register, PhantomData)
     }
@@ -132,6 +170,8 @@ impl<T: Pod> UserIn<T> {
 pub struct UserPath(pub u64);
 
 impl Argument for UserPath {
+    const KIND: Kind = Kind::Path;
+
     fn decode(register: u64) -> Self {
         UserPath(register)
     }
@@ -139,24 +179,47 @@ impl Argument for UserPath {
 
 impl UserPath {
     /// The path without its zero. EFAULT, or ENAMETOOLONG from PATH_MAX on.
-    pub fn read(self) -> Result<Vec<u8>, Errno> {
-        read_string(self.0, PATH_MAX)?.ok_or(Errno::ENAMETOOLONG)
+    pub fn read(self) -> Result<PathText, Errno> {
+        let mut text = PathText { short: [0; SHORT_PATH], len: 0, long: Vec::new() };
+        match copy::read_string(self.0, &mut text.short).map_err(|_| Errno::EFAULT)? {
+            Some(len) => text.len = len,
+            None => text.long = read_string(self.0, PATH_MAX)?.ok_or(Errno::ENAMETOOLONG)?,
+        }
+        Ok(text)
     }
 }
 
-/// A zero-terminated string of less than `limit` bytes; None if it is longer. Read up to page boundaries, so that a
-/// string right before an unmapped page is read whole.
+/// Bytes of a path that most fit into.
+const SHORT_PATH: usize = 64;
+
+/// A path that was read from user memory, without its zero.
+pub struct PathText {
+    /// The path if it is short: no memory has to be found for it.
+    short: [u8; SHORT_PATH],
+    len: usize,
+    /// The path if it is not; else empty.
+    long: Vec<u8>,
+}
+
+impl Deref for PathText {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        if self.long.is_empty() { &self.short[..self.len] } else { &self.long }
+    }
+}
+
+/// A zero-terminated string of less than `limit` bytes; None if it is longer.
 pub fn read_string(address: u64, limit: usize) -> Result<Option<Vec<u8>>, Errno> {
     let mut bytes: Vec<u8> = Vec::new();
     let mut at = address;
     while bytes.len() < limit {
-        let to_page_end = 256 - (at as usize & 255);
         let mut chunk = [0; 256];
-        let len = to_page_end.min(limit - bytes.len());
-        copy::read(at, &mut chunk[..len]).map_err(|_| Errno::EFAULT)?;
-        let end = chunk[..len].iter().position(|&byte| byte == 0);
-        bytes.try_reserve(len).map_err(|_| Errno::ENOMEM)?;
-        bytes.extend_from_slice(&chunk[..end.unwrap_or(len)]);
+        let len = chunk.len().min(limit - bytes.len());
+        let end = copy::read_string(at, &mut chunk[..len]).map_err(|_| Errno::EFAULT)?;
+        let found = &chunk[..end.unwrap_or(len)];
+        bytes.try_reserve(found.len()).map_err(|_| Errno::ENOMEM)?;
+        bytes.extend_from_slice(found);
         if end.is_some() {
             return Ok(Some(bytes));
         }

@@ -3,8 +3,9 @@
 use super::argument::{Fd, UserOut, UserPath};
 use super::file::locate;
 use super::{Caller, SyscallResult};
-use crate::vfs::Location;
+use crate::vfs::{Location, access};
 use abi::Errno;
+use abi::fs::PATH_MAX;
 use abi::fs::{Dirent64, DirentType};
 use alloc::vec::Vec;
 use machine::user::copy;
@@ -16,6 +17,9 @@ pub fn getcwd(caller: &mut Caller<'_>, buffer: UserOut<u8>, len: usize) -> Sysca
     let cwd = caller.thread.process().directories.lock().cwd.clone();
     let mut path = cwd.path();
     path.push(0);
+    if path.len() > PATH_MAX {
+        return Err(Errno::ENAMETOOLONG);
+    }
     if path.len() > len {
         return Err(Errno::ERANGE);
     }
@@ -38,7 +42,8 @@ fn change_to(caller: &Caller<'_>, target: Location) -> SyscallResult {
     if !target.is_dir() {
         return Err(Errno::ENOTDIR);
     }
-    let old = core::mem::replace(&mut caller.thread.process().directories.lock().cwd, target);
+    caller.thread.process().credentials().who().check(&target.metadata()?, access::EXECUTE)?;
+    let old = caller.thread.process().change_directories(|context| context.cwd = target);
     drop(old);
     Ok(0)
 }
@@ -52,11 +57,7 @@ pub fn readlinkat(caller: &mut Caller<'_>, base: Fd, path: UserPath, buffer: Use
         return Err(Errno::EINVAL);
     }
     let path = path.read()?;
-    let target = if path == b"/proc/self/exe" {
-        caller.thread.process().executable().to_vec()
-    } else {
-        locate(caller, base, &path, false)?.read_link()?
-    };
+    let target = locate(caller, base, &path, false)?.read_link()?;
     let len = len.min(target.len());
     copy::write(buffer.0, &target[..len]).map_err(|_| Errno::EFAULT)?;
     Ok(len as u64)

@@ -34,7 +34,7 @@ pub fn epoll_ctl(
     fd: Fd,
     event: UserIn<EpollEvent>,
 ) -> SyscallResult {
-    let event = if operation == EPOLL_CTL_DEL { EpollEvent::ZERO } else { event.read()? };
+    let event = if operation == EPOLL_CTL_DEL { EpollEvent { events: 0, data: 0 } } else { event.read()? };
     let instance_file = instance.file(caller.thread)?;
     let file = fd.file(caller.thread)?;
     epoll::check_watchable(&file)?;

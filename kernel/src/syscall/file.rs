@@ -3,7 +3,7 @@
 use super::argument::{Fd, UserOut, UserPath};
 use super::{Caller, SyscallResult, lock};
 use crate::process::files::MAX_FILES;
-use crate::vfs::{self, Location, Metadata};
+use crate::vfs::{self, FileType, FsContext, Location, Metadata};
 use abi::Errno;
 use abi::fcntl::{F_GETPIPE_SZ, F_SETPIPE_SZ};
 use abi::fs::{Stat, Statx, StatxTimestamp, split_dev};
@@ -32,9 +32,9 @@ pub fn openat(caller: &mut Caller<'_>, directory: Fd, path: UserPath, flags: u32
     let base = directory.base(caller.thread, &path)?;
     let process = caller.thread.process();
     let mode = if flags & O_CREAT != 0 { mode & 0o7777 & !process.umask() } else { 0 };
-    let context = process.directories.lock().clone();
+    let context = process.fs_context();
     let file = vfs::open(&context, base.as_ref(), &path, flags & !O_CLOEXEC, mode)?;
-    let fd = process.files.lock().insert(file, 0, flags & O_CLOEXEC != 0)?;
+    let fd = process.files.lock().insert(file, 0..process.file_limit(), flags & O_CLOEXEC != 0)?;
     Ok(fd as u64)
 }
 
@@ -77,7 +77,7 @@ pub fn dup(caller: &mut Caller<'_>, fd: Fd) -> SyscallResult {
     let process = caller.thread.process();
     let mut files = process.files.lock();
     let file = files.get(fd.0)?;
-    files.insert(file, 0, false).map(|fd| fd as u64)
+    files.insert(file, 0..process.file_limit(), false).map(|fd| fd as u64)
 }
 
 pub fn dup2(caller: &mut Caller<'_>, old: Fd, new: Fd) -> SyscallResult {
@@ -97,10 +97,11 @@ pub fn dup3(caller: &mut Caller<'_>, old: Fd, new: Fd, flags: u32) -> SyscallRes
 
 fn replace(caller: &mut Caller<'_>, old: Fd, new: Fd, close_on_exec: bool) -> SyscallResult {
     let process = caller.thread.process();
+    let at = usize::try_from(new.0).ok().filter(|&fd| fd < process.file_limit()).ok_or(Errno::EBADF)?;
     let replaced = {
         let mut files = process.files.lock();
         let file = files.get(old.0)?;
-        files.replace(new.0, file, close_on_exec)?
+        files.replace(at, file, close_on_exec)?
     };
     if let Some(replaced) = replaced {
         replaced.release_process_locks(&lock::token(caller));
@@ -120,8 +121,9 @@ pub fn fcntl(caller: &mut Caller<'_>, fd: Fd, command: u32, argument: u64) -> Sy
     let file = files.get(fd.0)?;
     match command {
         F_DUPFD | F_DUPFD_CLOEXEC => {
-            let least = usize::try_from(argument).ok().filter(|&least| least < MAX_FILES).ok_or(Errno::EINVAL)?;
-            files.insert(file, least, command == F_DUPFD_CLOEXEC).map(|fd| fd as u64)
+            let limit = process.file_limit();
+            let least = usize::try_from(argument).ok().filter(|&least| least < limit).ok_or(Errno::EINVAL)?;
+            files.insert(file, least..limit, command == F_DUPFD_CLOEXEC).map(|fd| fd as u64)
         }
         F_GETFD => files.close_on_exec(fd.0).map(u64::from),
         F_SETFD => files.set_close_on_exec(fd.0, argument & 1 != 0).map(|()| 0),
@@ -196,17 +198,26 @@ pub fn faccessat(caller: &mut Caller<'_>, directory: Fd, path: UserPath, mode: u
     faccessat2(caller, directory, path, mode, 0)
 }
 
-/// Every process is root's: it may read and write anything, and execute what anybody may (access(2), notes).
+/// By the real identities unless `AT_EACCESS` is given.
 pub fn faccessat2(caller: &mut Caller<'_>, directory: Fd, path: UserPath, mode: u32, flags: u32) -> SyscallResult {
-    const X_OK: u32 = 1;
     if mode & !7 != 0 || flags & !(AT_EACCESS | AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) != 0 {
         return Err(Errno::EINVAL);
     }
-    let metadata = describe(caller, directory, path, flags & !AT_EACCESS)?;
-    let is_directory = metadata.mode & 0o170000 == 0o040000;
-    if mode & X_OK != 0 && !is_directory && metadata.mode & 0o111 == 0 {
-        return Err(Errno::EACCES);
+    let process = caller.thread.process();
+    let context = process.fs_context();
+    let who = if flags & AT_EACCESS != 0 { context.who.clone() } else { process.credentials().real_who() };
+    let path = path.read()?;
+    if path.is_empty() && flags & AT_EMPTY_PATH != 0 && directory.0 >= 0 {
+        who.check(&directory.file(caller.thread)?.metadata()?, mode)?;
+        return Ok(0);
     }
+    let base = directory.base(caller.thread, &path)?;
+    let context = FsContext { who, ..FsContext::clone(&context) };
+    let location = vfs::lookup(&context, base.as_ref(), &path, flags & AT_SYMLINK_NOFOLLOW == 0)?;
+    if mode & vfs::access::WRITE != 0 && matches!(location.file_type(), FileType::Regular | FileType::Directory) {
+        location.mount().check_writable()?;
+    }
+    context.who.check(&location.metadata()?, mode)?;
     Ok(0)
 }
 
@@ -221,8 +232,7 @@ fn describe(caller: &Caller<'_>, directory: Fd, path: UserPath, flags: u32) -> R
 /// What a path names.
 pub(super) fn locate(caller: &Caller<'_>, directory: Fd, path: &[u8], follow: bool) -> Result<Location, Errno> {
     let base = directory.base(caller.thread, path)?;
-    let context = caller.thread.process().directories.lock().clone();
-    vfs::lookup(&context, base.as_ref(), path, follow)
+    vfs::lookup(&caller.thread.process().fs_context(), base.as_ref(), path, follow)
 }
 
 fn to_stat(metadata: &Metadata) -> Stat {

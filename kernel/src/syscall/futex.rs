@@ -146,19 +146,30 @@ fn try_lock_pi(address: u64, tid: u32) -> Result<Option<u32>, Errno> {
     }
 }
 
-/// FUTEX_LOCK_PI. The owner is not made to run earlier for its waiters: all have the same priority.
+/// FUTEX_LOCK_PI. The owner is not made to run earlier for its waiters: all have the same priority. An owner that ends
+/// while somebody waits leaves the lock to a waiter, who finds that in the word; one that was never there is ESRCH.
 fn lock_pi(word: Word<'_>, tid: u32, deadline: Option<Instant>) -> SyscallResult {
+    let exists = |tid| table::find_thread(tid).is_some();
+    let mut waited_for = 0;
     loop {
         let Some(value) = try_lock_pi(word.address, tid)? else { return Ok(0) };
         let owner = value & futex::TID_MASK;
-        if table::find_thread(owner).is_none() && value & futex::OWNER_DIED == 0 {
-            return Err(Errno::ESRCH);
+        if !exists(owner) {
+            if owner != waited_for {
+                return Err(Errno::ESRCH);
+            }
+            let inherited = tid | futex::WAITERS | futex::OWNER_DIED;
+            if copy::compare_exchange_u32(word.address, value, inherited).map_err(|_| Errno::EFAULT)? == value {
+                return Ok(0);
+            }
+            continue;
         }
         let marked = value | futex::WAITERS;
         if copy::compare_exchange_u32(word.address, value, marked).map_err(|_| Errno::EFAULT)? != value {
             continue;
         }
-        match futex::wait(word, marked, ANY, deadline, process::interrupted) {
+        waited_for = owner;
+        match futex::wait_for_owner(word, marked, (owner, exists), deadline, process::interrupted) {
             Ok(()) | Err(Errno::EAGAIN) => {}
             Err(error) => return Err(error),
         }

@@ -73,6 +73,7 @@ pub fn record_lock(caller: &Caller<'_>, file: &Arc<File>, command: u32, argument
             l_start: conflict.range.start as i64,
             l_len: if conflict.range.end == u64::MAX { 0 } else { (conflict.range.end - conflict.range.start) as i64 },
             l_pid: conflict.pid.map_or(-1, |pid| pid as i32),
+            ..Flock::ZERO
         },
     };
     UserOut::<Flock>::at(argument).write(&answer)?;

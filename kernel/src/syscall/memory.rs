@@ -20,7 +20,6 @@ const O_ACCMODE: u32 = 3;
 const O_RDONLY: u32 = 0;
 const O_WRONLY: u32 = 1;
 const TYPE_MASK: u32 = 0o170000;
-const REGULAR: u32 = 0o100000;
 const CHARACTER: u32 = 0o020000;
 /// Pages that mincore(2) reports in one go.
 const RESIDENCY_PAGES: usize = 256;
@@ -128,7 +127,7 @@ fn of_file(
     if metadata.mode & TYPE_MASK == CHARACTER && metadata.rdev == device_number(1, 5) {
         return Ok(if shared { Backing::SharedMemory(SharedMemory::new(pages), 0) } else { Backing::Anonymous });
     }
-    if metadata.mode & TYPE_MASK != REGULAR {
+    if !file.has_pages() {
         return Err(Errno::ENODEV);
     }
     if flags.contains(MapFlags::GROWSDOWN) {

@@ -1,10 +1,12 @@
 //! About the system: uname(2), sysinfo(2), getrandom(2); and of a thread what only the CPU or its end cares for:
-//! arch_prctl(2), set_tid_address(2).
+//! arch_prctl(2), set_tid_address(2), rseq(2).
 
 use super::argument::UserOut;
 use super::{Caller, SyscallResult};
-use crate::{process, random};
+use crate::sched::load;
+use crate::{process, random, version};
 use abi::Errno;
+use abi::rseq::RSEQ_FLAG_UNREGISTER;
 use abi::system::{Sysinfo, Utsname};
 use core::sync::atomic::Ordering;
 use machine::addr::USER_END;
@@ -13,15 +15,12 @@ use machine::mm::frame;
 use machine::user::copy;
 use machine::{task, time};
 
-/// The Linux release whose system-call interface programs may count on, with our own name behind it.
-const RELEASE: &str = concat!("6.1.0-russet-", env!("CARGO_PKG_VERSION"));
-
 pub fn uname(_: &mut Caller<'_>, out: UserOut<Utsname>) -> SyscallResult {
     out.write(&Utsname {
-        sysname: Utsname::field(b"Linux"),
-        nodename: Utsname::field(b"russet"),
-        release: Utsname::field(RELEASE.as_bytes()),
-        version: Utsname::field(b"#1 SMP PREEMPT Russet"),
+        sysname: Utsname::field(version::SYSTEM.as_bytes()),
+        nodename: version::host_name(),
+        release: Utsname::field(version::RELEASE.as_bytes()),
+        version: Utsname::field(version::VERSION.as_bytes()),
         machine: Utsname::field(b"x86_64"),
         domainname: Utsname::field(b"(none)"),
     })?;
@@ -32,6 +31,7 @@ pub fn sysinfo(_: &mut Caller<'_>, out: UserOut<Sysinfo>) -> SyscallResult {
     let bytes = |kind: FrameKind| (frame::count(kind) * machine::PAGE_SIZE) as u64;
     out.write(&Sysinfo {
         uptime: (time::since_boot_ns() / 1_000_000_000) as i64,
+        loads: load::averages(),
         totalram: machine::boot::usable_ram(),
         freeram: bytes(FrameKind::Free),
         bufferram: bytes(FrameKind::PageCache),
@@ -84,6 +84,15 @@ pub fn arch_prctl(_: &mut Caller<'_>, code: u32, address: u64) -> SyscallResult 
 pub fn set_tid_address(caller: &mut Caller<'_>, address: u64) -> SyscallResult {
     caller.thread.clear_on_exit.store(address, Ordering::Relaxed);
     Ok(caller.thread.tid().into())
+}
+
+pub fn rseq(caller: &mut Caller<'_>, area: u64, len: u32, flags: u32, signature: u32) -> SyscallResult {
+    match flags {
+        0 => caller.thread.register_rseq(area, len, signature)?,
+        RSEQ_FLAG_UNREGISTER => caller.thread.unregister_rseq(area, len, signature)?,
+        _ => return Err(Errno::EINVAL),
+    }
+    Ok(0)
 }
 
 /// `personality(2)`: no random places in address spaces of programs that are executed from now on.

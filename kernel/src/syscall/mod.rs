@@ -1,11 +1,12 @@
 //! System calls: the one table, and dispatch.
 //!
-//! Each call is one typed line; dispatch, names and the count of what there is come from it. A handler decodes, checks
+//! Each call is one typed line; dispatch, and how `trace exec` shows the arguments, come from it. A handler decodes, checks
 //! everything, makes one subsystem call, and returns a value or an [`Errno`]; an unknown number is ENOSYS and is logged
 //! once with its name.
 
 mod argument;
 mod attributes;
+pub mod describe;
 mod directory;
 mod epoll;
 mod event;
@@ -18,7 +19,9 @@ mod memory;
 mod misc;
 mod mount;
 mod names;
+mod pidfd;
 mod pipe;
+mod policy;
 mod poll;
 mod power;
 mod process;
@@ -36,7 +39,7 @@ use crate::process::deliver::Interrupted;
 use abi::Errno;
 use abi::signal::{Sigaction, SigaltStack};
 use alloc::sync::Arc;
-use argument::{Argument, Fd, UserIn, UserOut, UserPath};
+use argument::{Argument, Fd, Kind, UserIn, UserOut, UserPath};
 use core::sync::atomic::{AtomicU64, Ordering};
 use machine::user::UserContext;
 
@@ -51,19 +54,19 @@ pub struct Caller<'a> {
 /// Result of a system call.
 pub type SyscallResult = Result<u64, Errno>;
 
-/// A line of the table, for lists.
-#[derive(Clone, Copy, Debug)]
-pub struct Syscall {
-    /// Its number.
-    pub number: u64,
-    /// Its name.
-    pub name: &'static str,
+/// What the arguments of a call are.
+type Shape = [Kind; 6];
+
+const fn shape_of(given: &[Kind]) -> Shape {
+    let mut shape = [Kind::None; 6];
+    let (same, _) = shape.split_at_mut(given.len());
+    same.copy_from_slice(given);
+    shape
 }
 
 macro_rules! syscalls {
     ($($number:literal => $module:ident::$name:ident($($argument:ident: $type:ty),*);)*) => {
-        /// Every system call there is, by number.
-        pub const TABLE: &[Syscall] = &[$(Syscall { number: $number, name: stringify!($name) }),*];
+        static SHAPES: &[(u16, Shape)] = &[$(($number, shape_of(&[$(<$type as Argument>::KIND),*]))),*];
 
         fn dispatch(caller: &mut Caller<'_>, number: u64, arguments: [u64; 6]) -> SyscallResult {
             let mut arguments = arguments.into_iter();
@@ -190,13 +193,13 @@ syscalls! {
     138 => mount::fstatfs(fd: Fd, out: UserOut<abi::fs::Statfs>);
     140 => schedule::getpriority(which: u32, who: u32);
     141 => schedule::setpriority(which: u32, who: u32, nice: i32);
-    142 => schedule::sched_setparam(pid: u32, param: UserIn<i32>);
-    143 => schedule::sched_getparam(pid: u32, param: UserOut<i32>);
-    144 => schedule::sched_setscheduler(pid: u32, policy: u32, param: UserIn<i32>);
-    145 => schedule::sched_getscheduler(pid: u32);
-    146 => schedule::sched_get_priority_max(policy: u32);
-    147 => schedule::sched_get_priority_min(policy: u32);
-    148 => schedule::sched_rr_get_interval(pid: u32, out: UserOut<abi::time::Timespec>);
+    142 => policy::sched_setparam(pid: u32, param: UserIn<i32>);
+    143 => policy::sched_getparam(pid: u32, param: UserOut<i32>);
+    144 => policy::sched_setscheduler(pid: u32, policy: u32, param: UserIn<i32>);
+    145 => policy::sched_getscheduler(pid: u32);
+    146 => policy::sched_get_priority_max(policy: u32);
+    147 => policy::sched_get_priority_min(policy: u32);
+    148 => policy::sched_rr_get_interval(pid: u32, out: UserOut<abi::time::Timespec>);
     149 => memory::mlock(start: u64, len: u64);
     150 => memory::munlock(start: u64, len: u64);
     151 => memory::mlockall(flags: u32);
@@ -206,6 +209,7 @@ syscalls! {
     160 => identity::setrlimit(resource: u32, new: UserIn<abi::system::Rlimit64>);
     161 => mount::chroot(path: UserPath);
     162 => io::sync();
+    164 => time::settimeofday(new: UserIn<abi::time::Timeval>, zone: u64);
     165 => mount::mount(source: u64, at: UserPath, kind: u64, flags: u64, data: u64);
     166 => mount::umount2(at: UserPath, flags: u32);
     169 => power::reboot(magic: u32, magic_2: u32, what: u32, argument: u64);
@@ -236,6 +240,7 @@ syscalls! {
     224 => timer::timer_gettime(id: i32, out: UserOut<abi::time::Itimerspec>);
     225 => timer::timer_getoverrun(id: i32);
     226 => timer::timer_delete(id: i32);
+    227 => time::clock_settime(clock: u32, new: UserIn<abi::time::Timespec>);
     228 => time::clock_gettime(clock: u32, out: UserOut<abi::time::Timespec>);
     229 => time::clock_getres(clock: u32, out: UserOut<abi::time::Timespec>);
     230 => time::clock_nanosleep(clock: u32, flags: u32, wanted: UserIn<abi::time::Timespec>, left: UserOut<abi::time::Timespec>);
@@ -281,6 +286,8 @@ syscalls! {
     302 => identity::prlimit64(pid: u32, resource: u32, new: UserIn<abi::system::Rlimit64>, old: UserOut<abi::system::Rlimit64>);
     306 => mount::syncfs(fd: Fd);
     309 => schedule::getcpu(cpu: UserOut<u32>, node: UserOut<u32>);
+    314 => policy::sched_setattr(tid: u32, attr: u64, flags: u32);
+    315 => policy::sched_getattr(tid: u32, attr: u64, size: u32, flags: u32);
     316 => names::renameat2(old_directory: Fd, old: UserPath, new_directory: Fd, new: UserPath, flags: u32);
     318 => misc::getrandom(buffer: UserOut<u8>, len: usize, flags: u32);
     322 => process::execveat(directory: Fd, path: UserPath, args: u64, env: u64, flags: u32);
@@ -290,10 +297,19 @@ syscalls! {
     327 => transfer::preadv2(fd: Fd, vectors: u64, count: usize, low: u64, high: u64, flags: u32);
     328 => transfer::pwritev2(fd: Fd, vectors: u64, count: usize, low: u64, high: u64, flags: u32);
     332 => file::statx(directory: Fd, path: UserPath, flags: u32, mask: u32, out: UserOut<abi::fs::Statx>);
+    334 => misc::rseq(area: u64, len: u32, flags: u32, signature: u32);
+    424 => pidfd::pidfd_send_signal(pidfd: Fd, signal: i32, info: UserIn<abi::sigframe::Siginfo>, flags: u32);
+    434 => pidfd::pidfd_open(pid: i32, flags: u32);
     435 => process::clone3(args: u64, size: usize);
     436 => file::close_range(first: u32, last: u32, flags: u32);
+    438 => pidfd::pidfd_getfd(pidfd: Fd, fd: Fd, flags: u32);
     439 => file::faccessat2(directory: Fd, path: UserPath, mode: u32, flags: u32);
     441 => epoll::epoll_pwait2(instance: Fd, events: u64, most: i32, timeout: UserIn<abi::time::Timespec>, mask: UserIn<abi::signal::SigSet>, size: usize);
+}
+
+/// What the arguments of call `number` are; None if there is no such call here.
+fn shape(number: u64) -> Option<&'static Shape> {
+    SHAPES.iter().find(|(known, _)| u64::from(*known) == number).map(|(_, shape)| shape)
 }
 
 /// Serves the call that the context holds, and leaves its result there; tells if a signal interrupted it.

@@ -52,12 +52,13 @@ pub fn mount(caller: &mut Caller<'_>, source: u64, at: UserPath, kind: u64, flag
         b"ext2" => MountSource::Block(block_device(caller, &source)?),
         b"tmpfs" | b"ramfs" => MountSource::Tmpfs,
         b"devtmpfs" => MountSource::Dev,
+        b"proc" => crate::procfs::source(),
         _ => return Err(Errno::ENODEV),
     };
     if !place.is_dir() {
         return Err(Errno::ENOTDIR);
     }
-    let context = caller.thread.process().directories.lock().clone();
+    let context = caller.thread.process().fs_context();
     vfs::mount(what, &context, &path, read_only).map_err(|error| error.errno())?;
     Ok(0)
 }
@@ -81,7 +82,7 @@ pub fn umount2(caller: &mut Caller<'_>, at: UserPath, flags: u32) -> SyscallResu
     }
     check_privileged(caller)?;
     let path = at.read()?;
-    let context = caller.thread.process().directories.lock().clone();
+    let context = caller.thread.process().fs_context();
     vfs::unmount(&context, &path).map_err(|error| error.errno())?;
     Ok(0)
 }
@@ -137,7 +138,7 @@ pub fn chroot(caller: &mut Caller<'_>, path: UserPath) -> SyscallResult {
         return Err(Errno::ENOTDIR);
     }
     check_privileged(caller)?;
-    let old = core::mem::replace(&mut caller.thread.process().directories.lock().root, target);
+    let old = caller.thread.process().change_directories(|context| context.root = target);
     drop(old);
     Ok(0)
 }

@@ -1,12 +1,12 @@
 //! Making, linking, renaming and removing files: mkdir(2), mknod(2), symlink(2), link(2), rename(2), unlink(2), rmdir(2) and
 //! their `at` forms.
 
-use super::argument::{Fd, UserPath};
+use super::argument::{Fd, PathText, UserPath};
 use super::file::locate;
 use super::{Caller, SyscallResult};
 use crate::vfs::{self, FileType, FsContext, Location, NewKind, NewNode};
 use abi::Errno;
-use alloc::vec::Vec;
+use alloc::sync::Arc;
 
 const AT_REMOVEDIR: u32 = 0x200;
 const AT_SYMLINK_FOLLOW: u32 = 0x400;
@@ -18,7 +18,7 @@ const CWD: Fd = Fd(-100);
 /// A path with where it begins.
 struct Target {
     base: Option<Location>,
-    path: Vec<u8>,
+    path: PathText,
 }
 
 impl Target {
@@ -28,8 +28,8 @@ impl Target {
     }
 }
 
-fn context(caller: &Caller<'_>) -> FsContext {
-    caller.thread.process().directories.lock().clone()
+fn context(caller: &Caller<'_>) -> Arc<FsContext> {
+    caller.thread.process().fs_context()
 }
 
 /// Makes a file for the caller: permissions without the umask's, owner the caller's.

@@ -19,9 +19,10 @@ pub fn pipe2(caller: &mut Caller<'_>, out: UserOut<[i32; 2]>, flags: u32) -> Sys
     let close_on_exec = flags & O_CLOEXEC != 0;
     let process = caller.thread.process();
     let fds = {
+        let range = 0..process.file_limit();
         let mut files = process.files.lock();
-        let read_fd = files.insert(reader, 0, close_on_exec)?;
-        match files.insert(writer, 0, close_on_exec) {
+        let read_fd = files.insert(reader, range.clone(), close_on_exec)?;
+        match files.insert(writer, range, close_on_exec) {
             Ok(write_fd) => Ok([read_fd, write_fd]),
             // What comes out is dropped after the table is released.
             Err(error) => Err((error, files.remove(read_fd))),

@@ -3,7 +3,7 @@
 use super::argument::{UserIn, UserOut};
 use super::{Caller, SyscallResult};
 use crate::ipc::poll::PollWait;
-use crate::process::files::{FileTable, MAX_FILES};
+use crate::process::files::FileTable;
 use crate::process::{self, Thread};
 use crate::vfs::flags::{POLLERR, POLLHUP, POLLNVAL};
 use abi::Errno;
@@ -50,7 +50,7 @@ pub fn ppoll(
 }
 
 fn poll_until(caller: &Caller<'_>, fds: u64, count: u32, limit: TimeLimit) -> SyscallResult {
-    if count as usize > MAX_FILES {
+    if count as usize > caller.thread.process().file_limit() {
         return Err(Errno::EINVAL);
     }
     let mut image: Vec<u8> = Vec::new();

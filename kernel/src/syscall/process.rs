@@ -1,14 +1,14 @@
 //! The life of processes and threads: clone(2), execve(2), exit(2), wait(2), prctl(2).
 
 use super::argument::{Fd, UserIn, UserOut, UserPath, read_string};
-use super::{Caller, SyscallResult};
+use super::{Caller, SyscallResult, pidfd};
 use crate::process::clone::{CloneRequest, clone as clone_thread};
 use crate::process::credentials::Credentials;
 use crate::process::exec::{self, MAX_ARGUMENT_BYTES, Program, Setting};
 use crate::process::wait::{self, Target, Waited};
 use crate::process::{ExitStatus, Process, execve as commit};
 use crate::vfs::FsContext;
-use crate::vfs::flags::O_CLOEXEC;
+use crate::vfs::flags::{O_CLOEXEC, O_NONBLOCK};
 use abi::process::{CloneArgs, CloneFlags, WaitFlags};
 use abi::sigframe::Siginfo;
 use abi::system::Rusage;
@@ -44,7 +44,7 @@ pub fn vfork(caller: &mut Caller<'_>) -> SyscallResult {
 
 fn make(caller: &mut Caller<'_>, flags: CloneFlags, stack: u64) -> SyscallResult {
     let exit_signal = Signal::SIGCHLD.number();
-    let request = CloneRequest { flags, exit_signal, stack, parent_tid: 0, child_tid: 0, tls: 0 };
+    let request = CloneRequest { flags, exit_signal, stack, parent_tid: 0, child_tid: 0, pidfd: 0, tls: 0 };
     clone_thread(caller.thread, caller.context, &request).map(u64::from)
 }
 
@@ -63,6 +63,7 @@ pub fn clone(
         stack,
         parent_tid,
         child_tid,
+        pidfd: parent_tid,
         tls,
     };
     clone_thread(caller.thread, caller.context, &request).map(u64::from)
@@ -99,6 +100,7 @@ pub fn clone3(caller: &mut Caller<'_>, args: u64, size: usize) -> SyscallResult 
         stack: args.stack.wrapping_add(args.stack_size),
         parent_tid: args.parent_tid,
         child_tid: args.child_tid,
+        pidfd: args.pidfd,
         tls: args.tls,
     };
     clone_thread(caller.thread, caller.context, &request).map(u64::from)
@@ -144,7 +146,7 @@ pub fn execveat(
 
 /// What of a process matters to the program that it loads.
 struct Own {
-    directories: FsContext,
+    directories: Arc<FsContext>,
     credentials: Arc<Credentials>,
     limits: crate::vm::Limits,
     randomized: bool,
@@ -154,7 +156,7 @@ impl Own {
     fn of(process: &Process) -> Self {
         let credentials = process.credentials();
         Own {
-            directories: process.directories.lock().clone(),
+            directories: process.fs_context(),
             limits: process.limits().of_memory(&credentials),
             credentials,
             randomized: process.personality.load(Ordering::Relaxed) & super::misc::ADDR_NO_RANDOMIZE == 0,
@@ -241,7 +243,9 @@ pub fn waitid(
     const ALL: u32 = 0;
     const PID: u32 = 1;
     const GROUP: u32 = 2;
-    let flags = WaitFlags::from_bits(options).ok_or(Errno::EINVAL)?;
+    const DESCRIPTOR: u32 = 3;
+    let asked = WaitFlags::from_bits(options).ok_or(Errno::EINVAL)?;
+    let mut flags = asked;
     if !flags.intersects(WaitFlags::EXITED | WaitFlags::STOPPED | WaitFlags::CONTINUED) {
         return Err(Errno::EINVAL);
     }
@@ -251,10 +255,20 @@ pub fn waitid(
         (PID, Ok(pid)) if pid != 0 => Target::Pid(pid),
         (GROUP, Ok(0)) => Target::Group(process.group()),
         (GROUP, Ok(group)) => Target::Group(group),
+        (DESCRIPTOR, Ok(_)) => {
+            let file = Fd(id).file(caller.thread)?;
+            if file.flags() & O_NONBLOCK != 0 {
+                flags |= WaitFlags::NOHANG;
+            }
+            Target::Pid(pidfd::process_of(&file)?.ok_or(Errno::ECHILD)?.pid())
+        }
         _ => return Err(Errno::EINVAL),
     };
     let Waited { child, status } = wait::wait(process, target, flags)?;
     let Some(child) = child else {
+        if !asked.contains(WaitFlags::NOHANG) {
+            return Err(Errno::EAGAIN); // the descriptor's doing
+        }
         info.write_if_given(&Siginfo::default())?;
         return Ok(0);
     };

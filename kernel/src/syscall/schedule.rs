@@ -1,22 +1,14 @@
-//! Scheduling: priorities, affinity, sched(7), getcpu(2), membarrier(2).
+//! Scheduling: nice values, affinity, getcpu(2), membarrier(2). Policies are in `policy`.
 
 use super::argument::{UserIn, UserOut};
 use super::{Caller, SyscallResult};
 use crate::process::{Thread, table};
 use crate::sched;
 use abi::Errno;
-use abi::time::Timespec;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use machine::cpu;
 use machine::percpu::this_cpu;
-
-const SCHED_OTHER: u32 = 0;
-const SCHED_FIFO: u32 = 1;
-const SCHED_RR: u32 = 2;
-const SCHED_BATCH: u32 = 3;
-const SCHED_IDLE: u32 = 5;
-const SCHED_RESET_ON_FORK: u32 = 0x4000_0000;
 
 pub fn sched_yield(_: &mut Caller<'_>) -> SyscallResult {
     sched::yield_now();
@@ -24,7 +16,7 @@ pub fn sched_yield(_: &mut Caller<'_>) -> SyscallResult {
 }
 
 /// The thread with number `tid`, the caller itself for 0.
-fn named(caller: &Caller<'_>, tid: u32) -> Result<Arc<Thread>, Errno> {
+pub(super) fn named(caller: &Caller<'_>, tid: u32) -> Result<Arc<Thread>, Errno> {
     match tid as i32 {
         0 => Ok(caller.thread.clone()),
         negative if negative < 0 => Err(Errno::EINVAL),
@@ -33,7 +25,7 @@ fn named(caller: &Caller<'_>, tid: u32) -> Result<Arc<Thread>, Errno> {
 }
 
 /// Whether the caller may change how `target` is scheduled.
-fn may_change(caller: &Caller<'_>, target: &Thread) -> Result<(), Errno> {
+pub(super) fn may_change(caller: &Caller<'_>, target: &Thread) -> Result<(), Errno> {
     let (own, other) = (caller.thread.process().credentials(), target.process().credentials());
     let same = own.user.effective == other.user.effective || own.user.effective == other.user.real;
     if own.is_privileged() || same { Ok(()) } else { Err(Errno::EPERM) }
@@ -79,62 +71,6 @@ pub fn setpriority(caller: &mut Caller<'_>, which: u32, who: u32, nice: i32) -> 
     Ok(0)
 }
 
-/// Every task is of the fair class; the policies that only differ in weight are taken.
-fn check_policy(policy: u32, priority: i32) -> Result<(), Errno> {
-    match policy & !SCHED_RESET_ON_FORK {
-        SCHED_OTHER | SCHED_BATCH | SCHED_IDLE if priority == 0 => Ok(()),
-        SCHED_FIFO | SCHED_RR if (1..=99).contains(&priority) => Err(Errno::EPERM),
-        _ => Err(Errno::EINVAL),
-    }
-}
-
-pub fn sched_setparam(caller: &mut Caller<'_>, tid: u32, param: UserIn<i32>) -> SyscallResult {
-    sched_setscheduler(caller, tid, SCHED_OTHER, param)
-}
-
-pub fn sched_getparam(caller: &mut Caller<'_>, tid: u32, param: UserOut<i32>) -> SyscallResult {
-    named(caller, tid)?;
-    param.write(&0)?;
-    Ok(0)
-}
-
-pub fn sched_setscheduler(caller: &mut Caller<'_>, tid: u32, policy: u32, param: UserIn<i32>) -> SyscallResult {
-    if param.0 == 0 || policy as i32 & i32::MIN != 0 {
-        return Err(Errno::EINVAL);
-    }
-    let priority = param.read()?;
-    may_change(caller, &*named(caller, tid)?)?;
-    check_policy(policy, priority)?;
-    Ok(0)
-}
-
-pub fn sched_getscheduler(caller: &mut Caller<'_>, tid: u32) -> SyscallResult {
-    named(caller, tid)?;
-    Ok(SCHED_OTHER.into())
-}
-
-pub fn sched_get_priority_max(_: &mut Caller<'_>, policy: u32) -> SyscallResult {
-    match policy {
-        SCHED_FIFO | SCHED_RR => Ok(99),
-        SCHED_OTHER | SCHED_BATCH | SCHED_IDLE => Ok(0),
-        _ => Err(Errno::EINVAL),
-    }
-}
-
-pub fn sched_get_priority_min(_: &mut Caller<'_>, policy: u32) -> SyscallResult {
-    match policy {
-        SCHED_FIFO | SCHED_RR => Ok(1),
-        SCHED_OTHER | SCHED_BATCH | SCHED_IDLE => Ok(0),
-        _ => Err(Errno::EINVAL),
-    }
-}
-
-pub fn sched_rr_get_interval(caller: &mut Caller<'_>, tid: u32, out: UserOut<Timespec>) -> SyscallResult {
-    named(caller, tid)?;
-    out.write(&Timespec::from(sched::SLICE))?;
-    Ok(0)
-}
-
 /// The mask's first word; there are no more CPUs than it has bits.
 pub fn sched_setaffinity(caller: &mut Caller<'_>, tid: u32, len: usize, mask: UserIn<u64>) -> SyscallResult {
     let thread = named(caller, tid)?;
@@ -168,7 +104,8 @@ pub fn getcpu(_: &mut Caller<'_>, cpu: UserOut<u32>, node: UserOut<u32>) -> Sysc
     Ok(0)
 }
 
-/// Every command but the registrations makes all CPUs that run this process execute a full barrier.
+/// Every command but the registrations makes all CPUs that run this process execute a full barrier. One of them also
+/// aborts the restartable sequences that its threads are in; on all CPUs, also where one is named.
 pub fn membarrier(caller: &mut Caller<'_>, command: u32, flags: u32) -> SyscallResult {
     const QUERY: u32 = 0;
     const GLOBAL: u32 = 1;
@@ -176,9 +113,17 @@ pub fn membarrier(caller: &mut Caller<'_>, command: u32, flags: u32) -> SyscallR
     const REGISTER_GLOBAL_EXPEDITED: u32 = 1 << 2;
     const PRIVATE_EXPEDITED: u32 = 1 << 3;
     const REGISTER_PRIVATE_EXPEDITED: u32 = 1 << 4;
-    const ALL: u32 =
-        GLOBAL | GLOBAL_EXPEDITED | REGISTER_GLOBAL_EXPEDITED | PRIVATE_EXPEDITED | REGISTER_PRIVATE_EXPEDITED;
-    if flags != 0 {
+    const PRIVATE_EXPEDITED_RSEQ: u32 = 1 << 7;
+    const REGISTER_PRIVATE_EXPEDITED_RSEQ: u32 = 1 << 8;
+    const ALL: u32 = GLOBAL
+        | GLOBAL_EXPEDITED
+        | REGISTER_GLOBAL_EXPEDITED
+        | PRIVATE_EXPEDITED
+        | REGISTER_PRIVATE_EXPEDITED
+        | PRIVATE_EXPEDITED_RSEQ
+        | REGISTER_PRIVATE_EXPEDITED_RSEQ;
+    const FLAG_CPU: u32 = 1;
+    if flags != 0 && (flags != FLAG_CPU || command != PRIVATE_EXPEDITED_RSEQ) {
         return Err(Errno::EINVAL);
     }
     match command {
@@ -191,7 +136,14 @@ pub fn membarrier(caller: &mut Caller<'_>, command: u32, flags: u32) -> SyscallR
             caller.thread.process().space().tables().synchronize_cpus();
             Ok(0)
         }
-        REGISTER_GLOBAL_EXPEDITED | REGISTER_PRIVATE_EXPEDITED => Ok(0),
+        PRIVATE_EXPEDITED_RSEQ => {
+            let process = caller.thread.process();
+            // Whoever is in user mode is brought out of it by the barrier.
+            process.threads().iter().for_each(|thread| thread.make_rseq_due());
+            process.space().tables().synchronize_cpus();
+            Ok(0)
+        }
+        REGISTER_GLOBAL_EXPEDITED | REGISTER_PRIVATE_EXPEDITED | REGISTER_PRIVATE_EXPEDITED_RSEQ => Ok(0),
         _ => Err(Errno::EINVAL),
     }
 }

@@ -4,7 +4,8 @@ use super::argument::{UserIn, UserOut};
 use super::poll::{TimeLimit, read_mask, read_timespec, with_mask};
 use super::{Caller, SyscallResult};
 use crate::ipc::poll::PollWait;
-use crate::process::{self, files::MAX_FILES};
+use crate::process;
+use crate::process::files::{FileTable, MAX_FILES};
 use crate::vfs::flags::*;
 use abi::Errno;
 use abi::time::{Timespec, Timeval};
@@ -16,8 +17,8 @@ const EVENTS: [u32; 3] =
     [POLLRDNORM | POLLRDBAND | POLLIN | POLLHUP | POLLERR, POLLWRBAND | POLLWRNORM | POLLOUT | POLLERR, POLLPRI];
 const WORD_BITS: usize = 64;
 const WORDS: usize = MAX_FILES.div_ceil(WORD_BITS);
-/// Bits of descriptors, as in an `fd_set`.
-type Bits = [u64; WORDS];
+/// Words of the sets of a program with few files.
+const FEW_WORDS: usize = 4;
 
 pub fn select(
     caller: &mut Caller<'_>,
@@ -60,12 +61,20 @@ pub fn pselect6(
 fn select_until(caller: &Caller<'_>, count: i32, sets: [u64; 3], limit: TimeLimit) -> SyscallResult {
     let room = caller.thread.process().files.lock().room().min(MAX_FILES);
     let count = usize::try_from(count).map_err(|_| Errno::EINVAL)?.min(room);
-    let mut wanted = [[0; WORDS]; 3];
+    // Most programs have few files: then most of the sets need not even be cleared.
+    match count.div_ceil(WORD_BITS) {
+        ..=FEW_WORDS => select_words::<FEW_WORDS>(caller, count, sets, limit),
+        _ => select_words::<WORDS>(caller, count, sets, limit),
+    }
+}
+
+fn select_words<const W: usize>(caller: &Caller<'_>, count: usize, sets: [u64; 3], limit: TimeLimit) -> SyscallResult {
+    let mut wanted = [[0; W]; 3];
     for (bits, &at) in wanted.iter_mut().zip(&sets) {
         read_bits(at, count, bits)?;
     }
-    let mut found = [[0; WORDS]; 3];
-    let ready = select_bits(caller, count, &wanted, &mut found, limit)?;
+    let mut found = [[0; W]; 3];
+    let ready = select_bits(caller, count.div_ceil(WORD_BITS), &wanted, &mut found, limit)?;
     for (bits, &at) in found.iter().zip(&sets) {
         write_bits(at, count, bits)?;
     }
@@ -73,108 +82,110 @@ fn select_until(caller: &Caller<'_>, count: i32, sets: [u64; 3], limit: TimeLimi
 }
 
 /// Finds what is the case of what is wanted; how many bits that is. EBADF if a descriptor is not open.
-fn select_bits(
+fn select_bits<const W: usize>(
     caller: &Caller<'_>,
-    count: usize,
-    wanted: &[Bits; 3],
-    found: &mut [Bits; 3],
+    words: usize,
+    wanted: &[[u64; W]; 3],
+    found: &mut [[u64; W]; 3],
     limit: TimeLimit,
 ) -> SyscallResult {
     let process = caller.thread.process();
-    let ready = {
-        let table = process.files.lock();
-        look(count, wanted, found, |fd| table.peek(fd as i32).map(|file| file.poll()).ok_or(Errno::EBADF))?
-    };
+    let ready = look_at_table(&process.files.lock(), words, wanted, found)?;
     if ready != 0 || limit.is_zero() {
         return if ready == 0 && process::interrupted() { Err(Errno::EINTR) } else { Ok(ready) };
     }
     let mut wait = PollWait::new(wanted.iter().flatten().map(|word| word.count_ones() as usize).sum())?;
     {
         let table = process.files.lock();
-        each(count, wanted, |fd, events| wait.add(table.peek(fd as i32).cloned().ok_or(Errno::EBADF)?, events))?;
+        for_each(words, wanted, |fd, _, events| wait.add(table.peek(fd as i32).cloned().ok_or(Errno::EBADF)?, events))?;
     }
     let ready = wait.until(limit.deadline(), || {
         let mut files = wait.files();
-        let ready = look(count, wanted, found, |_| files.next().map(|file| file.poll()).ok_or(Errno::EBADF));
-        Some(ready).filter(|ready| *ready != Ok(0))
+        let mut ready = 0;
+        *found = [[0; W]; 3];
+        let looked = for_each(words, wanted, |fd, bit, _| {
+            let events = files.next().ok_or(Errno::EBADF)?.poll();
+            for (set, asked) in EVENTS.iter().enumerate() {
+                let hit = if events & asked != 0 { wanted[set][fd / WORD_BITS] & bit } else { 0 };
+                found[set][fd / WORD_BITS] |= hit;
+                ready += u64::from(hit != 0);
+            }
+            Ok(())
+        });
+        Some(looked.map(|()| ready)).filter(|ready| *ready != Ok(0))
     })?;
     ready.unwrap_or(Ok(0))
 }
 
-/// One look at all descriptors of the sets.
-#[inline]
-fn look(
-    count: usize,
-    wanted: &[Bits; 3],
-    found: &mut [Bits; 3],
-    mut events_of: impl FnMut(usize) -> Result<u32, Errno>,
+/// One look at all descriptors of the sets: the whole of most calls.
+fn look_at_table<const W: usize>(
+    table: &FileTable,
+    words: usize,
+    wanted: &[[u64; W]; 3],
+    found: &mut [[u64; W]; 3],
 ) -> SyscallResult {
     let mut ready = 0;
-    for word in 0..count.div_ceil(WORD_BITS) {
-        let [read, write, except] = [wanted[0][word], wanted[1][word], wanted[2][word]];
-        let (mut left, mut hits) = (read | write | except, [0; 3]);
-        while left != 0 {
-            let bit = left & left.wrapping_neg();
-            left ^= bit;
-            let events = events_of(word * WORD_BITS + bit.trailing_zeros() as usize)?;
-            for (hits, asked) in hits.iter_mut().zip(EVENTS) {
-                if events & asked != 0 {
-                    *hits |= bit;
-                }
+    for word in 0..words {
+        let files = table.from(word * WORD_BITS, WORD_BITS);
+        for (set, asked) in EVENTS.iter().enumerate() {
+            let (mut left, mut hits) = (wanted[set][word], 0);
+            while left != 0 {
+                let at = left.trailing_zeros();
+                left &= left - 1;
+                let file = files.get(at).ok_or(Errno::EBADF)?;
+                hits |= u64::from(file.poll() & asked != 0) << at;
             }
-        }
-        for ((hits, asked), found) in hits.iter().zip([read, write, except]).zip(found.iter_mut()) {
-            found[word] = hits & asked;
-            ready += u64::from(found[word].count_ones());
+            found[set][word] = hits;
+            ready += u64::from(hits.count_ones());
         }
     }
     Ok(ready)
 }
 
-/// Calls `visit` with each descriptor of the sets and what is asked of it.
-fn each(count: usize, wanted: &[Bits; 3], mut visit: impl FnMut(usize, u32) -> Result<(), Errno>) -> Result<(), Errno> {
-    for word in 0..count.div_ceil(WORD_BITS) {
+/// Calls `visit` with each descriptor of the sets, its bit in its word, and what is asked of it.
+fn for_each<const W: usize>(
+    words: usize,
+    wanted: &[[u64; W]; 3],
+    mut visit: impl FnMut(usize, u64, u32) -> Result<(), Errno>,
+) -> Result<(), Errno> {
+    for word in 0..words {
         let mut left = wanted[0][word] | wanted[1][word] | wanted[2][word];
         while left != 0 {
             let bit = left & left.wrapping_neg();
             left ^= bit;
             let asked = wanted.iter().zip(EVENTS).filter(|(bits, _)| bits[word] & bit != 0);
             let events = asked.fold(0, |all, (_, events)| all | events);
-            visit(word * WORD_BITS + bit.trailing_zeros() as usize, events)?;
+            visit(word * WORD_BITS + bit.trailing_zeros() as usize, bit, events)?;
         }
     }
     Ok(())
 }
 
 /// Reads the first `count` bits of the set at `at`, in whole words as Linux does; a null pointer is an empty set.
-fn read_bits(at: u64, count: usize, bits: &mut Bits) -> Result<(), Errno> {
+fn read_bits<const W: usize>(at: u64, count: usize, bits: &mut [u64; W]) -> Result<(), Errno> {
     let words = if at == 0 { 0 } else { count.div_ceil(WORD_BITS) };
-    let mut image = [0; WORDS * 8];
-    let image = &mut image[..words * 8];
-    if words > 0 {
-        copy::read(at, image).map_err(|_| Errno::EFAULT)?;
+    if words == 0 {
+        return Ok(());
     }
-    for (word, bytes) in bits.iter_mut().zip(image.as_chunks().0) {
+    let mut image = [[0; 8]; W];
+    copy::read(at, image[..words].as_flattened_mut()).map_err(|_| Errno::EFAULT)?;
+    for (word, bytes) in bits.iter_mut().zip(&image[..words]) {
         *word = u64::from_le_bytes(*bytes);
     }
     // Bits from `count` on do not count.
-    if words > 0 && !count.is_multiple_of(WORD_BITS) {
+    if !count.is_multiple_of(WORD_BITS) {
         bits[words - 1] &= (1 << (count % WORD_BITS)) - 1;
     }
     Ok(())
 }
 
-fn write_bits(at: u64, count: usize, bits: &Bits) -> Result<(), Errno> {
+fn write_bits<const W: usize>(at: u64, count: usize, bits: &[u64; W]) -> Result<(), Errno> {
     let words = if at == 0 { 0 } else { count.div_ceil(WORD_BITS) };
-    let mut image = [0; WORDS * 8];
-    let image = &mut image[..words * 8];
-    for (bytes, word) in image.as_chunks_mut().0.iter_mut().zip(bits) {
-        *bytes = word.to_le_bytes();
+    if words == 0 {
+        return Ok(());
     }
-    if words > 0 {
-        copy::write(at, image).map_err(|_| Errno::EFAULT)?;
-    }
-    Ok(())
+    let image = bits.map(u64::to_le_bytes);
+    copy::write(at, image[..words].as_flattened()).map_err(|_| Errno::EFAULT)
 }
 
 /// More than a million microseconds are seconds here, as on Linux. EINVAL if negative.

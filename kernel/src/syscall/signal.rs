@@ -24,7 +24,7 @@ fn check_size(size: usize) -> Result<(), Errno> {
 }
 
 /// A signal by number; None for 0, with which a sender only looks.
-fn optional(number: i32) -> Result<Option<Signal>, Errno> {
+pub(super) fn optional(number: i32) -> Result<Option<Signal>, Errno> {
     if number == 0 { Ok(None) } else { Signal::new(number).map(Some).ok_or(Errno::EINVAL) }
 }
 
@@ -186,7 +186,12 @@ fn to_thread(caller: &Caller<'_>, target: &Thread, signal: i32, info: Option<Sig
 }
 
 /// A program may not pass its signals to others off as the kernel's or as those of kill(2).
-fn check_sender(own: &Process, target: &Process, signal: Option<Signal>, info: Option<&Siginfo>) -> Result<(), Errno> {
+pub(super) fn check_sender(
+    own: &Process,
+    target: &Process,
+    signal: Option<Signal>,
+    info: Option<&Siginfo>,
+) -> Result<(), Errno> {
     let pretends = info.is_some_and(|info| info.si_code >= 0 || info.si_code == SI_TKILL);
     if pretends && own.pid() != target.pid() || !send::permitted(own, target, signal) {
         return Err(Errno::EPERM);
@@ -203,7 +208,7 @@ pub fn sigaltstack(caller: &mut Caller<'_>, new: UserIn<SigaltStack>, old: UserO
             return Err(Errno::EPERM);
         }
         match new.ss_flags & !SS_AUTODISARM {
-            SS_DISABLE => caller.thread.alternate_stack(Some(deliver::NO_ALTERNATE_STACK)),
+            SS_DISABLE => caller.thread.alternate_stack(Some(SigaltStack::NONE)),
             0 | SS_ONSTACK if new.ss_size < MINSIGSTKSZ => return Err(Errno::ENOMEM),
             0 | SS_ONSTACK => caller.thread.alternate_stack(Some(SigaltStack { ss_flags: 0, ..new })),
             _ => return Err(Errno::EINVAL),

@@ -33,6 +33,31 @@ pub fn gettimeofday(_: &mut Caller<'_>, out: UserOut<Timeval>, zone: u64) -> Sys
     Ok(0)
 }
 
+pub fn clock_settime(caller: &mut Caller<'_>, clock: u32, new: UserIn<Timespec>) -> SyscallResult {
+    const REALTIME: u32 = 0;
+    if clock != REALTIME {
+        return Err(Errno::EINVAL);
+    }
+    set_time_of_day(caller, new.read()?.to_duration()?)
+}
+
+/// The time zone is a program's matter; that a call only sets it is fine (settimeofday(2)).
+pub fn settimeofday(caller: &mut Caller<'_>, new: UserIn<Timeval>, _zone: u64) -> SyscallResult {
+    match new.read_if_given()? {
+        Some(new) => set_time_of_day(caller, new.to_duration()?),
+        None => Ok(0),
+    }
+}
+
+fn set_time_of_day(caller: &Caller<'_>, since_1970: Duration) -> SyscallResult {
+    if !caller.thread.process().credentials().is_privileged() {
+        return Err(Errno::EPERM);
+    }
+    let ns = u64::try_from(since_1970.as_nanos()).map_err(|_| Errno::EINVAL)?;
+    process::vdso::set_time_of_day(ns);
+    Ok(0)
+}
+
 pub fn time(_: &mut Caller<'_>, out: UserOut<i64>) -> SyscallResult {
     let seconds = clock::realtime_ns() / NS_PER_SECOND;
     out.write_if_given(&(seconds as i64))?;

@@ -143,7 +143,7 @@ fn itimerspec((value, interval): (Option<Duration>, Duration)) -> Itimerspec {
 }
 
 pub fn timer_getoverrun(caller: &mut Caller<'_>, id: i32) -> SyscallResult {
-    Ok(named(caller, id)?.overruns().min(i32::MAX as u64))
+    Ok(named(caller, id)?.reported_overruns().min(i32::MAX as u64))
 }
 
 pub fn timer_delete(caller: &mut Caller<'_>, id: i32) -> SyscallResult {

@@ -53,6 +53,21 @@ fn what_was_typed_goes_to_the_next_owner() {
 }
 
 #[kernel_test]
+fn an_interrupt_is_a_key_until_the_line_is_read() {
+    let terminal = Terminal::new();
+    terminal.receive(b"ab\x03c");
+    assert_eq!(terminal.read_key(), b'c', "typed before there was a prompt");
+    terminal.receive(b"de");
+    assert_eq!(terminal.read_key(), b'd');
+    // The shell shows the key and has not come back for the next.
+    terminal.receive(b"\x03");
+    assert_eq!([terminal.read_key(), terminal.read_key()], [b'e', 3]);
+    terminal.end_editing();
+    terminal.receive(b"f\x03g");
+    assert_eq!(terminal.read_key(), b'g');
+}
+
+#[kernel_test]
 fn a_raw_read_with_time_ends_without_input() {
     let terminal = Terminal::new();
     terminal.set_owner(Some(NOBODY));

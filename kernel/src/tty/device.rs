@@ -4,7 +4,7 @@ use super::Terminal;
 use crate::process;
 use crate::vfs::{FileOperations, Result, Sink, Source, flags};
 use abi::pod::Pod;
-use abi::termios::{self, LocalFlags, Termios, Winsize};
+use abi::termios::{self, LocalFlags, Winsize};
 use abi::{Errno, Signal};
 use alloc::sync::Arc;
 use machine::sync::WaitQueue;
@@ -162,17 +162,10 @@ fn fill(source: &mut dyn Source, buffer: &mut [u8]) -> Result<usize> {
     Ok(len)
 }
 
-/// Largest structure that the requests exchange, in bytes.
-const LARGEST: usize = Termios::SIZE;
-
 fn put<T: Pod>(address: u64, value: &T) -> Result<()> {
-    let mut bytes = [0; LARGEST];
-    value.write_bytes(&mut bytes);
-    copy::write(address, &bytes[..T::SIZE]).map_err(|_| Errno::EFAULT)
+    value.with_bytes(|bytes| copy::write(address, bytes)).map_err(|_| Errno::EFAULT)
 }
 
 fn get<T: Pod>(address: u64) -> Result<T> {
-    let mut bytes = [0; LARGEST];
-    copy::read(address, &mut bytes[..T::SIZE]).map_err(|_| Errno::EFAULT)?;
-    Ok(T::read_bytes(&bytes))
+    T::try_from_fill(|bytes| copy::read(address, bytes)).map_err(|_| Errno::EFAULT)
 }

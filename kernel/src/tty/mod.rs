@@ -12,7 +12,7 @@ pub mod keyboard;
 mod terminal;
 
 use crate::screen;
-use crate::vfs::{File, device_number, flags, register_device};
+use crate::vfs::{self, File, device_number, flags, register_device};
 use abi::termios::Winsize;
 use alloc::sync::Arc;
 use device::{ControllingTerminal, TerminalFile};
@@ -83,9 +83,10 @@ fn answer(bytes: &[u8]) {
     }
 }
 
-/// A new open file of the console terminal, for a program's descriptors 0, 1 and 2.
+/// A new open file of the console terminal, for a program's descriptors 0, 1 and 2: `/dev/console`, if that is there.
 pub fn console_file() -> Arc<File> {
-    File::new_device(Arc::new(TerminalFile::new(console())), flags::O_RDWR)
+    let shown = vfs::open(&vfs::root_context(), None, b"/dev/console", flags::O_RDWR, 0);
+    shown.unwrap_or_else(|_| File::new_device(Arc::new(TerminalFile::new(console())), flags::O_RDWR))
 }
 
 /// Gives the console terminal to the session that process `leader` leads, with usual settings; None gives it to the shell.

@@ -186,12 +186,15 @@ impl Terminal {
         self.settle(effects);
     }
 
-    /// The next key for the shell's prompt, at which Ctrl-C is a key like others.
+    /// The next key for the shell's prompt. From now on Ctrl-C is a key like others, until [`Terminal::end_editing`].
     pub fn read_key(&self) -> u8 {
         self.state.lock().editing = true;
-        let key = self.readers.wait(|| self.state.lock().keys.pop_front());
+        self.readers.wait(|| self.state.lock().keys.pop_front())
+    }
+
+    /// The shell has its line: Ctrl-C interrupts what it does next.
+    pub fn end_editing(&self) {
         self.state.lock().editing = false;
-        key
     }
 
     /// Writes text of the kernel: a line feed begins a new line.

@@ -4,11 +4,12 @@
 //! calls the file system, so that all checks hold when the change is made. A rename between two directories takes the
 //! ancestor's lock first, or else the one at the lower address; [`MOVING`] keeps what is an ancestor as it is meanwhile.
 
+use super::access::{EXECUTE, WRITE};
 use super::dentry::Dentry;
 use super::inode::{NewKind, NewNode};
 use super::location::Location;
 use super::walk::{Last, Walk};
-use super::{FsContext, Result, flags};
+use super::{FsContext, Result, Who, flags};
 use abi::Errno;
 use alloc::sync::Arc;
 use core::sync::atomic::Ordering;
@@ -31,17 +32,22 @@ pub fn make(context: &FsContext, base: Option<&Location>, path: &[u8], new: &New
     if directory.child_locked(walk.name(&last))?.is_some() {
         return Err(Errno::EEXIST);
     }
-    create_locked(&walk.at, walk.name(&last), new)
+    create_locked(walk.who, &walk.at, walk.name(&last), new)
 }
 
 /// Makes the file `name`, which is free, in `directory`, whose lock the caller holds.
-pub(super) fn create_locked(directory: &Location, name: &[u8], new: &NewNode<'_>) -> Result<Location> {
+pub(super) fn create_locked(who: &Who, directory: &Location, name: &[u8], new: &NewNode<'_>) -> Result<Location> {
     if directory.is_removed() {
         return Err(Errno::ENOENT);
     }
     directory.check_changeable_directory()?;
+    who.check(&directory.metadata()?, WRITE | EXECUTE)?;
     let inode = directory.inode().create(name, &inherit(directory, new)?)?;
-    Ok(directory.beside(directory.dentry.adopt(name, inode, false)?))
+    let made = directory.dentry.adopt(name, inode, false)?;
+    if matches!(new.kind, NewKind::Directory) {
+        made.mark_new();
+    }
+    Ok(directory.beside(made))
 }
 
 /// Gives `target` another name, as `link(2)`.
@@ -59,6 +65,7 @@ pub fn link(target: &Location, context: &FsContext, base: Option<&Location>, pat
         return Err(Errno::EXDEV);
     }
     walk.at.check_changeable_directory()?;
+    walk.who.check(&walk.at.metadata()?, WRITE | EXECUTE)?;
     if target.is_dir() {
         return Err(Errno::EPERM);
     }
@@ -81,7 +88,7 @@ pub fn remove_file(context: &FsContext, base: Option<&Location>, path: &[u8]) ->
     if last.slash {
         return Err(Errno::ENOTDIR);
     }
-    remove_locked(&walk.at, walk.name(&last), &child)?;
+    remove_locked(&walk, &last, &child)?;
     // What the last reference frees may take long: not under the lock.
     drop(held);
     drop(child);
@@ -98,6 +105,7 @@ pub fn remove_directory(context: &FsContext, base: Option<&Location>, path: &[u8
         b".." => return Err(Errno::ENOTEMPTY),
         _ => {}
     }
+    walk.check_search()?;
     let directory = &walk.at.dentry;
     let held = directory.directory.lock();
     let child = directory.child_locked(walk.name(&last))?.ok_or(Errno::ENOENT)?;
@@ -105,7 +113,7 @@ pub fn remove_directory(context: &FsContext, base: Option<&Location>, path: &[u8
         return Err(Errno::ENOTDIR);
     }
     let emptied = child.directory.lock();
-    remove_locked(&walk.at, walk.name(&last), &child)?;
+    remove_locked(&walk, &last, &child)?;
     drop(emptied);
     drop(held);
     drop(child);
@@ -113,8 +121,10 @@ pub fn remove_directory(context: &FsContext, base: Option<&Location>, path: &[u8
     Ok(())
 }
 
-fn remove_locked(directory: &Location, name: &[u8], child: &Arc<Dentry>) -> Result<()> {
+fn remove_locked(walk: &Walk<'_>, last: &Last, child: &Arc<Dentry>) -> Result<()> {
+    let (directory, name) = (&walk.at, walk.name(last));
     directory.check_changeable_directory()?;
+    walk.who.check_removal(&directory.metadata()?, &child.inode().metadata()?)?;
     check_no_mount(child)?;
     directory.inode().remove(name, child.inode())?;
     directory.dentry.forget_removed(name);
@@ -189,6 +199,7 @@ fn rename_locked(from: &Walk<'_>, name: &Last, to: &Walk<'_>, new_name: &Last, h
         check_no_mount(replaced)?;
     }
     check_no_mount(&moved)?;
+    check_rename(from, to, &moved, replaced.as_deref())?;
     from.at.inode().rename(from.name(name), to.at.inode(), to.name(new_name), exchange)?;
     directory.renamed(from.name(name), new_directory, to.name(new_name), exchange);
     // Until its dentry is marked as removed nothing may be made in it.
@@ -196,10 +207,28 @@ fn rename_locked(from: &Walk<'_>, name: &Last, to: &Walk<'_>, new_name: &Last, h
     Ok(())
 }
 
+/// Whether both names may be changed; a directory gets another `..`, so it must be writable itself for that.
+fn check_rename(from: &Walk<'_>, to: &Walk<'_>, moved: &Dentry, replaced: Option<&Dentry>) -> Result<()> {
+    let who = from.who;
+    if who.is_root() {
+        return Ok(());
+    }
+    let new_directory = to.at.metadata()?;
+    who.check_removal(&from.at.metadata()?, &moved.inode().metadata()?)?;
+    match replaced {
+        Some(replaced) => who.check_removal(&new_directory, &replaced.inode().metadata()?)?,
+        None => who.check(&new_directory, WRITE | EXECUTE)?,
+    }
+    if moved.is_dir() && !Arc::ptr_eq(&from.at.dentry, &to.at.dentry) {
+        who.check(&moved.inode().metadata()?, WRITE)?;
+    }
+    Ok(())
+}
+
 /// The walk up to the last component of `path`, which must be a name; else the error `special`.
 fn to_name<'a>(
-    context: &FsContext,
-    base: Option<&Location>,
+    context: &'a FsContext,
+    base: Option<&'a Location>,
     path: &'a [u8],
     special: Errno,
 ) -> Result<(Walk<'a>, Last)> {
@@ -208,6 +237,7 @@ fn to_name<'a>(
     if !walk.at.is_dir() {
         return Err(Errno::ENOTDIR);
     }
+    walk.check_search()?;
     match walk.is_name(&last) {
         true => Ok((walk, last)),
         false => Err(special),

@@ -1,8 +1,8 @@
 //! The dentry cache: which name in which directory is which inode, as far as it has been asked.
 //!
-//! A [`Dentry`] is a name that exists; names known not to exist are kept in their directory as [`Child::Absent`]. Children
+//! A [`Dentry`] is a name that exists; names known not to exist are kept in their directory as well. Children
 //! keep their parent, parents their children: a tree stays in memory until [`Dentry::prune`] takes out what nobody else
-//! uses, leaves first.
+//! uses, leaves first. What does not last ([`Inode::is_lasting`]) is not kept: each look-up makes its dentry anew.
 //!
 //! Locks: `directory` is a sleeping lock held while the file system looks at or changes the directory, parent before
 //! child; `children` and `place` (rank File) are for the fields alone, one at a time and never across a sleep. The count
@@ -12,11 +12,12 @@ use super::Result;
 use super::inode::Inode;
 use abi::Errno;
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use fs::FileType;
+use hashbrown::HashTable;
+use klib::objects::{Counted, Kind};
 use machine::mm::frame;
 use machine::sync::{Mutex, Rank, SpinLock};
 
@@ -25,14 +26,20 @@ static REMEMBERED: AtomicUsize = AtomicUsize::new(0);
 
 /// A name and its file.
 pub struct Dentry {
+    _counted: Counted,
     inode: Arc<dyn Inode>,
+    /// Of the inode, for which it never changes.
+    kind: FileType,
     place: SpinLock<Place>,
-    children: SpinLock<BTreeMap<Box<[u8]>, Child>>,
+    children: SpinLock<HashTable<Child>>,
     /// Held while the file system works on this directory.
     pub directory: Mutex<()>,
     /// Mounts that cover it.
     pub mounts: AtomicU32,
     removed: AtomicBool,
+    /// Every name in it is among the children, so that what is not there is not in the file system either: of a directory that
+    /// was made here, until the first of them is forgotten.
+    complete: AtomicBool,
     /// Made as a mount point where the file system has no such directory.
     pub synthetic: bool,
 }
@@ -43,25 +50,35 @@ struct Place {
     parent: Option<Arc<Dentry>>,
 }
 
-enum Child {
-    Present(Arc<Dentry>),
-    Absent,
+/// A name in a directory.
+struct Child {
+    name: Box<[u8]>,
+    /// None if it is known that there is no such name.
+    dentry: Option<Arc<Dentry>>,
 }
 
 impl Dentry {
     /// The root of a volume.
     pub fn root(inode: Arc<dyn Inode>) -> Arc<Dentry> {
-        Arc::new(Self::with(inode, Box::default(), None, false))
+        Self::detached(inode, Box::default())
+    }
+
+    /// A name that is in no directory.
+    pub fn detached(inode: Arc<dyn Inode>, name: Box<[u8]>) -> Arc<Dentry> {
+        Arc::new(Self::with(inode, name, None, false))
     }
 
     fn with(inode: Arc<dyn Inode>, name: Box<[u8]>, parent: Option<Arc<Dentry>>, synthetic: bool) -> Dentry {
         Dentry {
+            _counted: Counted::new(Kind::Dentry),
+            kind: inode.file_type(),
             inode,
             place: SpinLock::new("dentry place", Rank::File, Place { name, parent }),
-            children: SpinLock::new("dentry children", Rank::File, BTreeMap::new()),
+            children: SpinLock::new("dentry children", Rank::File, HashTable::new()),
             directory: Mutex::new("directory", ()),
             mounts: AtomicU32::new(0),
             removed: AtomicBool::new(false),
+            complete: AtomicBool::new(false),
             synthetic,
         }
     }
@@ -73,7 +90,12 @@ impl Dentry {
 
     /// Whether it is a directory.
     pub fn is_dir(&self) -> bool {
-        self.inode.file_type() == FileType::Directory
+        self.kind == FileType::Directory
+    }
+
+    /// Its kind.
+    pub fn kind(&self) -> FileType {
+        self.kind
     }
 
     /// The directory it is in; None for the root of a volume.
@@ -81,9 +103,31 @@ impl Dentry {
         self.place.lock().parent.clone()
     }
 
+    /// Whether a mount on it would stay in sight: not if it is made anew at each look-up.
+    pub fn keeps_mounts(&self) -> bool {
+        self.inode.is_lasting() || self.parent().is_none()
+    }
+
+    /// Writes its name; false if another CPU is just changing it. Does not wait.
+    pub fn write_name(&self, out: &mut dyn core::fmt::Write) -> bool {
+        self.place.try_lock().is_some_and(|place| write!(out, "{}", place.name.escape_ascii()).is_ok())
+    }
+
+    /// Appends its name from the last byte to the first; the directory it is in.
+    pub fn push_name_backwards(&self, path: &mut Vec<u8>) -> Option<Arc<Dentry>> {
+        let place = self.place.lock();
+        path.extend(place.name.iter().rev());
+        place.parent.clone()
+    }
+
     /// Its name; empty for the root of a volume.
     pub fn name(&self) -> Box<[u8]> {
         self.place.lock().name.clone()
+    }
+
+    /// It is a directory that has just been made, empty.
+    pub fn mark_new(&self) {
+        self.complete.store(true, Ordering::Release);
     }
 
     /// Whether the name is gone, and the file only lives on with those who use it.
@@ -117,13 +161,19 @@ impl Dentry {
         if let Some(known) = self.cached(name) {
             return Ok(known);
         }
-        if self.is_removed() {
+        // A child that has been forgotten since the look above has ended this under the same lock.
+        if self.is_removed() || self.complete.load(Ordering::Acquire) {
             return Ok(None);
         }
         match self.inode.lookup(name) {
+            Ok(inode) if !inode.is_lasting() => {
+                Ok(Some(Arc::new(Self::with(inode, name.into(), Some(self.clone()), false))))
+            }
             Ok(inode) => self.adopt(name, inode, false).map(Some),
             Err(Errno::ENOENT) => {
-                self.remember(name, Child::Absent);
+                if self.inode.is_lasting() {
+                    self.remember(name, None);
+                }
                 Ok(None)
             }
             Err(error) => Err(error),
@@ -133,23 +183,20 @@ impl Dentry {
     /// Enters `inode` as the child `name`. The caller holds `directory`.
     pub fn adopt(self: &Arc<Self>, name: &[u8], inode: Arc<dyn Inode>, synthetic: bool) -> Result<Arc<Dentry>> {
         let child = Arc::new(Self::with(inode, name.into(), Some(self.clone()), synthetic));
-        self.remember(name, Child::Present(child.clone()));
+        self.remember(name, Some(child.clone()));
         Ok(child)
     }
 
     /// The child `name` has been removed. The caller holds `directory`.
     pub fn forget_removed(&self, name: &[u8]) {
-        if let Some(Child::Present(child)) = self.remember(name, Child::Absent) {
+        if let Some(child) = self.remember(name, None) {
             child.removed.store(true, Ordering::Release);
         }
     }
 
     /// Takes a synthetic child out, of which the file system knows nothing.
     pub fn forget_synthetic(&self, name: &[u8]) {
-        let old = self.children.lock().remove(name);
-        if old.is_some() {
-            REMEMBERED.fetch_sub(1, Ordering::Relaxed);
-        }
+        drop(self.take_child(name));
     }
 
     /// The child `name` has become `new_name` in `new_parent`, replacing what was there. The caller holds both
@@ -166,7 +213,7 @@ impl Dentry {
                 if let Some(replaced) = other {
                     replaced.removed.store(true, Ordering::Release);
                 }
-                self.remember(name, Child::Absent);
+                self.remember(name, None);
             }
         }
     }
@@ -175,11 +222,8 @@ impl Dentry {
     pub fn for_each_synthetic(&self, each: &mut dyn FnMut(&Arc<Dentry>)) {
         let synthetic: Vec<Arc<Dentry>> = {
             let children = self.children.lock();
-            let all = children.values().filter_map(|child| match child {
-                Child::Present(child) if child.synthetic => Some(child.clone()),
-                _ => None,
-            });
-            all.collect()
+            let all = children.iter().filter_map(|child| child.dentry.as_ref());
+            all.filter(|child| child.synthetic).cloned().collect()
         };
         synthetic.iter().for_each(each);
     }
@@ -210,59 +254,60 @@ impl Dentry {
         }
     }
 
-    fn cached(&self, name: &[u8]) -> Option<Option<Arc<Dentry>>> {
-        match self.children.lock().get(name)? {
-            Child::Present(child) => Some(Some(child.clone())),
-            Child::Absent => Some(None),
-        }
+    /// The child called `name` if it is known, or that there is none.
+    pub fn cached(&self, name: &[u8]) -> Option<Option<Arc<Dentry>>> {
+        let children = self.children.lock();
+        children.find(self.hash(name), |child| *child.name == *name).map(|child| child.dentry.clone())
     }
 
-    /// What was remembered before.
-    fn remember(&self, name: &[u8], child: Child) -> Option<Child> {
-        let old = self.children.lock().insert(name.into(), child);
-        if old.is_none() {
-            REMEMBERED.fetch_add(1, Ordering::Relaxed);
+    /// The dentry that was remembered before.
+    fn remember(&self, name: &[u8], dentry: Option<Arc<Dentry>>) -> Option<Arc<Dentry>> {
+        let mut children = self.children.lock();
+        if let Some(known) = children.find_mut(self.hash(name), |child| *child.name == *name) {
+            return core::mem::replace(&mut known.dentry, dentry);
         }
-        old
+        children.insert_unique(self.hash(name), Child { name: name.into(), dentry }, |child| self.hash(&child.name));
+        REMEMBERED.fetch_add(1, Ordering::Relaxed);
+        None
+    }
+
+    /// FNV-1a, from a beginning of the directory's own, so that nobody can choose names that collide; with its bits mixed at
+    /// the end, as the table looks at the highest.
+    fn hash(&self, name: &[u8]) -> u64 {
+        let step = |hash: u64, &byte: &u8| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        let begin = 0xcbf2_9ce4_8422_2325 ^ core::ptr::from_ref(self).addr() as u64;
+        let hash: u64 = name.iter().fold(begin, step);
+        (hash ^ hash >> 32).wrapping_mul(0x9e37_79b9_7f4a_7c15)
     }
 
     fn take_child(&self, name: &[u8]) -> Option<Arc<Dentry>> {
-        let old = self.children.lock().remove(name);
-        if old.is_some() {
-            REMEMBERED.fetch_sub(1, Ordering::Relaxed);
-        }
-        match old {
-            Some(Child::Present(child)) => Some(child),
-            _ => None,
-        }
+        let found = self.children.lock().find_entry(self.hash(name), |child| *child.name == *name).ok()?.remove().0;
+        REMEMBERED.fetch_sub(1, Ordering::Relaxed);
+        found.dentry
     }
 
     /// Takes its place as `name` in `parent`.
     fn settle(self: &Arc<Self>, parent: &Arc<Dentry>, name: &[u8]) {
         let new = Place { name: name.into(), parent: Some(parent.clone()) };
         let old = core::mem::replace(&mut *self.place.lock(), new);
-        parent.remember(name, Child::Present(self.clone()));
+        parent.remember(name, Some(self.clone()));
         drop(old);
     }
 
     fn present_children(&self) -> Vec<Arc<Dentry>> {
         let children = self.children.lock();
-        let present = children.values().filter_map(|child| match child {
-            Child::Present(child) => Some(child.clone()),
-            Child::Absent => None,
-        });
-        present.collect()
+        children.iter().filter_map(|child| child.dentry.clone()).collect()
     }
 
     fn drop_unused_children(&self) {
         let mut unused = Vec::new();
-        self.children.lock().retain(|_, child| match child {
-            Child::Present(child) if Arc::strong_count(child) > 1 => true,
-            child => {
-                unused.push(core::mem::replace(child, Child::Absent));
-                false
-            }
-        });
+        let is_unused = |child: &mut Child| child.dentry.as_ref().is_none_or(|dentry| Arc::strong_count(dentry) == 1);
+        let mut children = self.children.lock();
+        children.extract_if(is_unused).for_each(|child| unused.push(child));
+        if unused.iter().any(|child| child.dentry.is_some()) {
+            self.complete.store(false, Ordering::Release);
+        }
+        drop(children);
         REMEMBERED.fetch_sub(unused.len(), Ordering::Relaxed);
     }
 }

@@ -9,11 +9,10 @@ use super::inode::{FileType, NewKind, NewNode};
 use super::location::{Location, Mount, Volume};
 use super::tmpfs::TmpFs;
 use super::transfer::{Sink, Source, outcome};
-use super::{FsContext, Result};
+use super::{FsContext, Result, Who};
 use abi::Errno;
 use alloc::string::String;
 use alloc::sync::Arc;
-use core::sync::atomic::AtomicBool;
 use machine::sync::Once;
 
 static TREE: Once<Location> = Once::new();
@@ -24,19 +23,35 @@ pub type RandomFill = fn(&mut [u8]);
 /// Makes the tree and the memory devices.
 pub(super) fn init(random: RandomFill) -> Result<()> {
     let volume = Volume::new(TmpFs::new("devtmpfs", 0o755), None)?;
-    let mount = Arc::new(Mount { volume, source: String::from("devtmpfs"), read_only: AtomicBool::new(false) });
+    let mount = Mount::new(volume, String::from("devtmpfs"), false);
     TREE.call_once(|| Location::mount_root(&mount));
     register_device("null", 0o020666, device_number(1, 3), Arc::new(Null));
     register_device("zero", 0o020666, device_number(1, 5), Arc::new(Zero));
     register_device("full", 0o020666, device_number(1, 7), Arc::new(Full));
     register_device("random", 0o020666, device_number(1, 8), Arc::new(Random(random)));
     register_device("urandom", 0o020666, device_number(1, 9), Arc::new(Random(random)));
+    for (name, target) in LINKS {
+        make(name, NewNode { kind: NewKind::Symlink(target.as_bytes()), mode: 0o777, uid: 0, gid: 0 })?;
+    }
     Ok(())
+}
+
+/// Names by which programs and shells count on finding their own descriptors.
+const LINKS: [(&str, &str); 4] = [
+    ("fd", "/proc/self/fd"),
+    ("stdin", "/proc/self/fd/0"),
+    ("stdout", "/proc/self/fd/1"),
+    ("stderr", "/proc/self/fd/2"),
+];
+
+/// The root of the tree.
+pub fn root() -> Result<Location> {
+    TREE.get().cloned().ok_or(Errno::ENODEV)
 }
 
 /// The volume to mount.
 pub(super) fn volume() -> Result<Arc<Volume>> {
-    TREE.get().map(|root| root.mount.volume.clone()).ok_or(Errno::ENODEV)
+    root().map(|root| root.mount.volume.clone())
 }
 
 /// Makes `operations` the device `rdev` ([`device_number`]) and gives it the node `name`, which may lie in directories
@@ -47,14 +62,15 @@ pub fn register_device(name: &str, mode: u32, rdev: u64, operations: Arc<dyn Fil
         _ => FileType::CharDevice,
     };
     device::register_number(kind == FileType::BlockDevice, rdev, operations);
-    if let Err(error) = make_node(name, kind, mode, rdev) {
+    let node = NewNode { kind: NewKind::Special(kind, rdev), mode, uid: 0, gid: 0 };
+    if let Err(error) = make(name, node) {
         log::warn!("devfs: no node for {name}: {error}");
     }
 }
 
-fn make_node(name: &str, kind: FileType, mode: u32, rdev: u64) -> Result<()> {
-    let root = TREE.get().ok_or(Errno::ENODEV)?;
-    let context = FsContext { root: root.clone(), cwd: root.clone() };
+fn make(name: &str, node: NewNode<'_>) -> Result<()> {
+    let root = root()?;
+    let context = FsContext { root: root.clone(), cwd: root.clone(), who: Who::default() };
     for (slash, _) in name.match_indices('/') {
         let directory = NewNode { kind: NewKind::Directory, mode: 0o755, uid: 0, gid: 0 };
         match change::make(&context, None, &name.as_bytes()[..slash], &directory) {
@@ -62,7 +78,6 @@ fn make_node(name: &str, kind: FileType, mode: u32, rdev: u64) -> Result<()> {
             Err(error) => return Err(error),
         }
     }
-    let node = NewNode { kind: NewKind::Special(kind, rdev), mode, uid: 0, gid: 0 };
     change::make(&context, None, name.as_bytes(), &node).map(|_| ())
 }
 

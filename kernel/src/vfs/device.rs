@@ -1,19 +1,19 @@
-//! Files that are not bytes in a file system: devices, and later pipes and sockets; and which device a number names.
+//! Files that are not bytes in a file system: devices, pipes and their kin; and which device a number names.
 //!
 //! Lock: `DEVICES` (rank Table), never held while a device is called.
 
-use super::inode::FileType;
 use super::transfer::{Sink, Source};
 use super::{Result, flags};
 use abi::Errno;
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use core::any::Any;
+use fs::FileType;
 use machine::sync::{Once, Rank, SpinLock, WaitQueue};
 
 /// What reading, writing and so on does to a file that is not kept by a file system.
 pub trait FileOperations: Any + Send + Sync {
-    /// Called when a device node is opened: the object for this opening, None to share this one.
+    /// Called when a device node is opened, or a link to an open pipe: the object for this opening, None to share this one.
     fn open(&self, _flags: u32) -> Result<Option<Arc<dyn FileOperations>>> {
         Ok(None)
     }
@@ -47,9 +47,17 @@ pub trait FileOperations: Any + Send + Sync {
     fn mode(&self) -> u32 {
         0o020600
     }
+    /// `st_uid` and `st_gid` of a file that no directory shows.
+    fn owner(&self) -> (u32, u32) {
+        (0, 0)
+    }
     /// `st_ino` of a file that no directory shows.
     fn inode_number(&self) -> u64 {
         0
+    }
+    /// What a link to it shows if no directory does; a name that ends with a colon has the inode number behind it.
+    fn link_name(&self) -> &'static str {
+        "anon_inode:[file]"
     }
     /// `fcntl(2)` requests that only this kind of file knows (`F_SETPIPE_SZ`); the result on success.
     fn fcntl(&self, _command: u32, _argument: u64) -> Result<u64> {
@@ -86,6 +94,11 @@ pub fn set_fifo_opener(opener: FifoOpener) {
 /// What opening a FIFO gives.
 pub(super) fn open_fifo(key: (u64, u64), flags: u32) -> Result<Arc<dyn FileOperations>> {
     FIFO_OPENER.get().ok_or(Errno::ENXIO)?(key, flags)
+}
+
+/// Calls `f` with each device: whether it is one of blocks, and its number.
+pub fn for_each_number(mut f: impl FnMut(bool, u64)) {
+    DEVICES.lock().keys().for_each(|&(block, number)| f(block, number));
 }
 
 /// What opening a node of this kind and number gives; ENXIO if there is no such device.

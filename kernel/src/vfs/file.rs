@@ -19,8 +19,9 @@ use abi::Errno;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::any::Any;
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use fs::FileType;
+use klib::objects::{self, Counted};
 use machine::PAGE_SIZE;
 use machine::mm::Frame;
 use machine::sync::{Mutex, Rank, SpinLock, WaitQueue};
@@ -31,10 +32,13 @@ const SYNTHETIC: i64 = 1 << 62;
 
 /// An open file.
 pub struct File {
+    _counted: Counted,
     location: Option<Location>,
     kind: Kind,
     flags: AtomicU32,
-    offset: Mutex<u64>,
+    /// Held while the position is used and moved; who only wants to know it does without.
+    offset: Mutex<()>,
+    position: AtomicU64,
     read_ahead: SpinLock<ReadAhead>,
     end_watchers: SpinLock<Vec<Weak<dyn EndWatcher>>>,
 }
@@ -75,10 +79,12 @@ impl File {
     fn new(location: Option<Location>, kind: Kind, flags: u32) -> Arc<File> {
         let kept = flags & !(O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_CLOEXEC);
         Arc::new(File {
+            _counted: Counted::new(objects::Kind::File),
             location,
             kind,
             flags: AtomicU32::new(kept),
-            offset: Mutex::new("file offset", 0),
+            offset: Mutex::new("file offset", ()),
+            position: AtomicU64::new(0),
             read_ahead: SpinLock::new("read-ahead", Rank::File, ReadAhead::default()),
             end_watchers: SpinLock::new("file end", Rank::File, Vec::new()),
         })
@@ -89,9 +95,10 @@ impl File {
         if !self.has_positions() {
             return self.read_at_unchecked(0, sink);
         }
-        let mut offset = self.offset.lock();
-        let moved = self.read_at_unchecked(*offset, sink)?;
-        *offset += moved as u64;
+        let _held = self.offset.lock();
+        let offset = self.position();
+        let moved = self.read_at_unchecked(offset, sink)?;
+        self.set_position(offset + moved as u64);
         Ok(moved)
     }
 
@@ -106,10 +113,10 @@ impl File {
         if !self.has_positions() {
             return self.write_at_unchecked(0, source).map(|(moved, _)| moved);
         }
-        let mut offset = self.offset.lock();
-        let (moved, end) = self.write_at_unchecked(*offset, source)?;
-        *offset = end;
-        drop(offset);
+        let held = self.offset.lock();
+        let (moved, end) = self.write_at_unchecked(self.position(), source)?;
+        self.set_position(end);
+        drop(held);
         write_back::throttle();
         Ok(moved)
     }
@@ -128,20 +135,29 @@ impl File {
         if !self.has_positions() {
             return Err(Errno::ESPIPE);
         }
-        let mut position = self.offset.lock();
+        let _held = self.offset.lock();
         let base = match whence {
-            SEEK_SET => 0,
-            SEEK_CUR => *position,
-            SEEK_END => self.size()?,
-            SEEK_DATA | SEEK_HOLE => {
-                *position = self.seek_data(offset, whence == SEEK_DATA)?;
-                return Ok(*position);
-            }
+            SEEK_SET => Some(0),
+            SEEK_CUR => Some(self.position()),
+            SEEK_END => Some(self.size()?),
+            SEEK_DATA | SEEK_HOLE => None,
             _ => return Err(Errno::EINVAL),
         };
-        let new = base.checked_add_signed(offset).filter(|&new| new <= OFFSET_MAX).ok_or(Errno::EINVAL)?;
-        *position = new;
+        let new = match base {
+            Some(base) => base.checked_add_signed(offset).filter(|&new| new <= OFFSET_MAX).ok_or(Errno::EINVAL)?,
+            None => self.seek_data(offset, whence == SEEK_DATA)?,
+        };
+        self.set_position(new);
         Ok(new)
+    }
+
+    /// The position, as it was a moment ago.
+    pub fn position(&self) -> u64 {
+        self.position.load(Ordering::Relaxed)
+    }
+
+    fn set_position(&self, position: u64) {
+        self.position.store(position, Ordering::Relaxed);
     }
 
     /// What `fstat(2)` tells.
@@ -149,8 +165,8 @@ impl File {
         match (&self.location, &self.kind) {
             (Some(location), _) => location.metadata(),
             (None, Kind::Device(device)) => {
-                let (mode, ino) = (device.mode(), device.inode_number());
-                Ok(Metadata { mode, ino, nlink: 1, blksize: PAGE, ..Metadata::default() })
+                let (mode, ino, (uid, gid)) = (device.mode(), device.inode_number(), device.owner());
+                Ok(Metadata { mode, ino, uid, gid, nlink: 1, blksize: PAGE, ..Metadata::default() })
             }
             (None, _) => Err(Errno::EBADF),
         }
@@ -177,12 +193,13 @@ impl File {
     pub fn read_dir(&self, emit: &mut dyn FnMut(DirEntry<'_>) -> bool) -> Result<()> {
         self.check_not_path()?;
         let location = self.directory()?;
-        let mut position = self.offset.lock();
+        let _held = self.offset.lock();
+        let position = self.position();
         if location.is_removed() {
             return Err(Errno::ENOENT);
         }
-        let _held = location.dentry.directory.lock();
-        let mut reached = i64::try_from(*position).map_err(|_| Errno::EINVAL)?;
+        let _directory = location.dentry.directory.lock();
+        let mut reached = i64::try_from(position).map_err(|_| Errno::EINVAL)?;
         let mut full = false;
         let mut result = Ok(());
         if reached < SYNTHETIC {
@@ -199,9 +216,8 @@ impl File {
         if !full && result.is_ok() {
             reached = self.read_synthetic(location, reached.max(SYNTHETIC), emit)?;
         }
-        let moved = reached as u64 != *position;
-        *position = reached as u64;
-        if moved { Ok(()) } else { result }
+        self.set_position(reached as u64);
+        if reached as u64 != position { Ok(()) } else { result }
     }
 
     /// Sets the size, as `ftruncate(2)`.
@@ -232,6 +248,7 @@ impl File {
     }
 
     /// What would not block now, in `POLL*` bits.
+    #[inline]
     pub fn poll(&self) -> u32 {
         match &self.kind {
             Kind::Device(device) => device.poll(),
@@ -263,6 +280,14 @@ impl File {
             at.map(|at| watchers.swap_remove(at))
         };
         drop(removed);
+    }
+
+    /// The object behind a file that is neither a directory nor bytes of a file system.
+    pub fn operations(&self) -> Option<&Arc<dyn FileOperations>> {
+        match &self.kind {
+            Kind::Device(device) => Some(device),
+            _ => None,
+        }
     }
 
     /// The object behind the file, if it is a `T`.
@@ -409,6 +434,11 @@ impl File {
             (Kind::Node, Some(location)) if location.is_dir() => Ok(location),
             _ => Err(Errno::ENOTDIR),
         }
+    }
+
+    /// Whether it has pages to be mapped.
+    pub fn has_pages(&self) -> bool {
+        self.paged().is_some()
     }
 
     pub(super) fn paged(&self) -> Option<(&Arc<dyn Inode>, &Arc<PageCache>)> {

@@ -20,6 +20,10 @@ pub const O_PATH: u32 = 0o10000000;
 /// The bit of `O_TMPFILE` that is not `O_DIRECTORY`.
 pub const O_TMPFILE_BIT: u32 = 0o20000000;
 
+/// Type of directories in a mode.
+pub const S_IFDIR: u32 = 0o040000;
+/// Of a directory: only owners take names out.
+pub const S_ISVTX: u32 = 0o1000;
 /// Flags that `fcntl(F_SETFL)` can change.
 pub const O_CHANGEABLE: u32 = O_APPEND | O_NONBLOCK | O_DIRECT | O_NOATIME | 0o20000;
 

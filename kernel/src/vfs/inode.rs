@@ -6,8 +6,10 @@
 //! removed exists and has the right kind. All methods may sleep.
 
 use super::Result;
+use super::device::FileOperations;
 use super::page_cache::PageCache;
 use abi::Errno;
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -171,6 +173,15 @@ pub trait Inode: Any + Send + Sync {
         Err(Errno::EPERM)
     }
 
+    /// Whether names of it may be remembered; of a directory that is a volume's root, which names are not in it.
+    fn is_lasting(&self) -> bool {
+        true
+    }
+    /// What opening it gives where that is not the pages of a regular file, nor what a device number or a FIFO stands for.
+    fn open(&self, _flags: u32) -> Result<Option<Arc<dyn FileOperations>>> {
+        Ok(None)
+    }
+
     /// Directory: the file called `name`; ENOENT if there is none.
     fn lookup(&self, _name: &[u8]) -> Result<Arc<dyn Inode>> {
         Err(Errno::ENOTDIR)
@@ -201,6 +212,10 @@ pub trait Inode: Any + Send + Sync {
     /// Symbolic link: where it leads.
     fn read_link(&self) -> Result<Vec<u8>> {
         Err(Errno::EINVAL)
+    }
+    /// Symbolic link: the place itself that it leads to, a `Location`, if that is not to be found by the path.
+    fn jump(&self) -> Result<Option<Box<dyn Any>>> {
+        Ok(None)
     }
 
     /// Regular file: its pages.

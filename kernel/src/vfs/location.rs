@@ -28,6 +28,8 @@ pub struct Volume {
 
 /// A volume shown at a place.
 pub struct Mount {
+    /// Its number, which no other mount has had.
+    pub id: u64,
     /// What is shown.
     pub volume: Arc<Volume>,
     /// What it comes from, as `/proc/mounts` shows it.
@@ -71,6 +73,13 @@ impl Drop for Volume {
 }
 
 impl Mount {
+    /// A mount that is not in the table.
+    pub fn new(volume: Arc<Volume>, source: String, read_only: bool) -> Arc<Mount> {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let id = NEXT.fetch_add(1, Ordering::Relaxed);
+        Arc::new(Mount { id, volume, source, read_only: AtomicBool::new(read_only) })
+    }
+
     /// EROFS if nothing may be changed through this mount.
     pub fn check_writable(&self) -> Result<()> {
         match self.read_only.load(Ordering::Relaxed) || self.volume.file_system.read_only() {
@@ -97,14 +106,20 @@ impl Location {
         Ok(Metadata { dev: self.mount.volume.device, ..metadata })
     }
 
-    /// Its absolute path. A name that has been removed keeps its last path.
+    /// Writes the last name of the path; false if another CPU is just changing it. Does not wait.
+    pub fn write_name(&self, out: &mut dyn core::fmt::Write) -> bool {
+        self.dentry.write_name(out)
+    }
+
+    /// Its absolute path. A name that has been removed keeps its last path; what no directory shows has a name instead.
     pub fn path(&self) -> Vec<u8> {
-        let mut names = Vec::new();
+        // From the last byte to the first, so that it takes one buffer.
+        let mut path = Vec::with_capacity(64);
         let mut at = self.clone();
         loop {
-            match at.dentry.parent() {
+            match at.dentry.push_name_backwards(&mut path) {
                 Some(parent) => {
-                    names.push(at.dentry.name());
+                    path.push(b'/');
                     at.dentry = parent;
                 }
                 None => match at.covered() {
@@ -113,14 +128,10 @@ impl Location {
                 },
             }
         }
-        let mut path = Vec::new();
-        for name in names.iter().rev() {
-            path.push(b'/');
-            path.extend_from_slice(name);
-        }
         if path.is_empty() {
             path.push(b'/');
         }
+        path.reverse();
         path
     }
 
@@ -136,7 +147,7 @@ impl Location {
 
     /// Its kind.
     pub fn file_type(&self) -> FileType {
-        self.inode().file_type()
+        self.dentry.kind()
     }
 
     /// Whether its name has been removed.
@@ -158,10 +169,15 @@ impl Location {
         self.dentry.inode()
     }
 
+    /// Whether a mount may cover it.
+    pub(super) fn is_covered(&self) -> bool {
+        self.dentry.mounts.load(Ordering::Acquire) != 0
+    }
+
     /// The root of the topmost mount here, or this place itself if it is not covered.
-    pub(super) fn top(&self) -> Location {
-        let mut at = self.clone();
-        while at.dentry.mounts.load(Ordering::Acquire) != 0 {
+    pub(super) fn top(self) -> Location {
+        let mut at = self;
+        while at.is_covered() {
             let above = {
                 let mounts = MOUNTS.lock();
                 mounts.iter().find(|entry| entry.covers(&at)).map(|entry| entry.mount.clone())
@@ -184,8 +200,8 @@ impl Location {
     pub(super) fn parent(&self, root: &Location) -> Location {
         let mut at = self.clone();
         loop {
-            if at.is_same(root) || at.is_same(&root.top()) {
-                return root.top();
+            if at.is_same(root) || at.is_same(&root.clone().top()) {
+                return root.clone().top();
             }
             if let Some(parent) = at.dentry.parent() {
                 return at.beside(parent).top();

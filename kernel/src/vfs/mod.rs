@@ -2,10 +2,11 @@
 //!
 //! From the bottom up: `flags`, `clock` · [`transfer`] where bytes go · [`page_cache`] and `reclaim`, `write_back` · [`inode`] what a
 //! file system gives · [`dentry`] known names · [`location`] places and the mount table · [`walk`] paths · [`change`]
-//! making and removing · [`device`] and [`file`] open files, `mapped` their pages · `open` · the file systems [`tmpfs`], [`devfs`] and `ext2` ·
-//! [`mounting`]. System calls, the program loader and the shell call in by the names re-exported here; nothing here knows
+//! making and removing · [`device`] and [`file`] open files, `mapped` their pages · `open` · the file systems [`tmpfs`], [`devfs`] and `ext2`,
+//! [`pseudo`] for those made of tables, `unnamed` · [`mounting`]. System calls, the program loader and the shell call in by the names re-exported here; nothing here knows
 //! them. Everything may sleep.
 
+pub mod access;
 pub mod change;
 mod clock;
 mod dentry;
@@ -22,26 +23,29 @@ mod mount_error;
 mod mounting;
 mod open;
 mod page_cache;
+pub mod pseudo;
 mod read_ahead;
 mod reclaim;
 mod tests;
 mod tmpfs;
 mod transfer;
+mod unnamed;
 mod walk;
 mod write;
 mod write_back;
 
+pub use access::Who;
 pub use change::{link, make, remove_directory, remove_file, rename};
 pub use devfs::{RandomFill, register_device};
-pub use device::{FileOperations, device_number, set_fifo_opener};
+pub use device::{FileOperations, device_number, for_each_number, set_fifo_opener};
 pub use file::{EndWatcher, File};
-pub use inode::{AttributeChange, DirEntry, FileType, Metadata, NewKind, NewNode, Statistics, Time};
+pub use inode::{AttributeChange, DirEntry, FileSystem, FileType, Metadata, NewKind, NewNode, Statistics, Time};
 pub use location::Location;
 pub use locks::{Conflict, LockKind, LockOwner, LockRange};
 pub use mount_error::MountError;
-pub use mounting::{MountInfo, MountSource, mount, mounts, remount, unmount};
+pub use mounting::{MountInfo, MountSource, TYPES, mount, mounts, remount, unmount};
 pub use open::{open, open_location};
-pub(crate) use page_cache::{PageCache, Quota};
+pub(crate) use page_cache::{PageCache, Quota, dirty_total, in_memory_total};
 pub use reclaim::reclaim;
 pub use transfer::{Sink, SliceSink, SliceSource, Source, VecSink};
 pub use walk::lookup;
@@ -60,6 +64,15 @@ pub struct FsContext {
     pub root: Location,
     /// What relative paths start from.
     pub cwd: Location,
+    /// Who asks.
+    pub who: Who,
+}
+
+impl FsContext {
+    /// The same places as they are seen now, with what has been mounted over them.
+    pub fn on_top(self) -> FsContext {
+        FsContext { root: self.root.top(), cwd: self.cwd.top(), who: self.who }
+    }
 }
 
 static ROOT: Once<Location> = Once::new();
@@ -71,14 +84,15 @@ pub fn init(random: RandomFill, now: fn() -> Time) -> core::result::Result<(), M
     let failed = |error| MountError::Source("rootfs".into(), error);
     let root = mounting::make_root().map_err(failed)?;
     devfs::init(random).map_err(failed)?;
+    unnamed::init().map_err(failed)?;
     ROOT.call_once(|| root.clone());
     mount(MountSource::Dev, &root_context(), b"/dev", false)
 }
 
-/// The context of the first process: root and working directory are the root.
+/// The context of the first process: root and working directory are the root, and it may do everything.
 pub fn root_context() -> FsContext {
     match ROOT.get() {
-        Some(root) => FsContext { root: root.clone(), cwd: root.clone() },
+        Some(root) => FsContext { root: root.clone(), cwd: root.clone(), who: Who::default() },
         None => panic!("the file system tree is used before vfs::init"),
     }
 }

@@ -4,16 +4,16 @@
 //! each change whole, by the table's own lock.
 
 use super::dentry::Dentry;
-use super::inode::{FileSystem, Statistics};
+use super::inode::FileSystem;
 use super::location::{Location, MOUNTS, Mount, MountEntry, Volume};
 use super::mount_error::MountError;
 use super::walk::{self, Walk};
-use super::{FsContext, Result, devfs, ext2, tmpfs::TmpFs};
+use super::{FsContext, Result, Who, devfs, ext2, tmpfs::TmpFs};
 use abi::Errno;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::Ordering;
 use machine::sync::Mutex;
 
 static MOUNTING: Mutex<()> = Mutex::new("mount", ());
@@ -27,12 +27,12 @@ pub enum MountSource {
     Tmpfs,
     /// The tree of devices.
     Dev,
-    /// A file system that another part of the kernel makes (proc, sysfs), under the name to be shown as its source.
+    /// A file system that another part of the kernel makes (proc), under the name to be shown as its source.
     Other(&'static str, Arc<dyn FileSystem>),
 }
 
 /// A line of `/proc/mounts`.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct MountInfo {
     /// What is mounted.
     pub source: String,
@@ -42,15 +42,21 @@ pub struct MountInfo {
     pub type_name: &'static str,
     /// Whether changes are refused.
     pub read_only: bool,
-    /// How full it is.
-    pub statistics: Result<Statistics>,
+    /// Number of the mount.
+    pub id: u64,
+    /// Number of the mount that it lies on; its own for the first of all.
+    pub parent_id: u64,
+    /// `st_dev` of its files.
+    pub device: u64,
+    /// Its root directory.
+    pub root: Location,
 }
 
 /// Mounts `source` over the directory `at`.
 ///
 /// Where a directory lacks only the last name, it is made, or, where the file system cannot be written, stands for itself
 /// as long as the mount does. A mount over the root takes the mounts of the old root's directories along, /dev above all,
-/// and an unmount brings them back. `mount(2)` looks the place up beforehand and so gives ENOENT as on Linux.
+/// and an unmount brings them back; where the new root has no such directory, one stands for itself. `mount(2)` looks the place up beforehand and so gives ENOENT as on Linux.
 pub fn mount(
     source: MountSource,
     context: &FsContext,
@@ -61,8 +67,8 @@ pub fn mount(
     let (volume, name) = open_volume(&source)?;
     let read_only = read_only || !can_be_written(&volume, &name);
     let point = mount_point(context, at).map_err(|error| MountError::place(at, error))?;
-    let mount = Arc::new(Mount { volume, source: name, read_only: AtomicBool::new(read_only) });
-    let covers_root = point.is_same(&context.root.top());
+    let mount = Mount::new(volume, name, read_only);
+    let covers_root = point.is_same(&context.root.clone().top());
     attach(&mount, &point);
     if covers_root {
         move_mounts(&point, &Location::mount_root(&mount));
@@ -106,7 +112,10 @@ pub fn mounts() -> Vec<MountInfo> {
         at: point.as_ref().map_or_else(|| b"/".to_vec(), Location::path),
         type_name: mount.volume.file_system.type_name(),
         read_only: mount.check_writable().is_err(),
-        statistics: mount.volume.file_system.statistics(),
+        id: mount.id,
+        parent_id: point.as_ref().map_or(mount.id, |point| point.mount.id),
+        device: mount.volume.device,
+        root: Location::mount_root(mount),
     });
     info.collect()
 }
@@ -114,7 +123,7 @@ pub fn mounts() -> Vec<MountInfo> {
 /// Makes the first root: an empty file system in memory.
 pub(super) fn make_root() -> Result<Location> {
     let volume = Volume::new(TmpFs::new("rootfs", 0o755), None)?;
-    let mount = Arc::new(Mount { volume, source: String::from("rootfs"), read_only: AtomicBool::new(false) });
+    let mount = Mount::new(volume, String::from("rootfs"), false);
     MOUNTS.lock().push(MountEntry { mount: mount.clone(), point: None });
     Ok(Location::mount_root(&mount))
 }
@@ -144,8 +153,9 @@ fn open_volume(source: &MountSource) -> core::result::Result<(Arc<Volume>, Strin
 /// The directory at `at`, made if need be.
 fn mount_point(context: &FsContext, at: &[u8]) -> Result<Location> {
     match walk::lookup(context, None, at, true) {
-        Ok(place) if place.is_dir() => return Ok(place),
-        Ok(_) => return Err(Errno::ENOTDIR),
+        Ok(place) if !place.is_dir() => return Err(Errno::ENOTDIR),
+        Ok(place) if !place.dentry.keeps_mounts() => return Err(Errno::ENOENT),
+        Ok(place) => return Ok(place),
         Err(Errno::ENOENT) => {}
         Err(error) => return Err(error),
     }
@@ -154,24 +164,38 @@ fn mount_point(context: &FsContext, at: &[u8]) -> Result<Location> {
     if !walk.is_name(&last) || walk.child(&last)?.is_some() {
         return Err(Errno::ENOENT);
     }
-    stand_in(&walk.at, walk.name(&last))
+    make_point(&walk.at, walk.name(&last))
 }
 
 /// A directory `name`, which is absent, in `directory`: a real one, or one that lasts as long as its mount.
-fn stand_in(directory: &Location, name: &[u8]) -> Result<Location> {
+fn make_point(directory: &Location, name: &[u8]) -> Result<Location> {
     use super::change::create_locked;
     use super::inode::{NewKind, NewNode};
     if !directory.is_dir() {
         return Err(Errno::ENOTDIR);
     }
-    let _held = directory.dentry.directory.lock();
+    let held = directory.dentry.directory.lock();
     let new = NewNode { kind: NewKind::Directory, mode: 0o755, uid: 0, gid: 0 };
-    match create_locked(directory, name, &new) {
+    match create_locked(&Who::default(), directory, name, &new) {
         Err(Errno::EROFS | Errno::EPERM) => {
-            let inode = TmpFs::new("none", 0o755).root()?;
-            Ok(directory.beside(directory.dentry.adopt(name, inode, true)?))
+            drop(held);
+            stand_in(directory, name)
         }
         made => made,
+    }
+}
+
+/// A directory `name`, which is absent, in `directory`, for as long as something is mounted on it.
+fn stand_in(directory: &Location, name: &[u8]) -> Result<Location> {
+    if !directory.dentry.keeps_mounts() {
+        return Err(Errno::ENOENT);
+    }
+    let inode = TmpFs::new("none", 0o755).root()?;
+    let _held = directory.dentry.directory.lock();
+    match directory.dentry.child_locked(name)? {
+        Some(made) if !made.is_dir() => Err(Errno::ENOTDIR),
+        Some(made) => Ok(directory.beside(made)),
+        None => Ok(directory.beside(directory.dentry.adopt(name, inode, true)?)),
     }
 }
 
@@ -236,6 +260,9 @@ fn release_point(point: &Location) {
         parent.forget_synthetic(&point.dentry.name());
     }
 }
+
+/// File systems there are, for `/proc/filesystems`: name, and whether it wants a block device.
+pub const TYPES: &[(&str, bool)] = &[("tmpfs", false), ("proc", false), ("devtmpfs", false), ("ext2", true)];
 
 /// Moves the mounts that lie on directories directly in `from` to those of the same name in `to`.
 fn move_mounts(from: &Location, to: &Location) {

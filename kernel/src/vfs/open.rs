@@ -1,5 +1,6 @@
 //! `open(2)`: from a path and flags to a [`File`].
 
+use super::access::{READ, WRITE};
 use super::change::create_locked;
 use super::device;
 use super::file::File;
@@ -7,7 +8,7 @@ use super::flags::*;
 use super::inode::{NewKind, NewNode};
 use super::location::Location;
 use super::walk::{Last, Walk};
-use super::{FsContext, Result};
+use super::{FsContext, Result, Who};
 use abi::Errno;
 use alloc::sync::Arc;
 use fs::FileType;
@@ -20,6 +21,7 @@ pub fn open(context: &FsContext, base: Option<&Location>, path: &[u8], flags: u3
     loop {
         let Some(last) = walk.follow_to_last()? else {
             check_existing(flags)?;
+            check_access(&context.who, &walk.at, flags)?;
             return open_location(&walk.at, flags);
         };
         if flags & O_CREAT != 0 && last.slash {
@@ -38,11 +40,32 @@ pub fn open(context: &FsContext, base: Option<&Location>, path: &[u8], flags: u3
         if last.slash && !found.is_dir() {
             return Err(Errno::ENOTDIR);
         }
+        check_access(&context.who, &found, flags)?;
         return open_location(&found, flags);
     }
 }
 
-/// Opens what is at `location`.
+/// Whether `who` may open what is at `location` in this way.
+fn check_access(who: &Who, location: &Location, flags: u32) -> Result<()> {
+    if who.is_root() || flags & O_PATH != 0 || location.file_type() == FileType::Symlink {
+        return Ok(());
+    }
+    let file = location.metadata()?;
+    let mode = match flags & O_ACCMODE {
+        O_RDONLY => READ,
+        O_WRONLY => WRITE,
+        _ => READ | WRITE,
+    };
+    let truncates = if flags & O_TRUNC != 0 { WRITE } else { 0 };
+    // That it is a directory, or that nothing may change there, comes first.
+    if location.is_dir() && (mode | truncates) & WRITE != 0 {
+        return Err(Errno::EISDIR);
+    }
+    who.check(&file, mode | truncates)?;
+    if flags & O_NOATIME != 0 { who.check_owner(&file) } else { Ok(()) }
+}
+
+/// Opens what is at `location`, whoever asks.
 pub fn open_location(location: &Location, flags: u32) -> Result<Arc<File>> {
     let kind = location.file_type();
     if flags & O_DIRECTORY != 0 && kind != FileType::Directory {
@@ -52,14 +75,17 @@ pub fn open_location(location: &Location, flags: u32) -> Result<Arc<File>> {
         return Ok(File::of_path(location.clone(), flags));
     }
     let writes = flags & O_ACCMODE != O_RDONLY;
+    if kind == FileType::Regular && (writes || flags & O_TRUNC != 0) {
+        location.mount().check_writable()?;
+    }
+    if let Some(operations) = location.inode().open(flags)? {
+        return Ok(File::of_device(location.clone(), operations, flags));
+    }
     match kind {
         FileType::Symlink => Err(Errno::ELOOP),
         FileType::Directory if writes || flags & (O_CREAT | O_TRUNC) != 0 => Err(Errno::EISDIR),
         FileType::Directory => Ok(File::of_node(location.clone(), flags)),
         FileType::Regular => {
-            if writes || flags & O_TRUNC != 0 {
-                location.mount().check_writable()?;
-            }
             if flags & O_TRUNC != 0 {
                 location.truncate(0)?;
             }
@@ -93,8 +119,8 @@ fn find_or_create(walk: &Walk<'_>, last: &Last, flags: u32, mode: u32) -> Result
     if let Some(dentry) = directory.child_locked(walk.name(last))? {
         return Ok((walk.at.beside(dentry).top(), false));
     }
-    let new = NewNode { kind: NewKind::Regular, mode, uid: 0, gid: 0 };
-    create_locked(&walk.at, walk.name(last), &new).map(|made| (made, true))
+    let new = NewNode { kind: NewKind::Regular, mode, uid: walk.who.user, gid: walk.who.group };
+    create_locked(walk.who, &walk.at, walk.name(last), &new).map(|made| (made, true))
 }
 
 /// Flags that count: `O_PATH` leaves few, and some combinations are refused.

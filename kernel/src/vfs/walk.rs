@@ -2,11 +2,14 @@
 //!
 //! Called by everything that takes a path. Takes no lock itself; each step may sleep in a file system's look-up.
 
+use super::access::EXECUTE;
 use super::location::Location;
-use super::{FsContext, Result, flags};
+use super::{FsContext, Result, Who, flags};
 use abi::Errno;
 use alloc::borrow::Cow;
+use alloc::vec::Vec;
 use core::ops::Range;
+use core::sync::atomic::Ordering;
 use fs::FileType;
 
 /// The place that `path` leads to from `base` (a directory; None for the working directory). A symbolic link as last
@@ -14,7 +17,7 @@ use fs::FileType;
 pub fn lookup(context: &FsContext, base: Option<&Location>, path: &[u8], follow_last: bool) -> Result<Location> {
     let mut walk = Walk::new(context, base, path)?;
     loop {
-        let Some(last) = walk.follow_to_last()? else { return Ok(walk.at) };
+        let Some(last) = walk.follow_to_last()? else { return Ok(walk.at.into_owned()) };
         let Some(found) = walk.child(&last)? else { return Err(Errno::ENOENT) };
         if found.file_type() == FileType::Symlink && (follow_last || last.slash) {
             walk.follow(&found, &last)?;
@@ -29,9 +32,11 @@ pub fn lookup(context: &FsContext, base: Option<&Location>, path: &[u8], follow_
 
 /// A walk under way.
 pub(super) struct Walk<'a> {
-    root: Location,
+    /// Who walks.
+    pub who: &'a Who,
+    root: Cow<'a, Location>,
     /// Where it has come to: the directory of the next component.
-    pub at: Location,
+    pub at: Cow<'a, Location>,
     path: Cow<'a, [u8]>,
     /// Bytes of `path` done.
     done: usize,
@@ -47,7 +52,7 @@ pub(super) struct Last {
 
 impl<'a> Walk<'a> {
     /// A walk at its start.
-    pub fn new(context: &FsContext, base: Option<&Location>, path: &'a [u8]) -> Result<Walk<'a>> {
+    pub fn new(context: &'a FsContext, base: Option<&'a Location>, path: &'a [u8]) -> Result<Walk<'a>> {
         if path.is_empty() {
             return Err(Errno::ENOENT);
         }
@@ -55,42 +60,65 @@ impl<'a> Walk<'a> {
             return Err(Errno::ENAMETOOLONG);
         }
         // What was mounted over the root later counts for those who had this root before.
-        let root = context.root.top();
-        let mut at = match path[0] {
-            b'/' => root.clone(),
-            _ => base.unwrap_or(&context.cwd).clone(),
+        let root = match context.root.is_covered() {
+            true => Cow::Owned(context.root.clone().top()),
+            false => Cow::Borrowed(&context.root),
         };
-        if at.is_same(&context.root) {
-            at = root.clone();
-        }
-        Ok(Walk { root, at, path: Cow::Borrowed(path), done: 0, links_left: flags::LINKS_MAX })
+        let start = match path[0] {
+            b'/' => &context.root,
+            _ => base.unwrap_or(&context.cwd),
+        };
+        let at = if start.is_same(&context.root) { root.clone() } else { Cow::Borrowed(start) };
+        let path = Cow::Borrowed(path);
+        Ok(Walk { who: &context.who, root, at, path, done: 0, links_left: flags::LINKS_MAX })
     }
 
     /// Walks up to the last component, which is left to the caller; None if the path is the root or nothing but slashes.
     pub fn follow_to_last(&mut self) -> Result<Option<Last>> {
         loop {
-            let rest = &self.path[self.done..];
-            let Some(skip) = rest.iter().position(|&byte| byte != b'/') else { return Ok(None) };
-            let len = rest[skip..].iter().position(|&byte| byte == b'/').unwrap_or(rest.len() - skip);
-            let start = self.done + skip;
+            let start = behind_slashes(&self.path, self.done);
+            if start == self.path.len() {
+                return Ok(None);
+            }
+            let len = self.path[start..].iter().position(|&byte| byte == b'/').unwrap_or(self.path.len() - start);
             let range = start..start + len;
             if len > flags::NAME_MAX {
                 return Err(Errno::ENAMETOOLONG);
             }
-            let behind = &self.path[range.end..];
-            let step = Last { slash: !behind.is_empty(), range };
-            if behind.iter().all(|&byte| byte == b'/') {
+            let step = Last { slash: range.end != self.path.len(), range };
+            if behind_slashes(&self.path, step.range.end) == self.path.len() {
                 return Ok(Some(step));
             }
-            let Some(found) = self.child(&step)? else { return Err(Errno::ENOENT) };
-            match found.file_type() {
-                FileType::Symlink => self.follow(&found, &step)?,
-                _ => {
-                    self.done = step.range.end;
-                    self.at = found;
+            self.enter(&step)?;
+        }
+    }
+
+    /// Goes on to what a component that is not the last names.
+    fn enter(&mut self, component: &Last) -> Result<()> {
+        self.check_search()?;
+        let name = self.name(component);
+        // Most often it is a directory of the same mount that is known already.
+        let known = if self.at.is_dir() { self.at.dentry.cached(name).flatten() } else { None };
+        match known {
+            Some(dentry) if dentry.is_dir() && dentry.mounts.load(Ordering::Acquire) == 0 => match &mut self.at {
+                Cow::Owned(at) => at.dentry = dentry,
+                Cow::Borrowed(at) => self.at = Cow::Owned(at.beside(dentry)),
+            },
+            _ => {
+                let Some(found) = self.child(component)? else { return Err(Errno::ENOENT) };
+                if found.file_type() == FileType::Symlink {
+                    return self.follow(&found, component);
                 }
+                self.at = Cow::Owned(found);
             }
         }
+        self.done = component.range.end;
+        Ok(())
+    }
+
+    /// EACCES unless names may be looked up where the walk has come to.
+    pub fn check_search(&self) -> Result<()> {
+        if self.who.is_root() || !self.at.is_dir() { Ok(()) } else { self.who.check(&self.at.metadata()?, EXECUTE) }
     }
 
     /// The bytes of a component.
@@ -108,12 +136,19 @@ impl<'a> Walk<'a> {
         if !self.at.is_dir() {
             return Err(Errno::ENOTDIR);
         }
+        self.check_search()?;
         match self.name(component) {
-            b"." => Ok(Some(self.at.clone())),
+            b"." => Ok(Some(Location::clone(&self.at))),
             b".." => Ok(Some(self.at.parent(&self.root))),
             name => {
-                let found = self.at.dentry.child(name)?;
-                self.at.mount.volume.root.prune_if_many();
+                let found = match self.at.dentry.cached(name) {
+                    Some(known) => known,
+                    None => {
+                        let found = self.at.dentry.child(name)?;
+                        self.at.mount.volume.root.prune_if_many();
+                        found
+                    }
+                };
                 Ok(found.map(|dentry| self.at.beside(dentry).top()))
             }
         }
@@ -122,11 +157,16 @@ impl<'a> Walk<'a> {
     /// Goes on with what the symbolic link `link`, found as `component`, leads to, and then with what comes behind it.
     pub fn follow(&mut self, link: &Location, component: &Last) -> Result<()> {
         self.links_left = self.links_left.checked_sub(1).ok_or(Errno::ELOOP)?;
-        let mut path = link.read_link()?;
-        if path.is_empty() {
+        let place = link.inode().jump()?.and_then(|place| place.downcast::<Location>().ok());
+        let mut path = if place.is_some() { Vec::new() } else { link.read_link()? };
+        if let Some(place) = place {
+            if component.slash && !place.is_dir() {
+                return Err(Errno::ENOTDIR);
+            }
+            self.at = Cow::Owned(*place);
+        } else if path.is_empty() {
             return Err(Errno::ENOENT);
-        }
-        if path[0] == b'/' {
+        } else if path[0] == b'/' {
             self.at = self.root.clone();
         }
         let rest = &self.path[component.range.end..];
@@ -136,4 +176,12 @@ impl<'a> Walk<'a> {
         self.done = 0;
         Ok(())
     }
+}
+
+/// Where the next component begins, or the end of the path.
+fn behind_slashes(path: &[u8], mut at: usize) -> usize {
+    while path.get(at) == Some(&b'/') {
+        at += 1;
+    }
+    at
 }

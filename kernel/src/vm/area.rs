@@ -11,7 +11,7 @@ use machine::addr::PAGE_SIZE;
 use machine::mm::Protection;
 
 /// Areas an address space may have (Linux's default `vm.max_map_count`).
-const MOST_AREAS: usize = 65530;
+pub const MOST_AREAS: usize = 65530;
 
 /// Where the pages of an area come from.
 #[derive(Clone)]

@@ -7,9 +7,11 @@ use super::{AddressSpace, Area, AreaFlags, Backing, Layout, PAGE, STACK_GAP};
 use crate::vfs::File;
 use abi::Errno;
 use alloc::sync::Arc;
+use klib::trace::{self as event, Event};
 use machine::addr::USER_END;
 use machine::hooks::Access;
 use machine::mm::{Around, Frame, FrameKind, MapError, Mapping, OutOfMemory, Protection};
+use machine::trace;
 
 /// Pages of a file that are mapped together if they are in memory: those around the one that is wanted.
 const AROUND: usize = 16;
@@ -59,6 +61,22 @@ enum Step {
 
 /// Makes `address` accessible, if the areas allow it.
 pub fn resolve(space: &AddressSpace, address: u64, access: Access) -> Result<(), FaultError> {
+    if trace::on() {
+        let access = match access {
+            Access::Read => event::Access::Read,
+            Access::Write => event::Access::Write,
+            Access::Execute => event::Access::Execute,
+        };
+        trace::note(Event::Fault { address, access });
+    }
+    let result = make_accessible(space, address, access);
+    if trace::on() {
+        trace::note(Event::FaultEnd { address, resolved: result.is_ok() });
+    }
+    result
+}
+
+fn make_accessible(space: &AddressSpace, address: u64, access: Access) -> Result<(), FaultError> {
     if address >= USER_END {
         return Err(FaultError::NotMapped);
     }

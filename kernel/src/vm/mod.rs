@@ -12,23 +12,27 @@ pub mod fault;
 mod limits;
 mod lock;
 mod map;
+mod program;
 mod protect;
 mod remap;
 mod shared;
 mod tests;
 
 pub use advise::Advice;
-pub use area::{Area, AreaFlags, Backing, Totals};
+pub use area::{Area, AreaFlags, Backing, MOST_AREAS, Totals};
 pub use limits::Limits;
 pub use lock::LockFuture;
 pub use map::{MapRequest, Placement};
+pub use program::Program;
 pub use remap::RemapRequest;
 pub use shared::SharedMemory;
 
+use crate::vfs::File;
 use abi::Errno;
 use alloc::sync::Arc;
 use area::Areas;
 use core::sync::atomic::{AtomicBool, Ordering};
+use klib::objects::{Counted, Kind};
 use machine::addr::{PAGE_SIZE, USER_END};
 use machine::mm::{Mapping, OutOfMemory, UserSpace};
 use machine::sync::Mutex;
@@ -47,10 +51,12 @@ const PAGE: u64 = PAGE_SIZE as u64;
 
 /// The address space of a process.
 pub struct AddressSpace {
+    _counted: Counted,
     tables: Arc<UserSpace>,
     /// Whether places are chosen at random (`personality(2)`, ADDR_NO_RANDOMIZE).
     randomized: AtomicBool,
     layout: Mutex<Layout>,
+    program: Option<Arc<Program>>,
 }
 
 struct Layout {
@@ -78,12 +84,13 @@ impl AddressSpace {
         let mmap_top = USER_END - stack.next_multiple_of(PAGE) - random;
         let areas = Areas::new();
         let layout = Layout { areas, limits, lock_future: LockFuture::No, mmap_top, brk_start: 0, brk: 0 };
-        Ok(Self::of(UserSpace::new()?, randomized, layout))
+        Ok(Self::of(UserSpace::new()?, randomized, layout, None))
     }
 
-    fn of(tables: Arc<UserSpace>, randomized: bool, layout: Layout) -> Arc<Self> {
+    fn of(tables: Arc<UserSpace>, randomized: bool, layout: Layout, program: Option<Arc<Program>>) -> Arc<Self> {
         let layout = Mutex::new("address space", layout);
-        Arc::new(AddressSpace { tables, randomized: AtomicBool::new(randomized), layout })
+        let counted = Counted::new(Kind::AddressSpace);
+        Arc::new(AddressSpace { _counted: counted, tables, randomized: AtomicBool::new(randomized), layout, program })
     }
 
     /// A copy for fork(2): the same areas, break and places for mappings. Private pages are shared until one side writes;
@@ -99,7 +106,7 @@ impl AddressSpace {
         let private = layout.areas.map().iter().filter(copied).map(|area| (area.start, area.end));
         let tables = self.tables.fork(private).map_err(|_| Errno::ENOMEM)?;
         let copy = Layout { areas, lock_future: LockFuture::No, ..*layout };
-        Ok(Self::of(tables, self.is_randomized(), copy))
+        Ok(Self::of(tables, self.is_randomized(), copy, self.program().cloned()))
     }
 
     /// Its page tables.
@@ -142,9 +149,40 @@ impl AddressSpace {
         self.tables.get(address & !(PAGE - 1))
     }
 
+    /// Whether stores at `address` are seen by others; None where no area is that may be read.
+    pub fn is_shared_at(&self, address: u64) -> Option<bool> {
+        let layout = self.layout.lock();
+        let area = layout.areas.map().find(address).filter(|area| area.protection.read)?;
+        Some(area.is_shared())
+    }
+
     /// Calls `f` for each area, lowest first.
     pub fn for_each_area(&self, f: impl FnMut(&Area)) {
         self.layout.lock().areas.map().iter().for_each(f);
+    }
+
+    /// Writes name and offset of the file that is mapped at `address`; false if there is none, or if that cannot be told
+    /// without waiting.
+    pub fn write_place(&self, address: u64, out: &mut dyn core::fmt::Write) -> bool {
+        let Some(layout) = self.layout.try_lock() else { return false };
+        let mapped = layout.areas.map().find(address).and_then(|area| area.file_page(address));
+        let written = mapped.is_some_and(|(file, page)| {
+            let offset = page * PAGE + address % PAGE;
+            file.location().is_some_and(|location| location.write_name(out)) && write!(out, "+{offset:#x}").is_ok()
+        });
+        if machine::panic::panicking() {
+            // Giving it back would wake those who wait for it.
+            core::mem::forget(layout);
+        }
+        written
+    }
+
+    /// The file whose code is mapped at `address`, and how far into it; None if that is no code of a file. May sleep.
+    pub fn code_place(&self, address: u64) -> Option<(Arc<File>, u64)> {
+        let layout = self.layout.lock();
+        let area = layout.areas.map().find(address).filter(|area| area.protection.execute)?;
+        let (file, page) = area.file_page(address)?;
+        Some((file.clone(), page * PAGE + address % PAGE))
     }
 
     /// Sets where the heap begins; page-aligned.

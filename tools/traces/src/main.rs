@@ -46,7 +46,7 @@ fn reduce(elf: &str, output: &str) -> Result<(), Box<dyn Error>> {
             table.rows.push((u32::try_from(address - start)?, node));
         }
     }
-    let written = table.encode(start, &text.data()?);
+    let written = table.encode(start, text.data()?);
     fs::write(output, written)?;
     Ok(())
 }
@@ -82,6 +82,9 @@ struct Table {
     strings: Vec<u8>,
     string_offsets: Vec<u32>,
     string_numbers: HashMap<String, u32>,
+    /// By symbol the file that the function begins in: for code that the compiler shares between several lines, which
+    /// the debug information gives line 0 and just any file.
+    files: HashMap<String, String>,
 }
 
 impl Table {
@@ -95,15 +98,22 @@ impl Table {
                 Some(function) => cut(format!("{:#}", rustc_demangle::demangle(&function.raw_name()?))),
                 None => String::new(),
             };
-            let place =
-                frame.location.map(|place| (place.file.map(shorten).unwrap_or_default(), place.line.unwrap_or(0)));
-            frames.push((function, place.unwrap_or_default()));
+            let place = match frame.location.and_then(|place| place.file.zip(place.line)) {
+                Some((file, line)) if line != 0 => (shorten(file), line),
+                _ => (String::new(), 0),
+            };
+            frames.push((function, place));
         }
         if frames.iter().all(|(function, _)| function.is_empty()) {
             return Ok(NONE);
         }
-        if let (Some((function, _)), Some(symbol)) = (frames.last_mut(), symbol) {
+        if let (Some((function, (file, line))), Some(symbol)) = (frames.last_mut(), symbol) {
             *function = cut(format!("{:#}", rustc_demangle::demangle(symbol)));
+            if *line == 0 {
+                *file = self.files.get(symbol).cloned().unwrap_or_default();
+            } else {
+                self.files.entry(symbol.into()).or_insert_with(|| file.clone());
+            }
         }
         let mut node = NONE;
         for (function, (file, line)) in frames.into_iter().rev() {

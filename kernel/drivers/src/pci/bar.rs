@@ -8,6 +8,7 @@
 use super::config::ConfigSpace;
 use alloc::vec::Vec;
 use core::fmt;
+use klib::sort::sort_by;
 
 /// Offset of the first base address register.
 const FIRST: u16 = 0x10;
@@ -99,7 +100,7 @@ pub(super) fn read(config: &ConfigSpace, count: usize, measure: bool) -> Vec<Bar
 /// Lowers the limits that are not exact: nothing reaches into the next register's memory or ports.
 pub(super) fn limit_by_neighbours<'a>(bars: impl Iterator<Item = &'a mut Bar>) {
     let mut bars: Vec<&mut Bar> = bars.filter(|bar| bar.address != 0).collect();
-    bars.sort_by_key(|bar| (bar.is_io(), bar.address));
+    sort_by(&mut bars, |a, b| (a.is_io(), a.address) < (b.is_io(), b.address));
     for index in 1..bars.len() {
         let (next_is_io, next) = (bars[index].is_io(), bars[index].address);
         let bar = &mut *bars[index - 1];

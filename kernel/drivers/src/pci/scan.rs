@@ -7,6 +7,7 @@ use super::{Function, capability};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::AtomicBool;
+use klib::sort::sort_by;
 use machine::acpi;
 
 /// Offsets in the header that all functions have (PCI 3.0, 6.1), and of a bridge's bus number (PCI bridge 1.2, 3.2).
@@ -38,7 +39,7 @@ pub fn enumerate() -> Vec<Arc<Function>> {
     if segments.is_empty() {
         scan_buses(0, 0, u8::MAX, &mut functions, |_| Some(Access::Ports));
     }
-    functions.sort_by_key(|function| function.address);
+    sort_by(&mut functions, |a, b| a.address < b.address);
     bar::limit_by_neighbours(functions.iter_mut().flat_map(|function: &mut Function| &mut function.bars));
     functions.into_iter().map(Arc::new).collect()
 }

@@ -71,7 +71,9 @@ impl<S: WriteStore> Edit<'_, S> {
     pub(super) fn remove_entry(&mut self, directory: &mut Inode, name: &[u8]) -> EditResult<(), S> {
         let shift = self.volume.geometry().block_shift;
         self.changes_entries(directory);
-        let found = self.find_entry(directory, name)?;
+        let hint = self.state.removal_hints.get(&directory.number).copied().unwrap_or(0);
+        let found = self.find_entry(directory, name, hint)?;
+        self.state.removal_hints.insert(directory.number, found.base >> shift);
         let Found { base, block, mut content, before, record } = found;
         Rules::remove(&mut content, before, record);
         let offset = before.map_or(record.0, |(offset, _)| offset);
@@ -85,15 +87,24 @@ impl<S: WriteStore> Edit<'_, S> {
     /// Lets `name`, which is there, lead to another inode.
     pub(super) fn retarget(&mut self, directory: &mut Inode, name: &[u8], target: &Inode) -> EditResult<(), S> {
         self.changes_entries(directory);
-        let Found { block, mut content, record: (offset, _), .. } = self.find_entry(directory, name)?;
+        let Found { block, mut content, record: (offset, _), .. } = self.find_entry(directory, name, 0)?;
         Rules::of(self.volume.superblock()).retarget(&mut content, offset, target.number, target.kind);
         self.modify(block, offset, &content[offset..offset + 8])?;
         self.wrote_entries(directory)
     }
 
-    fn find_entry(&self, directory: &Inode, name: &[u8]) -> EditResult<Found, S> {
+    /// Finds `name`, first from block `hint` of the directory on.
+    fn find_entry(&self, directory: &Inode, name: &[u8], hint: u64) -> EditResult<Found, S> {
+        let found = match self.find_entry_from(directory, name, hint)? {
+            None if hint > 0 => self.find_entry_from(directory, name, 0)?,
+            found => found,
+        };
+        found.ok_or(Error::NoEntry { directory: directory.number })
+    }
+
+    fn find_entry_from(&self, directory: &Inode, name: &[u8], first: u64) -> EditResult<Option<Found>, S> {
         let rules = Rules::of(self.volume.superblock());
-        let mut blocks = self.volume.blocks_of(directory, 0)?;
+        let mut blocks = self.volume.blocks_of(directory, first)?;
         while let Some(base) = blocks.read_next()? {
             let mut before = None;
             let mut found = None;
@@ -107,10 +118,10 @@ impl<S: WriteStore> Edit<'_, S> {
             }
             if let Some(record) = found {
                 let content = core::mem::take(&mut blocks.buffer);
-                return Ok(Found { base, block: blocks.block, content, before, record });
+                return Ok(Some(Found { base, block: blocks.block, content, before, record }));
             }
         }
-        Err(Error::NoEntry { directory: directory.number })
+        Ok(None)
     }
 
     /// Fails unless the directory has no entries but `.` and `..`.

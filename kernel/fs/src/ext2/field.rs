@@ -20,11 +20,13 @@ impl<T: LittleEndian> Field<T> {
 
     /// The field's value. `record` is a whole record of the kind that the field belongs to: its length is a constant
     /// above the offset, never a value from the device.
+    #[inline(always)]
     pub(super) fn get(self, record: &[u8]) -> T {
         T::load(&record[self.offset..])
     }
 
     /// Sets the field of `record`, which is as [`get`](Self::get) wants it.
+    #[inline(always)]
     pub(super) fn put(self, record: &mut [u8], value: T) {
         value.store(&mut record[self.offset..]);
     }
@@ -49,30 +51,36 @@ pub(super) trait LittleEndian: Copy + Into<u64> {
 }
 
 impl LittleEndian for u8 {
+    #[inline(always)]
     fn load(bytes: &[u8]) -> Self {
         bytes[0]
     }
 
+    #[inline(always)]
     fn store(self, bytes: &mut [u8]) {
         bytes[0] = self;
     }
 }
 
 impl LittleEndian for u16 {
+    #[inline(always)]
     fn load(bytes: &[u8]) -> Self {
         u16::from_le_bytes([bytes[0], bytes[1]])
     }
 
+    #[inline(always)]
     fn store(self, bytes: &mut [u8]) {
         bytes[..2].copy_from_slice(&self.to_le_bytes());
     }
 }
 
 impl LittleEndian for u32 {
+    #[inline(always)]
     fn load(bytes: &[u8]) -> Self {
         u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])
     }
 
+    #[inline(always)]
     fn store(self, bytes: &mut [u8]) {
         bytes[..4].copy_from_slice(&self.to_le_bytes());
     }

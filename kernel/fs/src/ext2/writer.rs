@@ -19,6 +19,8 @@ pub struct Writer {
     pub(super) orphans_before: Option<Vec<u32>>,
     /// Block of a directory before which there is no room for a long name, by inode.
     pub(super) room_hints: BTreeMap<u32, u64>,
+    /// Block of a directory in which a name was removed last, by inode: the next is likely to be near.
+    pub(super) removal_hints: BTreeMap<u32, u64>,
     /// None where there was no room for one.
     pub(super) journal: Option<Journal>,
     /// Whether the file system was clean and is to be marked so at the end.
@@ -72,6 +74,7 @@ impl Writer {
             orphans: Vec::new(),
             orphans_before: None,
             room_hints: BTreeMap::new(),
+            removal_hints: BTreeMap::new(),
             journal,
             was_clean,
         }
@@ -101,6 +104,7 @@ impl Writer {
     pub fn forget(&mut self, inode: u32) {
         self.windows.remove(&inode);
         self.room_hints.remove(&inode);
+        self.removal_hints.remove(&inode);
     }
 }
 

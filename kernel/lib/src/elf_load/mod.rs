@@ -250,6 +250,19 @@ impl LoadPlan {
         self.span.end
     }
 
+    /// Addresses, once `bias` is added, from the first executable byte to the last of those that the file has.
+    pub fn code(&self, bias: u64) -> Range<u64> {
+        let mut executable = self.segments.iter().filter(|segment| segment.executable);
+        let first = executable.next();
+        let last = executable.next_back().or(first);
+        first.zip(last).map_or(0..0, |(first, last)| bias + first.vaddr..bias + last.vaddr + last.file_bytes)
+    }
+
+    /// Addresses, once `bias` is added, of what the file has of the last segment.
+    pub fn data(&self, bias: u64) -> Range<u64> {
+        self.segments.last().map_or(0..0, |last| bias + last.vaddr..bias + last.vaddr + last.file_bytes)
+    }
+
     /// Takes in one program header.
     fn add(&mut self, index: usize, phdr: &ProgramHeader, phoff: u64, limits: &Limits) -> Result<(), ElfError> {
         match phdr.p_type {

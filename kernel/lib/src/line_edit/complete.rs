@@ -4,6 +4,7 @@
 //! listed below the line.
 
 use super::{LineEditor, MAX_LINE};
+use crate::sort::sort_by;
 use crate::words;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -45,7 +46,7 @@ impl LineEditor {
         let mut candidates = completer.candidates(&typed.before, &typed.text);
         // A name with a control character can neither be shown nor typed.
         candidates.retain(|one| one.word.starts_with(&typed.text) && !one.word.contains(char::is_control));
-        candidates.sort_unstable();
+        sort_by(&mut candidates, |a, b| a < b);
         candidates.dedup();
         let (first, last) = match (candidates.first(), candidates.last()) {
             (Some(first), Some(last)) => (first, last),

@@ -4,6 +4,7 @@
 
 use super::control::*;
 use super::msr;
+use alloc::string::String;
 use raw_cpuid::{CpuId as Cpuid, CpuIdReaderNative};
 use spin::Once;
 
@@ -44,12 +45,13 @@ pub fn get() -> &'static Features {
     FEATURES.call_once(read)
 }
 
-/// Vendor and model as CPUID gives them.
-pub fn brand() -> alloc::string::String {
-    let cpuid = Cpuid::with_cpuid_reader(CpuIdReaderNative);
-    match cpuid.get_processor_brand_string() {
-        Some(brand) => brand.as_str().trim().into(),
-        None => "unknown x86-64 CPU".into(),
+/// The name that the CPU gives itself (SDM volume 2, CPUID leaves 80000002h to 80000004h).
+pub fn brand() -> String {
+    let words = [2, 3, 4].map(|leaf| super::cpuid(0x8000_0000 | leaf, 0).map(u32::to_le_bytes));
+    let text = String::from_utf8_lossy(words.as_flattened().as_flattened()).into_owned();
+    match text.trim_matches([' ', '\0']) {
+        "" => "unknown x86-64 CPU".into(),
+        brand => brand.into(),
     }
 }
 
@@ -74,6 +76,9 @@ pub(crate) fn init_this_cpu() {
             set_xcr0(features.xcr0);
         }
         msr::write(msr::PAT, 0x0007_0106_0007_0406);
+        if features.rdtscp {
+            msr::write(msr::TSC_AUX, crate::percpu::this_cpu().number().into());
+        }
     }
 }
 

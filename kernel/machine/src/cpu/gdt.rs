@@ -27,7 +27,9 @@ pub const IST_NMI: u8 = 2;
 /// Stack of machine checks.
 pub const IST_MACHINE_CHECK: u8 = 3;
 
-const IST_STACK_LEN: usize = 8192;
+/// They lie behind the CPU's variables.
+const IST_STACK_LEN: usize = percpu::TAIL_LEN / 3;
+const _: () = assert!(IST_STACK_LEN == 8192);
 
 #[repr(C, packed(4))]
 struct Tss {
@@ -48,7 +50,6 @@ pub(crate) const TSS_RSP0: usize = offset_of!(Tss, rsp);
 pub(crate) struct Tables {
     tss: UnsafeCell<Tss>,
     gdt: UnsafeCell<[u64; 8]>,
-    stacks: UnsafeCell<[[u8; IST_STACK_LEN]; 3]>,
 }
 // SAFETY: (1) written once by `init_this_cpu` on the CPU that owns the copy; afterwards only the CPU itself reads it
 // and `asm/user.S` writes rsp0 with interrupts off.
@@ -69,7 +70,6 @@ percpu! {
             0x00af_fb00_0000_ffff, // user code: 64-bit, ring 3
             0, 0,                  // TSS, two entries
         ]),
-        stacks: UnsafeCell::new([[0; IST_STACK_LEN]; 3]),
     };
 }
 
@@ -88,7 +88,7 @@ pub(crate) fn init_this_cpu(pin: &impl Pinned) {
     // selectors have the same flat meaning. GS base is an MSR in long mode; loading the null selector into gs would
     // clear it, so gs is left alone.
     unsafe {
-        let stacks = tables.stacks.get().cast::<[u8; IST_STACK_LEN]>();
+        let stacks = percpu::tail(pin).cast::<[u8; IST_STACK_LEN]>();
         for index in 0..3 {
             (*tables.tss.get()).ist[index] = stacks.add(index + 1) as u64;
         }

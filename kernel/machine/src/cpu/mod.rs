@@ -50,6 +50,17 @@ pub(crate) fn set_online(cpu: CpuId) {
     ONLINE_COUNT.fetch_add(1, Ordering::SeqCst);
 }
 
+/// EAX, EBX, ECX and EDX of a leaf of CPUID (SDM volume 2); zeros for one that the CPU does not have.
+#[inline(never)]
+pub fn cpuid(leaf: u32, sub_leaf: u32) -> [u32; 4] {
+    let highest = core::arch::x86_64::__cpuid(leaf & 0x8000_0000).eax;
+    if leaf > highest {
+        return [0; 4];
+    }
+    let result = core::arch::x86_64::__cpuid_count(leaf, sub_leaf);
+    [result.eax, result.ebx, result.ecx, result.edx]
+}
+
 /// How many CPUs are up.
 pub fn online_count() -> u32 {
     ONLINE_COUNT.load(Ordering::Relaxed)
@@ -62,8 +73,12 @@ pub fn online_mask() -> u64 {
 
 /// The CPUs that are up, by number.
 pub fn online() -> impl Iterator<Item = CpuId> {
-    let mask = online_mask();
-    (0..MAX_CPUS as u32).filter(move |number| mask & (1 << number) != 0).map(CpuId::new)
+    let mut left = online_mask();
+    core::iter::from_fn(move || {
+        let number = (left != 0).then(|| left.trailing_zeros())?;
+        left &= left - 1;
+        Some(CpuId::new(number))
+    })
 }
 
 /// Waits for the next interrupt, with interrupts on: the idle loop's rest. If `ready` holds, returns at once; no

@@ -20,6 +20,8 @@ pub const FS_BASE: u32 = 0xc000_0100;
 pub const GS_BASE: u32 = 0xc000_0101;
 /// What SWAPGS exchanges with the base of GS.
 pub const KERNEL_GS_BASE: u32 = 0xc000_0102;
+/// What RDTSCP and RDPID read beside the TSC: the CPU's number.
+pub const TSC_AUX: u32 = 0xc000_0103;
 /// First x2APIC register.
 pub const X2APIC: u32 = 0x800;
 

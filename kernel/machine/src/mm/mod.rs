@@ -21,3 +21,5 @@ pub use frame::{Frame, FrameBlock, FrameKind, OutOfMemory};
 pub use heap::{HeapStatistics, statistics as heap_statistics};
 pub use tlb::synchronize as synchronize_cpus;
 pub use user_space::{Around, MapError, Mapping, Protection, UserSpace, switch_to_kernel};
+
+core::arch::global_asm!(include_str!("../../../../asm/memory.S"));

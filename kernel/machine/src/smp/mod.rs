@@ -70,7 +70,7 @@ pub(crate) fn start(apic_ids: &[u32], idle: fn() -> !) -> u32 {
 }
 
 fn start_one(cpu: CpuId, apic_id: u32) -> Result<(), &'static str> {
-    let pages = percpu::section_len().div_ceil(PAGE_SIZE).next_power_of_two();
+    let pages = percpu::copy_len().div_ceil(PAGE_SIZE).next_power_of_two();
     let copy = FrameBlock::allocate(pages.trailing_zeros() as u8, FrameKind::PerCpu).map_err(|_| "out of memory")?;
     let stack = KernelStack::allocate().map_err(|_| "out of memory")?;
     // SAFETY: (1) page-aligned, large enough, and never freed: `leak` gives the block up.

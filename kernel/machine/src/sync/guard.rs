@@ -7,18 +7,21 @@ use crate::hooks;
 use crate::percpu;
 use core::arch::asm;
 use core::marker::PhantomData;
-use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU32, Ordering};
 
 percpu! {
-    pub(crate) static PREEMPT_COUNT: AtomicU32 = AtomicU32::new(0);
-    /// Someone better is waiting for this CPU; looked at when preemption comes back on and at interrupt exit.
-    static NEED_RESCHEDULE: AtomicBool = AtomicBool::new(false);
+    /// How many guards are held, and [`NOT_ASKED`]: so the last guard to go sees by one decrement to zero that someone
+    /// better is waiting for this CPU. Only this CPU touches it, by single instructions.
+    static PREEMPT_COUNT: AtomicU32 = AtomicU32::new(NOT_ASKED);
     /// When the watchdog asked for a reschedule that has not been done yet, in ns; 0 if there is none.
     #[cfg(debug_assertions)]
     static RESCHEDULE_ASKED_AT: core::sync::atomic::AtomicU64 = core::sync::atomic::AtomicU64::new(0);
     /// Depth of interrupt handlers on this CPU.
     static INTERRUPT_DEPTH: AtomicU32 = AtomicU32::new(0);
 }
+
+/// No reschedule of this CPU is asked for.
+const NOT_ASKED: u32 = 1 << 31;
 
 /// A guard under which the code stays on one CPU.
 pub trait Pinned {}
@@ -68,9 +71,24 @@ impl Guard for PreemptGuard {
 impl Drop for PreemptGuard {
     #[inline]
     fn drop(&mut self) {
-        if preempt_enable() == 0 && need_reschedule() && interrupts_on() {
-            hooks::schedule();
+        // SAFETY: (1) one instruction on this CPU's own counter, so neither an interrupt nor a migration can split it; it
+        // undoes the one of `preempt_disable`.
+        unsafe {
+            asm!(
+                "dec dword ptr gs:[{}]",
+                "jz {}",
+                sym PREEMPT_COUNT,
+                label { reschedule_unless_off() },
+                options(nostack),
+            );
         }
+    }
+}
+
+#[cold]
+fn reschedule_unless_off() {
+    if interrupts_on() {
+        hooks::schedule();
     }
 }
 
@@ -132,10 +150,10 @@ impl Guard for IrqGuard {
 impl Drop for IrqGuard {
     #[inline]
     fn drop(&mut self) {
-        let count = preempt_enable();
+        preempt_enable();
         if self.were_on {
             interrupts_enable();
-            if count == 0 && need_reschedule() {
+            if preempt_word() == 0 {
                 hooks::schedule();
             }
         }
@@ -156,12 +174,14 @@ pub fn might_sleep() {
 
 /// Asks this CPU to reschedule as soon as it may.
 pub fn set_need_reschedule() {
-    NEED_RESCHEDULE.get(&PinnedByCaller).store(true, Ordering::Relaxed);
+    // SAFETY: (1) one instruction on this CPU's own word, as in `preempt_disable`.
+    unsafe { asm!("and dword ptr gs:[{}], {}", sym PREEMPT_COUNT, const !NOT_ASKED as i32, options(nostack)) };
 }
 
 /// Takes note that a reschedule has been done.
 pub fn clear_need_reschedule() {
-    NEED_RESCHEDULE.get(&PinnedByCaller).store(false, Ordering::Relaxed);
+    // SAFETY: (1) as in `set_need_reschedule`.
+    unsafe { asm!("or dword ptr gs:[{}], {}", sym PREEMPT_COUNT, const NOT_ASKED as i32, options(nostack)) };
     #[cfg(debug_assertions)]
     reschedule_asked_at().store(0, Ordering::Relaxed);
 }
@@ -175,7 +195,7 @@ pub(crate) fn reschedule_asked_at() -> &'static core::sync::atomic::AtomicU64 {
 /// Whether a reschedule is asked for. Without a guard the answer may be another CPU's; then that CPU acts on it.
 #[inline]
 pub fn need_reschedule() -> bool {
-    NEED_RESCHEDULE.get(&PinnedByCaller).load(Ordering::Relaxed)
+    preempt_word() & NOT_ASKED == 0
 }
 
 /// Runs `f` with interrupts off and preemption as it was: for the scheduler alone, whose switch wants no guard held.
@@ -191,7 +211,12 @@ pub fn without_interrupts<R>(f: impl FnOnce() -> R) -> R {
 
 /// Whether an interrupt handler is running below the caller on this CPU.
 pub fn in_interrupt() -> bool {
-    INTERRUPT_DEPTH.get(&PinnedByCaller).load(Ordering::Relaxed) != 0
+    let depth: u32;
+    // SAFETY: (1) one load from this CPU's copy, as in `preempt_count`.
+    unsafe {
+        asm!("mov {:e}, gs:[{}]", out(reg) depth, sym INTERRUPT_DEPTH, options(nostack, preserves_flags, readonly));
+    }
+    depth != 0
 }
 
 pub(crate) fn enter_interrupt() {
@@ -228,7 +253,19 @@ pub(crate) fn interrupts_disable() {
 /// Preemption count of this CPU.
 #[inline]
 pub fn preempt_count() -> u32 {
-    PREEMPT_COUNT.get(&PinnedByCaller).load(Ordering::Relaxed)
+    preempt_word() & !NOT_ASKED
+}
+
+#[inline]
+fn preempt_word() -> u32 {
+    let word: u32;
+    // One instruction, as the task may be moved between finding the CPU's copy and reading it: then it would read the count
+    // of a CPU on which another task runs.
+    // SAFETY: (1) one load from this CPU's copy, as in `percpu::this_cpu`.
+    unsafe {
+        asm!("mov {:e}, gs:[{}]", out(reg) word, sym PREEMPT_COUNT, options(nostack, preserves_flags, readonly));
+    }
+    word
 }
 
 #[inline]
@@ -237,12 +274,11 @@ fn preempt_disable() {
     unsafe { asm!("inc dword ptr gs:[{}]", sym PREEMPT_COUNT, options(nostack)) };
 }
 
-/// Returns the count after.
+/// Without a look whether to reschedule.
 #[inline]
-fn preempt_enable() -> u32 {
+fn preempt_enable() {
     // SAFETY: (1) as in `preempt_disable`; each call undoes one of those.
     unsafe { asm!("dec dword ptr gs:[{}]", sym PREEMPT_COUNT, options(nostack)) };
-    preempt_count()
 }
 
 /// Ends a forgotten [`PreemptGuard`] without looking whether to reschedule: in interrupt handlers, whose way out does.

@@ -49,11 +49,12 @@ impl<T> Mutex<T> {
 
 impl<T: ?Sized> Mutex<T> {
     /// Takes the lock, sleeping until it is free.
+    #[inline]
     #[track_caller]
     pub fn lock(&self) -> MutexGuard<'_, T> {
         might_sleep();
         lockdep::acquire_sleeping(&self.identity);
-        let guard = self.waiters.wait(|| self.take());
+        let guard = self.take().unwrap_or_else(|| self.wait());
         lockdep::acquired_sleeping(&self.identity);
         guard
     }
@@ -66,6 +67,12 @@ impl<T: ?Sized> Mutex<T> {
         Some(guard)
     }
 
+    #[cold]
+    fn wait(&self) -> MutexGuard<'_, T> {
+        self.waiters.wait(|| self.take())
+    }
+
+    #[inline]
     fn take(&self) -> Option<MutexGuard<'_, T>> {
         self.locked
             .compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed)
@@ -90,9 +97,11 @@ impl<T: ?Sized> DerefMut for MutexGuard<'_, T> {
 }
 
 impl<T: ?Sized> Drop for MutexGuard<'_, T> {
+    #[inline]
     fn drop(&mut self) {
         lockdep::release_sleeping(&self.mutex.identity);
         self.mutex.locked.store(false, Ordering::Release);
-        self.mutex.waiters.wake_one();
+        // Nobody watches a lock.
+        self.mutex.waiters.wake_next();
     }
 }

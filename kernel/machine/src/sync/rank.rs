@@ -6,6 +6,8 @@
 pub enum Rank {
     /// Kernel-wide tables looked up by the shell and system calls.
     Table,
+    /// Stops and continuations of a process.
+    JobControl,
     /// A process and what it owns.
     Process,
     /// Address-space areas.
@@ -43,6 +45,8 @@ pub enum Rank {
     RunQueue,
     /// List of all tasks, which the watchdog walks in interrupts.
     TaskList,
+    /// Samples of a CPU.
+    Profile,
     /// Kernel page tables and stack slots.
     KernelSpace,
     /// Kernel heap.

@@ -56,6 +56,11 @@ impl<T, G: Guard> Spin<T, G> {
 }
 
 impl<T: ?Sized, G: Guard> Spin<T, G> {
+    /// Where the value is, for a debugger.
+    pub(crate) const fn value_address(&self) -> *const T {
+        self.value.get()
+    }
+
     /// Takes the lock, spinning until it is free.
     #[inline]
     #[track_caller]
@@ -78,18 +83,8 @@ impl<T: ?Sized, G: Guard> Spin<T, G> {
     #[track_caller]
     fn wait_for_turn(&self, guard: G, taking: Taking) -> SpinGuard<'_, T, G> {
         let ticket = self.next_ticket.fetch_add(1, Ordering::Relaxed);
-        let mut wait = Wait::new();
-        let mut spins = 0u32;
-        loop {
-            let serving = self.serving.load(Ordering::Acquire);
-            if serving == ticket {
-                break;
-            }
-            core::hint::spin_loop();
-            spins = spins.wrapping_add(1);
-            if spins.is_multiple_of(SPINS_BETWEEN_LOOKS) {
-                wait.goes_on(&self.identity, serving);
-            }
+        if self.serving.load(Ordering::Acquire) != ticket {
+            spin(&self.identity, &self.serving, ticket);
         }
         lockdep::acquired(taking);
         SpinGuard { lock: self, guard }
@@ -119,6 +114,26 @@ impl<T: ?Sized, G: Guard> Spin<T, G> {
     /// The value, when no one else can have it.
     pub fn get_mut(&mut self) -> &mut T {
         self.value.get_mut()
+    }
+}
+
+/// Waits until `ticket` is served.
+#[cold]
+#[inline(never)]
+#[track_caller]
+fn spin(identity: &Identity, serving: &AtomicU32, ticket: u32) {
+    let mut wait = Wait::new();
+    let mut spins = 0u32;
+    loop {
+        let now = serving.load(Ordering::Acquire);
+        if now == ticket {
+            return;
+        }
+        core::hint::spin_loop();
+        spins = spins.wrapping_add(1);
+        if spins.is_multiple_of(SPINS_BETWEEN_LOOKS) {
+            wait.goes_on(identity, now);
+        }
     }
 }
 

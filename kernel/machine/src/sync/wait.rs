@@ -106,6 +106,10 @@ impl WaitQueue {
                 break Err(WaitEnd::TimedOut);
             }
             hooks::park(self.name, deadline);
+            // Mostly it was woken for good, and need not enter again to see that.
+            if let Some(value) = condition() {
+                break Ok(value);
+            }
         };
         let still_there = self.leave(&current);
         if !still_there && end.is_err() {
@@ -141,6 +145,7 @@ impl WaitQueue {
     }
 
     /// Wakes the sleeper that has waited longest and tells no watcher: for one that hands on what it was woken for.
+    #[inline]
     pub fn wake_next(&self) -> bool {
         core::sync::atomic::fence(Ordering::SeqCst);
         self.waiting.load(Ordering::SeqCst) != 0 && self.wake_first()
@@ -174,6 +179,10 @@ impl WaitQueue {
 
     /// Takes `task` out; false if a wake-up did so before.
     fn leave(&self, task: &Arc<Task>) -> bool {
+        // Only the task itself enters it: when nobody is there it is not either.
+        if self.waiting.load(Ordering::SeqCst) == 0 {
+            return false;
+        }
         let mut sleepers = self.sleepers.lock();
         let at = sleepers.iter().position(|sleeper| Arc::ptr_eq(sleeper, task));
         if let Some(at) = at {

@@ -16,12 +16,11 @@ const MXCSR_DEFAULT: u32 = 0x1f80;
 /// FCW after FNINIT.
 const FCW_DEFAULT: u16 = 0x037f;
 
-/// What FXSAVE saves, and the header that XSAVE puts behind it (SDM volume 1, 13.4), in bytes.
+/// What FXSAVE saves, in bytes; the header of XSAVE follows, whose first word tells the components that are there (SDM
+/// volume 1, 13.4).
 const LEGACY_LEN: usize = 512;
-const HEADER_LEN: usize = 64;
+/// Its upper half is reserved.
 const MXCSR_OFFSET: usize = 24;
-/// Bits of MXCSR that every CPU with SSE2 has, DAZ too.
-const MXCSR_MASK: u32 = 0xffff;
 /// x87 and SSE.
 const LEGACY_COMPONENTS: u64 = 0b11;
 
@@ -60,39 +59,22 @@ impl FpuState {
         unsafe { core::slice::from_raw_parts(self.area.as_ptr(), layout().size()) }
     }
 
-    /// A state in that format from anywhere, such as a program's memory: what the registers cannot hold is taken out, and
-    /// what is missing is at its initial value. `with_extended`: the bytes have the XSAVE header, else only what FXSAVE saves.
-    pub fn from_bytes(bytes: &[u8], with_extended: bool) -> Result<Self, OutOfMemory> {
+    /// A state of which only what FXSAVE saves is there, from anywhere, such as a program's memory: bits of MXCSR that the
+    /// register cannot hold are taken out, and the rest is at its initial value.
+    pub fn from_legacy(bytes: &[u8; LEGACY_LEN]) -> Result<Self, OutOfMemory> {
         let mut state = FpuState::new()?;
-        let len = if with_extended { layout().size() } else { LEGACY_LEN };
-        let len = len.min(bytes.len());
-        state.bytes_mut()[..len].copy_from_slice(&bytes[..len]);
-        state.sanitize(with_extended && len >= LEGACY_LEN + HEADER_LEN);
+        let area = state.bytes_mut();
+        area[..LEGACY_LEN].copy_from_slice(bytes);
+        area[MXCSR_OFFSET + 2..MXCSR_OFFSET + 4].fill(0);
+        if let Some(header) = area.get_mut(LEGACY_LEN..LEGACY_LEN + 8) {
+            header.copy_from_slice(&LEGACY_COMPONENTS.to_le_bytes());
+        }
         Ok(state)
     }
 
     fn bytes_mut(&mut self) -> &mut [u8] {
         // SAFETY: (1) the area is owned, initialised and this long, and borrowed for the time.
         unsafe { core::slice::from_raw_parts_mut(self.area.as_ptr(), layout().size()) }
-    }
-
-    /// Makes the area one that XRSTOR takes (SDM volume 1, 13.8.1): reserved bits of MXCSR and of the header are zero, and
-    /// only enabled components are there.
-    fn sanitize(&mut self, has_header: bool) {
-        let features = features::get();
-        let bytes = self.bytes_mut();
-        let mxcsr = read_u32(bytes, MXCSR_OFFSET) & MXCSR_MASK;
-        bytes[MXCSR_OFFSET..MXCSR_OFFSET + 4].copy_from_slice(&mxcsr.to_le_bytes());
-        if !features.xsave {
-            return;
-        }
-        let header = &mut bytes[LEGACY_LEN..LEGACY_LEN + HEADER_LEN];
-        let present = match has_header {
-            true => u64::from(read_u32(header, 0)) | u64::from(read_u32(header, 4)) << 32,
-            false => LEGACY_COMPONENTS,
-        };
-        header.fill(0);
-        header[..8].copy_from_slice(&(present & features.xcr0).to_le_bytes());
     }
 
     /// Saves the registers here.
@@ -130,10 +112,6 @@ impl Drop for FpuState {
         // SAFETY: (1) allocated in `new` with this layout.
         unsafe { dealloc(self.area.as_ptr(), layout()) };
     }
-}
-
-fn read_u32(bytes: &[u8], at: usize) -> u32 {
-    u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
 }
 
 fn layout() -> Layout {

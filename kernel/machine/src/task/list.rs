@@ -5,25 +5,65 @@ use super::Task;
 use crate::sync::{IrqLock, Rank};
 use alloc::sync::Arc;
 use core::cell::Cell;
+use core::marker::PhantomPinned;
+use core::mem::offset_of;
 use core::ptr;
 
 /// A task's neighbours in the list; guarded by the lock of [`ALL`].
+///
+/// Neighbours write here while the task is being dropped, that is while a `&mut Task` exists that the compiler may take
+/// for the only access there is: it would read the links before the lock is taken. It does not for types that are not
+/// `Unpin`, the rule that pinned futures and intrusive lists rest on.
 pub(super) struct Links {
     next: Cell<*const Task>,
     previous: Cell<*const Task>,
+    _accessed_by_neighbours: PhantomPinned,
+}
+
+/// Offsets in a task, for debuggers.
+#[repr(C)]
+pub(crate) struct TaskLayout {
+    next: u64,
+    id: u64,
+    /// Pointer and length.
+    name: u64,
+    saved_rsp: u64,
+    on_cpu: u64,
+    /// The list of held sleeping locks (`sync::held::List`); 0 in release builds.
+    held: u64,
+}
+
+impl TaskLayout {
+    pub(crate) const OF_TASK: TaskLayout = TaskLayout {
+        next: (offset_of!(Task, links) + offset_of!(Links, next)) as u64,
+        id: offset_of!(Task, id) as u64,
+        name: offset_of!(Task, name_bytes) as u64,
+        saved_rsp: offset_of!(Task, saved_rsp) as u64,
+        on_cpu: offset_of!(Task, on_cpu) as u64,
+        #[cfg(debug_assertions)]
+        held: (offset_of!(Task, watched) + super::watched::HELD_OFFSET) as u64,
+        #[cfg(not(debug_assertions))]
+        held: 0,
+    };
+}
+
+/// Where a debugger finds the first task.
+pub(crate) const fn first_task_address() -> *const u8 {
+    ALL.value_address().cast()
 }
 
 /// The first task of the list.
-pub(crate) struct First(*const Task);
+#[repr(transparent)]
+struct First(*const Task);
 
 // SAFETY: (1) the pointer is only followed under the lock; a task takes itself out before it is freed.
 unsafe impl Send for First {}
 
-pub(crate) static ALL: IrqLock<First> = IrqLock::new("all tasks", Rank::TaskList, First(ptr::null()));
+static ALL: IrqLock<First> = IrqLock::new("all tasks", Rank::TaskList, First(ptr::null()));
 
 impl Links {
     pub(super) const fn new() -> Self {
-        Links { next: Cell::new(ptr::null()), previous: Cell::new(ptr::null()) }
+        Links { next: Cell::new(ptr::null()), previous: Cell::new(ptr::null()), _accessed_by_neighbours: PhantomPinned }
     }
 }
 

@@ -18,10 +18,11 @@ use crate::mm::space::{self, KernelStack};
 use crate::mm::{OutOfMemory, UserSpace};
 use crate::percpu;
 use crate::sync::guard::{self, IrqGuard};
+use crate::trap::TrapFrame;
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
-use core::any::Any;
+use core::any::{Any, TypeId};
 use core::arch::global_asm;
 use core::cell::{Cell, UnsafeCell};
 use core::marker::PhantomData;
@@ -29,9 +30,12 @@ use core::ops::Deref;
 use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
 pub use fpu::FpuState;
+use klib::objects::{Counted, Kind};
+use klib::trace::Label;
 use list::Links;
 #[cfg(debug_assertions)]
 pub(crate) use list::for_each;
+pub(crate) use list::{TaskLayout, first_task_address};
 #[cfg(debug_assertions)]
 use watched::Watched;
 
@@ -48,6 +52,11 @@ percpu! {
     static LEAVING: AtomicPtr<Task> = AtomicPtr::new(ptr::null_mut());
 }
 
+/// Where a debugger finds the running tasks.
+pub(crate) const fn current_address() -> *const u8 {
+    CURRENT.link_address().cast()
+}
+
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
 /// What a task begins with.
@@ -55,14 +64,21 @@ type Entry = Box<dyn FnOnce() + Send>;
 
 /// A task.
 pub struct Task {
+    _counted: Counted,
     id: u64,
     name: String,
+    /// What it is called now ([`Label::words`]): read by samples.
+    label: [AtomicU64; 2],
+    /// Pointer and length of the name, where a debugger can read them.
+    name_bytes: [usize; 2],
     stack: Option<KernelStack>,
     saved_rsp: UnsafeCell<u64>,
     on_cpu: AtomicBool,
     entry: Cell<Option<Entry>>,
     user: UnsafeCell<UserState>,
     data: Box<dyn Any + Send + Sync>,
+    /// Type of what is in `data`, which stays there: asked for at every turn of the scheduler.
+    data_type: TypeId,
     links: Links,
     #[cfg(debug_assertions)]
     watched: Watched,
@@ -74,6 +90,8 @@ struct UserState {
     fpu: Option<FpuState>,
     fs_base: u64,
     gs_base: u64,
+    /// Where its registers were when it was last in user mode; null outside of a program.
+    context: *const TrapFrame,
 }
 
 // SAFETY: (1) the cells are used by one CPU at a time: the creator until the first switch, then whichever CPU won
@@ -118,13 +136,17 @@ impl Task {
         data: Box<dyn Any + Send + Sync>,
     ) -> Task {
         Task {
+            _counted: Counted::new(Kind::Task),
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+            label: Label::new(&name).words().map(AtomicU64::new),
+            name_bytes: [name.as_ptr() as usize, name.len()],
             name,
             stack,
             saved_rsp: UnsafeCell::new(rsp),
             on_cpu: AtomicBool::new(false),
             entry: Cell::new(entry),
-            user: UnsafeCell::new(UserState { space: None, fpu: None, fs_base: 0, gs_base: 0 }),
+            user: UnsafeCell::new(UserState { space: None, fpu: None, fs_base: 0, gs_base: 0, context: ptr::null() }),
+            data_type: (*data).type_id(),
             data,
             links: Links::new(),
             #[cfg(debug_assertions)]
@@ -142,9 +164,31 @@ impl Task {
         &self.name
     }
 
-    /// What the kernel proper keeps with it.
-    pub fn data(&self) -> &(dyn Any + Send + Sync) {
-        &*self.data
+    /// What it is called now, cut short.
+    pub fn label(&self) -> Label {
+        Label::from_words([0, 1].map(|at| self.label[at].load(Ordering::Relaxed)))
+    }
+
+    /// Gives it another label.
+    pub fn set_label(&self, label: Label) {
+        self.label.iter().zip(label.words()).for_each(|(to, word)| to.store(word, Ordering::Relaxed));
+    }
+
+    /// What the kernel proper keeps with it, if it is a `T`.
+    #[inline]
+    pub fn data<T: Any>(&self) -> Option<&T> {
+        let data = &raw const *self.data;
+        // SAFETY: (1) the box holds a `T`, as its type says, and neither the box nor what is in it is ever replaced.
+        (self.data_type == TypeId::of::<T>()).then(|| unsafe { &*data.cast::<T>() })
+    }
+
+    /// The address at which it left user mode, if it is in a program.
+    ///
+    /// # Safety
+    /// 1. The task does not run meanwhile, or is the current one.
+    pub(crate) unsafe fn left_user_mode_at(&self) -> Option<u64> {
+        // SAFETY: (1) as the caller promises, so that the context stays. It is null outside of `user::run`'s loop.
+        unsafe { (*self.user.get()).context.as_ref() }.map(|context| context.rip)
     }
 
     /// Whether a CPU runs it, or is just leaving it.
@@ -205,6 +249,9 @@ impl CurrentTask {
         // SAFETY: (1) as in `space`, and interrupts are off, so no switch looks at it meanwhile.
         let user = unsafe { &mut *self.user.get() };
         let old = core::mem::replace(&mut user.space, space);
+        if user.space.is_none() {
+            user.context = ptr::null();
+        }
         match &user.space {
             Some(new) => new.activate(&guard),
             None => crate::mm::switch_to_kernel(&guard),
@@ -215,6 +262,13 @@ impl CurrentTask {
             (None, _) => {}
         }
         old
+    }
+
+    /// Notes where the registers of user mode are kept from now on, until the task leaves its space: for traces.
+    #[inline]
+    pub(crate) fn note_context(&self, context: *const TrapFrame) {
+        // SAFETY: (1) as in `space`; a trace reads it whole or not at all, since it is one word.
+        unsafe { (&raw mut (*self.user.get()).context).write_volatile(context) };
     }
 
     /// Gives the task floating-point state, or replaces it: `state` is what user code finds in the registers.

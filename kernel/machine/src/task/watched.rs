@@ -18,6 +18,9 @@ pub(super) struct Watched {
     reported: AtomicBool,
 }
 
+/// Where the list of held locks is, for debuggers.
+pub(super) const HELD_OFFSET: usize = core::mem::offset_of!(Watched, held);
+
 impl Watched {
     pub(super) const fn new() -> Self {
         Watched {

@@ -2,13 +2,13 @@
 
 mod calibrate;
 
-use crate::cpu::{CpuId, features};
+use crate::cpu::{self, CpuId, features};
 use crate::irq::lapic;
 use crate::percpu;
 use crate::sync::{IrqGuard, Once};
 use core::arch::asm;
 use core::ops::{Add, Sub};
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use core::time::Duration;
 
 /// A point in time: nanoseconds since the kernel was entered.
@@ -107,6 +107,12 @@ pub(crate) fn ticks_since_boot() -> u64 {
     tsc().saturating_sub(BOOT_TSC.load(Ordering::Relaxed))
 }
 
+/// TSC at boot, and nanoseconds of a tick as a 32.32 fraction: what [`since_boot_ns`] reckons with. They do not change once
+/// there are CPUs other than the first.
+pub fn clock_rates() -> (u64, u64) {
+    (BOOT_TSC.load(Ordering::Relaxed), NS_PER_TICK.load(Ordering::Relaxed))
+}
+
 /// Nanoseconds of `ticks` of the TSC.
 pub fn ticks_to_ns(ticks: u64) -> u64 {
     ((u128::from(ticks) * u128::from(NS_PER_TICK.load(Ordering::Relaxed))) >> 32) as u64
@@ -117,6 +123,16 @@ percpu! {
     static WANTED: AtomicU64 = AtomicU64::new(u64::MAX);
     /// When this CPU last ticked, or began to, in ns; 0 before.
     static LAST_TICK: AtomicU64 = AtomicU64::new(0);
+}
+
+/// Time between two samples of the profiler, in ns; 0 while it is off.
+static SAMPLE_PERIOD: AtomicU64 = AtomicU64::new(0);
+
+percpu! {
+    /// When the profiler's next sample is due on this CPU, in ns; the end of time for never.
+    static NEXT_SAMPLE: AtomicU64 = AtomicU64::new(u64::MAX);
+    /// It was due in the interrupt that is being served.
+    static SAMPLE_DUE: AtomicBool = AtomicBool::new(false);
 }
 
 /// What ticks, and how often.
@@ -154,7 +170,7 @@ fn program(guard: &IrqGuard) {
     let Some(rates) = RATES.get() else { return };
     let wanted = WANTED.get(guard).load(Ordering::Relaxed);
     let tick = TICK.get().map_or(u64::MAX, |&(period, _)| next_tick(period, guard).0);
-    let next = wanted.min(tick);
+    let next = wanted.min(tick).min(NEXT_SAMPLE.get(guard).load(Ordering::Relaxed));
     if next == u64::MAX {
         return;
     }
@@ -185,12 +201,72 @@ pub fn spin_for(duration: Duration) {
 pub(crate) fn timer_fired() {
     let guard = IrqGuard::new();
     WANTED.get(&guard).store(u64::MAX, Ordering::Relaxed);
-    let Some(&(period, tick)) = TICK.get() else { return crate::hooks::timer() };
+    let ticks = TICK.get();
+    let sampled = NEXT_SAMPLE.get(&guard).load(Ordering::Relaxed) != u64::MAX;
+    if ticks.is_none() && !sampled {
+        return crate::hooks::timer();
+    }
     let now = now();
-    if now >= next_tick(period, &guard) {
+    if sampled {
+        look_for_sample(now, &guard);
+    }
+    if let Some(&(period, tick)) = ticks
+        && now >= next_tick(period, &guard)
+    {
         LAST_TICK.get(&guard).store(now.0, Ordering::Relaxed);
         tick(now);
     }
     crate::hooks::timer();
     program(&guard);
+}
+
+fn look_for_sample(now: Instant, guard: &IrqGuard) {
+    let next = NEXT_SAMPLE.get(guard);
+    if now.0 < next.load(Ordering::Relaxed) {
+        return;
+    }
+    match SAMPLE_PERIOD.load(Ordering::Relaxed) {
+        0 => next.store(u64::MAX, Ordering::Relaxed),
+        period => {
+            next.store(now.0 + period, Ordering::Relaxed);
+            SAMPLE_DUE.get(guard).store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Whether samples are being taken.
+#[inline]
+pub(crate) fn sampling() -> bool {
+    SAMPLE_PERIOD.load(Ordering::Relaxed) != 0
+}
+
+/// Lets a sample be due on each CPU every `period`, at other times on each; a CPU begins when it has called
+/// [`program_here`].
+pub(crate) fn start_sampling(period: Duration) {
+    let period = u64::try_from(period.as_nanos()).unwrap_or(u64::MAX).max(1);
+    let count = u64::from(cpu::online_count());
+    for (number, next) in (0..).zip(cpu::online().filter_map(|cpu| NEXT_SAMPLE.on(cpu))) {
+        next.store(since_boot_ns() + period + period / count * number, Ordering::Relaxed);
+    }
+    SAMPLE_PERIOD.store(period, Ordering::Relaxed);
+}
+
+/// No sample is due any more.
+pub(crate) fn stop_sampling() {
+    SAMPLE_PERIOD.store(0, Ordering::Relaxed);
+}
+
+/// Whether a sample was due in the interrupt just served: true once. With interrupts off.
+pub(crate) fn take_due_sample() -> bool {
+    if !sampling() {
+        return false;
+    }
+    let guard = IrqGuard::new();
+    let due = SAMPLE_DUE.get(&guard);
+    due.load(Ordering::Relaxed) && due.swap(false, Ordering::Relaxed)
+}
+
+/// Sets this CPU's timer anew.
+pub(crate) fn program_here() {
+    program(&IrqGuard::new());
 }

@@ -36,35 +36,63 @@ pub fn write_frame(out: &mut dyn Write, frame: &TrapFrame) -> fmt::Result {
     write_from(out, frame.rbp)
 }
 
+/// One more function of a stack.
+#[derive(Clone, Copy, Debug)]
+pub struct Step {
+    /// In its code: of a call, or what an interrupt interrupted.
+    pub address: u64,
+    /// That interrupt's vector.
+    pub interrupt: Option<u64>,
+}
+
 /// Writes the trace that begins at frame pointer `rbp`.
-pub fn write_from(out: &mut dyn Write, mut rbp: u64) -> fmt::Result {
-    for _ in 0..MAX_DEPTH {
-        let (Some(next), Some(return_address)) = (read(rbp), read(rbp.wrapping_add(8))) else { return Ok(()) };
+pub fn write_from(out: &mut dyn Write, rbp: u64) -> fmt::Result {
+    let mut result = Ok(());
+    let mut depth = 0;
+    walk(rbp, &mut |step| {
+        depth += 1;
+        result = match depth {
+            1..=MAX_DEPTH => write_step(out, step),
+            _ => writeln!(out, "  ... (deeper than {MAX_DEPTH} frames)"),
+        };
+        result.is_ok() && depth <= MAX_DEPTH
+    });
+    result
+}
+
+fn write_step(out: &mut dyn Write, step: Step) -> fmt::Result {
+    if let Some(vector) = step.interrupt {
+        writeln!(out, "  --- interrupt {vector} ---")?;
+    }
+    write_line(out, step.address)
+}
+
+/// Gives `visit` what lies on the stack from frame pointer `rbp` on, innermost first, until that says false.
+pub fn walk(mut rbp: u64, visit: &mut dyn FnMut(Step) -> bool) {
+    while let (Some(next), Some(return_address)) = (read(rbp), read(rbp.wrapping_add(8))) {
         // Zero, or the page in which a CPU started.
         if !addr::is_kernel(return_address) {
-            return Ok(());
+            return;
         }
-        if in_interrupt_path(return_address) {
-            let Some(frame) = read_frame(rbp.wrapping_add(16)) else { return Ok(()) };
-            writeln!(out, "  --- interrupt {} ---", frame.vector)?;
-            write_line(out, frame.rip)?;
-            if frame.from_user() {
-                return Ok(());
-            }
-            rbp = frame.rbp;
-            continue;
+        let step = if in_interrupt_path(return_address) {
+            let Some(frame) = read_frame(rbp.wrapping_add(16)) else { return };
+            rbp = if frame.from_user() { 0 } else { frame.rbp };
+            Step { address: frame.rip, interrupt: Some(frame.vector) }
+        } else {
+            rbp = next;
+            // The call lies before the address it returns to.
+            Step { address: return_address - 1, interrupt: None }
+        };
+        if !visit(step) {
+            return;
         }
-        // The call lies before the address it returns to.
-        write_line(out, return_address - 1)?;
-        rbp = next;
     }
-    writeln!(out, "  ... (deeper than {MAX_DEPTH} frames)")
 }
 
 /// One line for the function that `address` is in, and one for each that this is inlined into.
 fn write_line(out: &mut dyn Write, address: u64) -> fmt::Result {
     if !addr::is_kernel(address) {
-        return writeln!(out, "  {address:016x} (user)");
+        return writeln!(out, "  {address:016x} (user mode)");
     }
     let mut head = Some(address);
     for frame in symbols::frames(address) {

@@ -13,13 +13,18 @@ use crate::cpu::{control, msr};
 use crate::hooks::{self, Access};
 use crate::irq;
 use crate::percpu;
+use crate::profile;
 use crate::report::{self, Report};
 use crate::sync::guard;
+use crate::time;
+use crate::trace;
 use crate::user;
 use core::arch::global_asm;
 use core::fmt::Write;
 pub use frame::{Exception, TrapFrame};
 pub(crate) use idt::load as load_idt;
+use klib::profile::MAX_DEPTH;
+use klib::trace::Event;
 
 global_asm!(
     include_str!("../../../../asm/trap.S"),
@@ -37,6 +42,9 @@ extern "C" fn kernel_trap(frame: &mut TrapFrame) {
     user::copy::close();
     if frame.vector >= FIRST_INTERRUPT {
         interrupt(frame.vector as u8);
+        if time::take_due_sample() {
+            sample(frame);
+        }
         if guard::need_reschedule() && guard::preempt_count() == 0 && frame.interrupts_were_on() {
             hooks::schedule();
         }
@@ -54,8 +62,30 @@ extern "C" fn kernel_trap(frame: &mut TrapFrame) {
 /// Serves interrupt `vector`, with interrupts off.
 pub fn interrupt(vector: u8) {
     guard::enter_interrupt();
+    if trace::on() {
+        trace::note(Event::Interrupt { vector });
+    }
     irq::dispatch(vector);
+    if trace::on() {
+        trace::note(Event::InterruptEnd { vector });
+    }
     guard::leave_interrupt();
+}
+
+/// What the kernel was doing, for the profiler.
+#[cold]
+fn sample(frame: &TrapFrame) {
+    let mut stack = [0; MAX_DEPTH];
+    stack[0] = frame.rip;
+    let mut depth = 1;
+    backtrace::walk(frame.rbp, &mut |step| {
+        if depth < MAX_DEPTH {
+            stack[depth] = step.address;
+            depth += 1;
+        }
+        depth < MAX_DEPTH
+    });
+    profile::add(&stack[..depth]);
 }
 
 /// A page fault in kernel mode: fine only in the user copy routines.

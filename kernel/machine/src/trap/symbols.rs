@@ -68,6 +68,21 @@ pub(super) fn frames(address: u64) -> impl Iterator<Item = Frame<'static>> {
     TRACES.get().into_iter().flat_map(move |table| table.frames(address))
 }
 
+/// Gives `visit` the names of the functions that the code at `address` is in, innermost first: those that are inlined into
+/// others, too.
+pub fn for_each_function(address: u64, visit: &mut dyn FnMut(&dyn fmt::Display)) {
+    let mut known = false;
+    for frame in frames(address) {
+        known = true;
+        visit(&frame.function);
+    }
+    match (known, lookup(address)) {
+        (true, _) => {}
+        (false, Some(location)) => visit(&format_args!("{:#}", rustc_demangle::demangle(location.name))),
+        (false, None) => visit(&format_args!("{address:#x}")),
+    }
+}
+
 /// A kernel function and how far into it an address lies.
 pub struct Location {
     name: &'static str,

@@ -13,9 +13,12 @@ global_asm!(include_str!("../../../../asm/usercopy.S"));
 
 unsafe extern "C" {
     fn user_copy(dst: *mut u8, src: *const u8, len: usize) -> usize;
+    fn user_string(dst: *mut u8, src: *const u8, len: usize) -> usize;
     fn user_fill_zero(dst: *mut u8, len: usize) -> usize;
     fn user_load_u32(src: *const u32, out: *mut u32) -> u32;
     fn user_cmpxchg_u32(dst: *mut u32, expected: *mut u32, new: u32) -> u32;
+    fn user_save_fpu(at: *mut u8, xsave: bool) -> u32;
+    fn user_load_fpu(at: *const u8, xsave: bool) -> u32;
     static ex_table_start: [u64; 2];
     static ex_table_end: [u64; 2];
 }
@@ -49,6 +52,20 @@ pub fn write(to: u64, bytes: &[u8]) -> Result<(), BadAddress> {
     // SAFETY: (1) the destination is in the user half, checked; a fault there is caught. (2) The source is `bytes`.
     let left = unsafe { user_copy(to as *mut u8, bytes.as_ptr(), bytes.len()) };
     result(bytes.len(), left)
+}
+
+/// Copies bytes from the user address `from` until one is 0, or `out` is full: how many came before the 0, None if there was
+/// none. What of `out` lies behind that is undefined. The string may end where memory does.
+pub fn read_string(from: u64, out: &mut [u8]) -> Result<Option<usize>, BadAddress> {
+    let len = out.len().min(USER_END.saturating_sub(from) as usize);
+    let _open = UserAccess::open();
+    // SAFETY: (1) as in `read`: the source ends with the user half at the latest.
+    match unsafe { user_string(out.as_mut_ptr(), from as *const u8, len) } {
+        usize::MAX => Err(BadAddress { done: 0 }),
+        at if at < len => Ok(Some(at)),
+        at if at < out.len() => Err(BadAddress { done: at }),
+        _ => Ok(None),
+    }
 }
 
 /// Fills `len` bytes at the user address `to` with zeros.
@@ -106,6 +123,34 @@ pub fn compare_exchange_u32(at: u64, mut expected: u32, new: u32) -> Result<u32,
     // SAFETY: (1) as in `write`.
     match unsafe { user_cmpxchg_u32(at as *mut u32, &mut expected, new) } {
         0 => Ok(expected),
+        _ => Err(BadAddress { done: 0 }),
+    }
+}
+
+/// Saves the floating-point registers, which are the current user task's, at the user address `to`, in the format of XSAVE,
+/// or FXSAVE where the CPU has no XSAVE: `features::get().fpu_area_len` bytes. `to` is a multiple of 64.
+pub fn save_fpu(to: u64) -> Result<(), BadAddress> {
+    let features = features::get();
+    check(to, features.fpu_area_len)?;
+    let _open = UserAccess::open();
+    // SAFETY: (1) the whole area is in the user half, checked; a fault there is caught. (2) Saving changes no register that
+    // the kernel uses.
+    match unsafe { user_save_fpu(to as *mut u8, features.xsave) } {
+        0 => Ok(()),
+        _ => Err(BadAddress { done: 0 }),
+    }
+}
+
+/// Loads them from there. An image that the CPU does not take, and an address that is no multiple of 64, are bad too; then
+/// what the registers hold is any mixture of what they held and what is there.
+pub fn load_fpu(from: u64) -> Result<(), BadAddress> {
+    let features = features::get();
+    check(from, features.fpu_area_len)?;
+    let _open = UserAccess::open();
+    // SAFETY: (1) the area is in the user half, checked; a fault there or of the image is caught. (2) The kernel is built
+    // without these registers, and only components of XCR0 can be loaded, all of which are the program's own.
+    match unsafe { user_load_fpu(from as *const u8, features.xsave) } {
+        0 => Ok(()),
         _ => Err(BadAddress { done: 0 }),
     }
 }

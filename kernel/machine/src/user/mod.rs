@@ -9,10 +9,12 @@ pub mod copy;
 use crate::addr::USER_END;
 use crate::cpu::{control, gdt, msr};
 use crate::percpu;
-use crate::sync::guard;
+use crate::sync::guard::{self, IrqGuard};
+use crate::task;
+use crate::time;
 use crate::trap::{Exception, FIRST_INTERRUPT, TrapFrame};
 use core::arch::global_asm;
-use core::sync::atomic::AtomicU64;
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// Vector number that stands for SYSCALL in a context.
 const SYSCALL_VECTOR: u64 = 0x100;
@@ -76,6 +78,10 @@ pub enum Exit {
     },
     /// An interrupt; it has been served.
     Interrupt,
+    /// It was not entered, as there is something else to do first.
+    Attention,
+    /// One in which the profiler wants a sample of the program.
+    Sampled,
 }
 
 impl UserContext {
@@ -108,6 +114,11 @@ impl UserContext {
         [frame.rdi, frame.rsi, frame.rdx, frame.r10, frame.r8, frame.r9]
     }
 
+    /// What the system call returned.
+    pub fn result(&self) -> u64 {
+        self.frame.rax
+    }
+
     /// Sets what the system call returns.
     pub fn set_result(&mut self, value: u64) {
         self.frame.rax = value;
@@ -126,11 +137,19 @@ pub(crate) fn init_this_cpu() {
     }
 }
 
-/// Runs the program until it needs the kernel. Called by its own task, with interrupts on and no guard held.
-pub fn run(context: &mut UserContext) -> Exit {
+/// Runs the program until it needs the kernel, unless `attention` is set. Called by its own task, with interrupts on and no
+/// guard held. Whoever sets `attention` while this runs, and then makes the CPU come out of user mode by an interrupt, is
+/// not missed: it is looked at last, with interrupts off.
+pub fn run(context: &mut UserContext, attention: &AtomicBool) -> Exit {
     guard::might_sleep();
+    guard::interrupts_disable();
+    if attention.load(Ordering::SeqCst) {
+        guard::interrupts_enable();
+        return Exit::Attention;
+    }
     let frame = &mut context.frame;
     if frame.rip >= USER_END {
+        guard::interrupts_enable();
         return Exit::Fault { exception: Exception::GeneralProtection, error: 0, address: frame.rip };
     }
     // What SYSRET puts into rip and flags comes from rcx and r11, as SYSCALL left them.
@@ -139,7 +158,7 @@ pub fn run(context: &mut UserContext) -> Exit {
     frame.ss = gdt::USER_DATA.into();
     frame.rflags = frame.rflags & USER_FLAGS | FLAG_INTERRUPT | FLAG_ALWAYS;
     let by_sysret = by_sysret && frame.r11 == frame.rflags;
-    guard::interrupts_disable();
+    task::current().note_context(frame);
     // SAFETY: (1) rip is a canonical user address, the flags hold nothing privileged, selectors are the user's: neither
     // iretq nor sysretq can fault. (2) The address space is the task's own, with the kernel's half. (3) The context is
     // 16-aligned and stays in place, borrowed by this function, until user_enter has returned.
@@ -157,11 +176,31 @@ fn leave(frame: &TrapFrame) -> Exit {
     }
     if frame.vector >= FIRST_INTERRUPT {
         crate::trap::interrupt(frame.vector as u8);
+        let sampled = time::take_due_sample();
         guard::interrupts_enable();
-        return Exit::Interrupt;
+        return if sampled { Exit::Sampled } else { Exit::Interrupt };
     }
     guard::interrupts_enable();
     let exception = frame.exception().unwrap_or(Exception::Reserved(frame.vector as u8));
     let address = if exception == Exception::PageFault { address } else { frame.rip };
     Exit::Fault { exception, error: frame.error, address }
+}
+
+/// The return addresses on the stack of the current program, by its frame pointers from `rbp` on: each is given to `visit`
+/// until that says false. Only memory that is there is read.
+pub fn return_addresses(mut rbp: u64, visit: &mut dyn FnMut(u64) -> bool) {
+    loop {
+        let mut frame = [0; 16];
+        let read = {
+            // A copy may not wait here, and gives up where something would have to be mapped.
+            let _guard = IrqGuard::new();
+            rbp.is_multiple_of(8) && copy::read(rbp, &mut frame).is_ok()
+        };
+        let [next, address] = [0, 8].map(|at| u64::from_le_bytes(core::array::from_fn(|byte| frame[at + byte])));
+        // A caller's frame lies higher.
+        if !read || address == 0 || !visit(address) || next <= rbp {
+            return;
+        }
+        rbp = next;
+    }
 }

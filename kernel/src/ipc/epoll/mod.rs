@@ -296,6 +296,10 @@ impl FileOperations for EpollFile {
         [Some(&self.epoll.waiters), None]
     }
 
+    fn link_name(&self) -> &'static str {
+        "anon_inode:[eventpoll]"
+    }
+
     fn mode(&self) -> u32 {
         0o600
     }

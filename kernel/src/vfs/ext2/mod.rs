@@ -18,6 +18,7 @@ use super::inode::{FileSystem, Inode, Statistics};
 use super::location::Volume;
 use super::mount_error::MountError;
 use super::{Result, clock};
+use crate::device::{DISK_MAJOR, DISK_MINORS};
 use abi::Errno;
 use alloc::collections::BTreeMap;
 use alloc::format;
@@ -33,8 +34,6 @@ use store::DeviceStore;
 
 /// `EXT2_SUPER_MAGIC` of `statfs(2)`.
 const MAGIC: u64 = 0xef53;
-/// Major number of virtio disks, one of those that Linux gives to drivers without a fixed one; 16 minors a disk.
-const DISK_MAJOR: u32 = 254;
 
 /// Mounted volumes by device index: mounted twice, a device shows one volume twice.
 static VOLUMES: SpinLock<BTreeMap<usize, Weak<Volume>>> = SpinLock::new("ext2 volumes", Rank::Table, BTreeMap::new());
@@ -97,7 +96,7 @@ pub(super) fn open(index: usize) -> core::result::Result<(Arc<Volume>, String), 
         changed_at_ms: AtomicU64::new(0),
     });
     writing::register(&itself);
-    let number = device_number(DISK_MAJOR, index as u32 * 16);
+    let number = device_number(DISK_MAJOR, index as u32 * DISK_MINORS);
     let volume = Volume::new(itself, Some(number)).map_err(|error| MountError::Source(name.clone(), error))?;
     let old = VOLUMES.lock().insert(index, Arc::downgrade(&volume));
     drop(old);

@@ -147,7 +147,7 @@ impl Inode for Node {
     }
 
     fn metadata(&self) -> Result<Metadata> {
-        let inode = self.inode();
+        let inode = self.inode.lock();
         let time = |stamp: Timestamp| (stamp.seconds, stamp.nanoseconds);
         Ok(Metadata {
             dev: 0,

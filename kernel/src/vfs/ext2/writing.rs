@@ -192,7 +192,12 @@ impl Ext2Volume {
 
     pub(super) fn stop_writing(&self) -> Result<()> {
         self.free_removed();
-        let written = self.make_safe();
+        let mut written = self.make_safe();
+        // Files without names that only the list of dirty ones still had are gone now, and are to be freed as well.
+        while !self.orphans.lock().is_empty() && self.writable.load(Ordering::Acquire) {
+            self.free_removed();
+            written = written.and(self.make_safe());
+        }
         let mut guard = self.writer.lock();
         let Some(mut writer) = guard.take() else { return written };
         if !self.writable.swap(false, Ordering::AcqRel) {

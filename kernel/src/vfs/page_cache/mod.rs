@@ -48,6 +48,14 @@ pub trait Backing: Send + Sync {
     }
 }
 
+/// Pages of all caches without a backing.
+static IN_MEMORY: AtomicUsize = AtomicUsize::new(0);
+
+/// Pages of all caches without a backing: they stay until their files go.
+pub fn in_memory_total() -> usize {
+    IN_MEMORY.load(Ordering::Relaxed)
+}
+
 /// How many pages the files of one file system in memory may have together.
 pub struct Quota {
     used: AtomicUsize,
@@ -398,14 +406,16 @@ impl Quota {
 
     fn take(&self) -> Result<()> {
         if self.used.fetch_add(1, Ordering::Relaxed) >= self.most {
-            self.give(1);
+            self.used.fetch_sub(1, Ordering::Relaxed);
             return Err(Errno::ENOSPC);
         }
+        IN_MEMORY.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
 
     fn give(&self, pages: usize) {
         self.used.fetch_sub(pages, Ordering::Relaxed);
+        IN_MEMORY.fetch_sub(pages, Ordering::Relaxed);
     }
 }
 

@@ -9,28 +9,28 @@ mod mounts;
 mod opening;
 mod pages;
 mod paths;
+mod pseudo;
 
 use super::inode::{NewKind, NewNode};
 use super::location::{Location, Mount, Volume};
 use super::tmpfs::TmpFs;
 use super::transfer::{SliceSource, VecSink};
-use super::{File, FsContext, flags, make, open};
+use super::{File, FsContext, Who, flags, make, open};
 use abi::Errno;
 use alloc::format;
 use alloc::string::String;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt::Debug;
-use core::sync::atomic::AtomicBool;
+use klib::sort::sort_by;
 
 type TestResult = Result<(), String>;
 
 /// An empty file system in memory that is its own root.
 fn private_tree() -> Result<FsContext, String> {
     let volume = Volume::new(TmpFs::new("tmpfs", 0o755), None).map_err(in_words("a volume"))?;
-    let mount = Arc::new(Mount { volume, source: String::from("test"), read_only: AtomicBool::new(false) });
+    let mount = Mount::new(volume, String::from("test"), false);
     let root = Location::mount_root(&mount);
-    Ok(FsContext { root: root.clone(), cwd: root })
+    Ok(FsContext { root: root.clone(), cwd: root, who: Who::default() })
 }
 
 /// Fails unless both are equal.
@@ -109,6 +109,6 @@ fn entries(context: &FsContext, path: &[u8]) -> Result<Vec<String>, String> {
         .filter(|name| !matches!(name.as_slice(), b"." | b".."))
         .map(|name| String::from_utf8_lossy(name).into_owned())
         .collect();
-    found.sort();
+    sort_by(&mut found, |a, b| a < b);
     Ok(found)
 }

@@ -87,7 +87,7 @@ fn a_new_root_takes_the_mounts_along() -> TestResult {
     same("dev moved", read_file(&tree, b"/dev/node")?, b"n".to_vec())?;
     same("relative too", read_file(&tree, b"dev/node")?, b"n".to_vec())?;
     let up = lookup(&tree, None, b"/dev/../..", true).map_err(in_words("up"))?;
-    same("up", up.is_same(&tree.root.top()), true)?;
+    same("up", up.is_same(&tree.root.clone().top()), true)?;
     drop(up);
     same("unmount the root", unmount_at(&tree, b"/"), Ok(()))?;
     same("dev moved back", read_file(&tree, b"/dev/node")?, b"n".to_vec())?;

@@ -129,3 +129,27 @@ fn deep_trees_come_and_go() -> TestResult {
     drop(deepest);
     Ok(())
 }
+
+/// Names are compared by `asm/memory.S`.
+#[kernel_test]
+fn bytes_are_compared_as_one_by_one() -> TestResult {
+    let one_by_one = |a: &[u8], b: &[u8]| a.iter().zip(b).map(|(a, b)| a.cmp(b)).find(|order| order.is_ne());
+    let text: Vec<u8> = (0..64u8).map(|byte| byte.wrapping_mul(37)).collect();
+    for (start, len) in (0..8).flat_map(|start| (0..40).map(move |len| (start, len))) {
+        let a = &text[start..start + len];
+        // A copy that lies otherwise, so that words do not begin where they do in the first.
+        let mut other = alloc::vec![0; 3];
+        other.extend_from_slice(a);
+        same("equal", core::hint::black_box(a).cmp(&other[3..]), core::cmp::Ordering::Equal)?;
+        for at in 0..len {
+            for change in [1, 0x80, 0xff] {
+                other[3 + at] = a[at].wrapping_add(change);
+                let wanted = one_by_one(a, &other[3..]).unwrap_or(core::cmp::Ordering::Equal);
+                same("order", core::hint::black_box(a).cmp(&other[3..]), wanted)?;
+                same("equality", core::hint::black_box(a) == &other[3..], false)?;
+            }
+            other[3 + at] = a[at];
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,51 @@
+# Comparing memory, which the compiler calls by this name for slices that are compared: names above all, which are short.
+# The one that comes with the compiler takes four times as many instructions for those.
+#
+# Owner: machine::mm.
+
+.section .text.memory, "ax"
+# memcmp(a, b, len) -> negative, 0 or positive; by words, then by halves and bytes of a word
+.balign 16
+.global memcmp
+memcmp:
+1:  sub rdx, 8
+    jb 2f
+    mov rax, [rdi]
+    mov rcx, [rsi]
+    add rdi, 8
+    add rsi, 8
+    cmp rax, rcx
+    je 1b
+    bswap rax                   # the first byte that differs is the highest now
+    bswap rcx
+    cmp rax, rcx
+    sbb eax, eax
+    or eax, 1
+    ret
+2:  test dl, 4
+    jz 3f
+    mov eax, [rdi]
+    mov ecx, [rsi]
+    add rdi, 4
+    add rsi, 4
+    cmp eax, ecx
+    jne 5f
+3:  and edx, 3
+    jz 4f
+31: movzx eax, byte ptr [rdi]
+    movzx ecx, byte ptr [rsi]
+    sub eax, ecx
+    jne 6f
+    inc rdi
+    inc rsi
+    dec edx
+    jnz 31b
+4:  xor eax, eax
+    ret
+5:  bswap eax
+    bswap ecx
+    cmp eax, ecx
+    sbb eax, eax
+    or eax, 1
+6:  ret
+.text

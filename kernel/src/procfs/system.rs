@@ -1,0 +1,187 @@
+//! What the machine has and does: CPUs, memory, time, load, interrupts, devices.
+
+use super::status::TICK_NS;
+use crate::clock;
+use crate::device::{self, DISK_MAJOR, DISK_MINORS};
+use crate::process::table;
+use crate::sched::load;
+use crate::version;
+use crate::vfs::pseudo::{Subject, Text};
+use crate::vfs::{self, Result};
+use abi::fs::split_dev;
+use klib::objects;
+use machine::boot;
+use machine::cpu;
+use machine::irq;
+use machine::mm::{FrameKind, frame};
+use machine::{PAGE_SIZE, time};
+
+/// `/proc/version`.
+pub(super) fn version(_: Subject, text: &mut Text) -> Result<()> {
+    writeln!(text, "{} version {} {}", version::SYSTEM, version::RELEASE, version::VERSION);
+    Ok(())
+}
+
+/// `/proc/cmdline`.
+pub(super) fn command_line(_: Subject, text: &mut Text) -> Result<()> {
+    text.line(&boot::info().raw_command_line())
+}
+
+/// `/proc/kmsg`: the log that is kept. Unlike Linux's it does not wait for more.
+pub(super) fn log(_: Subject, text: &mut Text) -> Result<()> {
+    machine::console::kept_log(&mut |bytes| text.put(bytes));
+    Ok(())
+}
+
+/// Seconds and hundredths.
+fn put_seconds(ns: u64, end: &str, text: &mut Text) {
+    write!(text, "{}.{:02}{end}", ns / 1_000_000_000, ns / TICK_NS % 100);
+}
+
+/// `/proc/uptime`: time since boot, and for how long CPUs had nothing to do.
+pub(super) fn uptime(_: Subject, text: &mut Text) -> Result<()> {
+    put_seconds(time::since_boot_ns(), " ", text);
+    put_seconds(cpu::online().map(load::idle_time_ns).sum(), "\n", text);
+    Ok(())
+}
+
+/// `/proc/loadavg`.
+pub(super) fn load(_: Subject, text: &mut Text) -> Result<()> {
+    for average in load::averages() {
+        // Rounded to hundredths.
+        let hundredths = (average * 100 + (1 << load::FRACTION_BITS) / 2) >> load::FRACTION_BITS;
+        write!(text, "{}.{:02} ", hundredths / 100, hundredths % 100);
+    }
+    writeln!(text, "{}/{} {}", load::runnable(), table::thread_count(), table::last_number());
+    Ok(())
+}
+
+/// `/proc/meminfo`.
+pub(super) fn memory(_: Subject, text: &mut Text) -> Result<()> {
+    let count = frame::count;
+    let (free, cached) = (count(FrameKind::Free), count(FrameKind::PageCache));
+    let (shared, dirty) = (vfs::in_memory_total(), vfs::dirty_total());
+    let clean = cached.saturating_sub(shared + dirty);
+    let (heap, stacks) = (count(FrameKind::Heap), count(FrameKind::KernelStack));
+    let total = (boot::usable_ram() as usize).div_ceil(PAGE_SIZE);
+    let rows = [
+        ("MemTotal", total),
+        ("MemFree", free),
+        ("MemAvailable", (free + clean).saturating_sub(frame::reserve())),
+        ("Buffers", 0),
+        ("Cached", cached),
+        ("SwapCached", 0),
+        ("SwapTotal", 0),
+        ("SwapFree", 0),
+        ("Dirty", dirty),
+        ("AnonPages", count(FrameKind::Anonymous)),
+        ("Shmem", shared),
+        ("Slab", heap),
+        ("SUnreclaim", heap),
+        ("KernelStack", stacks),
+        ("PageTables", count(FrameKind::PageTable)),
+        ("Percpu", count(FrameKind::PerCpu)),
+    ];
+    for (name, frames) in rows {
+        let kib = frames * (PAGE_SIZE / 1024);
+        writeln!(text, "{name}:{kib:>width$} kB", width = 23 - name.len());
+    }
+    Ok(())
+}
+
+/// `/proc/vmstat`: what is known of it, in pages.
+pub(super) fn pages(_: Subject, text: &mut Text) -> Result<()> {
+    let rows = [
+        ("free_pages", frame::count(FrameKind::Free)),
+        ("anon_pages", frame::count(FrameKind::Anonymous)),
+        ("file_pages", frame::count(FrameKind::PageCache)),
+        ("dirty", vfs::dirty_total()),
+        ("shmem", vfs::in_memory_total()),
+        ("page_table_pages", frame::count(FrameKind::PageTable)),
+    ];
+    for (name, count) in rows {
+        writeln!(text, "nr_{name} {count}");
+    }
+    Ok(())
+}
+
+/// `/proc/stat`. What a CPU does counts as programs' work.
+pub(super) fn statistics(_: Subject, text: &mut Text) -> Result<()> {
+    let up_ns = time::since_boot_ns();
+    let idle_ns = |cpu| load::idle_time_ns(cpu).min(up_ns);
+    let count = u64::from(cpu::online_count());
+    let line = |text: &mut Text, idle_ns: u64, all_ns: u64| {
+        let busy_ns = all_ns - idle_ns.min(all_ns);
+        writeln!(text, " {} 0 0 {} 0 0 0 0 0 0", busy_ns / TICK_NS, idle_ns / TICK_NS);
+    };
+    text.put(b"cpu ");
+    line(text, cpu::online().map(idle_ns).sum(), count * up_ns);
+    for cpu in cpu::online() {
+        write!(text, "cpu{cpu}");
+        line(text, idle_ns(cpu), up_ns);
+    }
+    let interrupts: u64 = irq::counts().iter().flat_map(|row| &row.counts).map(|&count| u64::from(count)).sum();
+    writeln!(text, "intr {interrupts}\nctxt {}", load::switches());
+    let made = objects::count(objects::Kind::Thread).made;
+    writeln!(text, "btime {}\nprocesses {made}", clock::boot_time_ns() / 1_000_000_000);
+    writeln!(text, "procs_running {}\nprocs_blocked 0", load::runnable());
+    Ok(())
+}
+
+/// `/proc/interrupts`.
+pub(super) fn interrupts(_: Subject, text: &mut Text) -> Result<()> {
+    text.put(b"    ");
+    for cpu in cpu::online() {
+        write!(text, "       CPU{cpu}");
+    }
+    text.put(b"\n");
+    for row in irq::counts() {
+        write!(text, "{:>3}:", row.vector);
+        for count in row.counts {
+            write!(text, " {count:>10}");
+        }
+        writeln!(text, "   {}", row.name);
+    }
+    writeln!(text, "NMI: {:>10}   non-maskable, on all CPUs", irq::nmi_count());
+    Ok(())
+}
+
+/// What major numbers stand for (Linux's Documentation/admin-guide/devices.txt): of blocks or not, number, name.
+const MAJORS: &[(bool, u32, &str)] =
+    &[(false, 1, "mem"), (false, 4, "ttyS"), (false, 5, "/dev/console"), (false, 10, "misc"), (false, 136, "pts")];
+
+/// `/proc/devices`: major numbers in use.
+pub(super) fn devices(_: Subject, text: &mut Text) -> Result<()> {
+    text.put(b"Character devices:\n");
+    let mut found = 0u32;
+    vfs::for_each_number(|block, number| {
+        let is = |&(of_blocks, major, _): &(bool, u32, &str)| of_blocks == block && split_dev(number).0 == major;
+        found |= MAJORS.iter().position(is).map_or(0, |at| 1 << at);
+    });
+    for (at, (_, major, name)) in MAJORS.iter().enumerate() {
+        if found >> at & 1 != 0 {
+            writeln!(text, "{major:>3} {name}");
+        }
+    }
+    text.put(b"\nBlock devices:\n");
+    if !device::block_devices().is_empty() {
+        writeln!(text, "{DISK_MAJOR:>3} disk");
+    }
+    Ok(())
+}
+
+/// `/proc/swaps`: the head of a table without rows.
+pub(super) fn swaps(_: Subject, text: &mut Text) -> Result<()> {
+    text.put(b"Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n");
+    Ok(())
+}
+
+/// `/proc/partitions`: sizes in KiB.
+pub(super) fn partitions(_: Subject, text: &mut Text) -> Result<()> {
+    text.put(b"major minor  #blocks  name\n\n");
+    for (index, disk) in device::block_devices().iter().enumerate() {
+        let minor = index as u32 * DISK_MINORS;
+        writeln!(text, "{DISK_MAJOR:>4} {minor:>8} {:>10} {}", disk.sectors() / 2, disk.name());
+    }
+    Ok(())
+}
