@@ -43,6 +43,7 @@ pub fn enter(thread: Arc<Thread>, start: Start) {
         let _ = copy::write(store_tid, &thread.tid().to_le_bytes());
     }
     run(&thread, &mut context);
+    sched::will_end();
     thread.leave_memory();
     let tables = task::current().set_space(None);
     drop(tables);
