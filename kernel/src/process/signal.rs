@@ -92,11 +92,16 @@ impl Actions {
 
     /// Whether the process takes no notice of `signal`.
     pub fn is_ignored(&self, signal: Signal) -> bool {
-        match self.action(signal, None).sa_handler {
-            SIG_IGN => !signal.is_unstoppable(),
-            SIG_DFL => signal.default_action() == DefaultAction::Ignore,
-            _ => false,
-        }
+        ignores(&self.action(signal, None), signal)
+    }
+}
+
+/// Whether `signal` is ignored by this action of it.
+pub fn ignores(action: &Sigaction, signal: Signal) -> bool {
+    match action.sa_handler {
+        SIG_IGN => !signal.is_unstoppable(),
+        SIG_DFL => signal.default_action() == DefaultAction::Ignore,
+        _ => false,
     }
 }
 

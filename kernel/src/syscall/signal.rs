@@ -2,6 +2,7 @@
 
 use super::argument::{UserIn, UserOut};
 use super::{Caller, SyscallResult};
+use crate::process::signal::ignores;
 use crate::process::{self, Process, Thread, deliver, find, send, table};
 use abi::sigframe::{SI_TKILL, Siginfo};
 use abi::signal::{
@@ -46,7 +47,7 @@ pub fn rt_sigaction(
     }
     let process = caller.thread.process();
     let before = process.actions.action(signal, action);
-    if action.is_some() && process.actions.is_ignored(signal) {
+    if action.is_some_and(|action| ignores(&action, signal)) {
         // What is pending of it is forgotten (POSIX 2.4.3).
         let set = SigSet::EMPTY.with(signal);
         process.pending.discard(set);
