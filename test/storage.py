@@ -157,6 +157,24 @@ def limits(size: str, inodes: int, argument: str):
     return run
 
 
+def mapped(block_size: str):
+    """Files that are mapped while they are cut, punched, written and written back; what was stored is there after the
+    disk has been unmounted and mounted anew."""
+
+    def run(context: Context) -> None:
+        image = small_image(context, "32M", "-b", block_size)
+        commands = [
+            "mount 2", "mount 3 /tmp", "mount tmpfs /root", "exec /tests/mapping /tmp", "exec /tests/mapping /root",
+            "exec /tests/mapping /tmp fill", "umount /tmp", "mount 3 /tmp", "exec /tests/mapping /tmp compare", "umount /tmp", "exit",
+        ]  # fmt: skip
+        result = boot(context, "; ".join(commands), QEMU_EXTRA=second_disk(image), SMP="4")
+        context.check(result.count(r"^[1-9]\d* passed, 0 failed$") == 4, "not all four runs of mapping passed")
+        check_clean(context, image)
+        image.unlink()
+
+    return run
+
+
 def removed_at_exit(context: Context) -> None:
     """Files that lose their names before they were ever written back leave nothing behind when the machine goes off, or
     when the disk is unmounted."""
@@ -208,6 +226,8 @@ def tests() -> list[Test]:
         Test("storage/full-disk", full_disk, SECONDS, needs=NEEDS),
         Test("storage/limits", limits("160M", 60000, "50000"), SECONDS, needs=NEEDS),
         Test("storage/no-inode", limits("8M", 128, "inodes"), SECONDS, needs=NEEDS),
+        Test("storage/mapped-1024", mapped("1024"), SECONDS, needs=NEEDS),
+        Test("storage/mapped-4096", mapped("4096"), SECONDS, needs=NEEDS),
         Test("storage/removed-at-exit", removed_at_exit, SECONDS, needs=NEEDS),
         Test("storage/read-only-disk", read_only_disk, SECONDS, needs=NEEDS),
         Test("storage/failing-disk", failing_disk, SECONDS, needs=NEEDS),

@@ -240,6 +240,12 @@ pub trait Inode: Any + Send + Sync {
     fn page_dirtied(&self, _index: u64) -> Result<()> {
         Ok(())
     }
+    /// Regular file: a mapping may write to the page `index` from now on. Does not sleep for long.
+    fn page_writable(&self, _index: u64) {}
+    /// Regular file: makes a hole of the bytes `start .. end`; the size stays. Called with the cache's writer lock.
+    fn punch(&self, _start: u64, _end: u64) -> Result<()> {
+        Err(Errno::EOPNOTSUPP)
+    }
     /// Regular file or directory: sees to it that what was changed lasts, as `fsync(2)`.
     fn sync(&self) -> Result<()> {
         Ok(())

@@ -45,7 +45,7 @@ pub use locks::{Conflict, LockKind, LockOwner, LockRange};
 pub use mount_error::MountError;
 pub use mounting::{MountInfo, MountSource, TYPES, mount, mounts, remount, unmount};
 pub use open::{open, open_location};
-pub(crate) use page_cache::{PageCache, Quota, dirty_total, in_memory_total};
+pub(crate) use page_cache::{Mapper, PageCache, Quota, Revoke, dirty_total, in_memory_total};
 pub use reclaim::reclaim;
 pub use transfer::{Sink, SliceSink, SliceSource, Source, VecSink};
 pub use walk::lookup;

@@ -316,6 +316,13 @@ impl Inode for Node {
         Ok(())
     }
 
+    fn punch(&self, start: u64, end: u64) -> Result<()> {
+        let Content::Pages(pages) = &self.content else { return Err(Errno::EINVAL) };
+        pages.punch(start, end, || Ok(()))?;
+        self.content_changed();
+        Ok(())
+    }
+
     fn seek_data(&self, offset: u64, data: bool) -> Result<u64> {
         let Content::Pages(pages) = &self.content else { return Err(Errno::EINVAL) };
         let size = self.size();
