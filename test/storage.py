@@ -166,10 +166,11 @@ def mapped(block_size: str):
         image = small_image(context, "32M", "-b", block_size)
         commands = [
             "mount 2", "mount 3 /tmp", "mount tmpfs /root", "exec /tests/mapping /tmp", "exec /tests/mapping /root",
+            "exec /tests/opening /tmp", "exec /tests/opening /root",
             "exec /tests/mapping /tmp fill", "umount /tmp", "mount 3 /tmp", "exec /tests/mapping /tmp compare", "umount /tmp", "exit",
         ]  # fmt: skip
         result = boot(context, "; ".join(commands), QEMU_EXTRA=second_disk(image), SMP="4")
-        context.check(result.count(r"^[1-9]\d* passed, 0 failed$") == 4, "not all four runs of mapping passed")
+        context.check(result.count(r"^[1-9]\d* passed, 0 failed$") == 6, "not all runs passed")
         check_clean(context, image)
         image.unlink()
 

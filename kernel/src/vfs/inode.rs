@@ -195,6 +195,10 @@ pub trait Inode: Any + Send + Sync {
     fn create(&self, _name: &[u8], _new: &NewNode<'_>) -> Result<Arc<dyn Inode>> {
         Err(Errno::EPERM)
     }
+    /// Directory: makes a regular file that has no name in its file system.
+    fn create_unnamed(&self, _new: &NewNode<'_>) -> Result<Arc<dyn Inode>> {
+        Err(Errno::EOPNOTSUPP)
+    }
     /// Directory: another name, which is free, for `target` of the same file system.
     fn link(&self, _name: &[u8], _target: &Arc<dyn Inode>) -> Result<()> {
         Err(Errno::EPERM)

@@ -260,6 +260,10 @@ impl Inode for Node {
         self.create_file(name, new)
     }
 
+    fn create_unnamed(&self, new: &NewNode<'_>) -> Result<Arc<dyn Inode>> {
+        self.create_without_name(new)
+    }
+
     fn link(&self, name: &[u8], target: &Arc<dyn Inode>) -> Result<()> {
         self.link_file(name, target)
     }
