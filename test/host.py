@@ -67,11 +67,15 @@ def access_on_linux(context: Context) -> None:
         must_hold(context, [str(PROGRAMS / "tests/access"), directory])
 
 
-def files_on_linux(context: Context) -> None:
-    """The test of files, in a directory of the build."""
-    directory = OUT / "linux-files"
-    directory.mkdir(parents=True, exist_ok=True)
-    must_hold(context, [str(PROGRAMS / "tests/files"), str(directory), "shared"])
+def in_directory(program: str, *arguments: str):
+    """A test of files, in a directory of the build."""
+
+    def run(context: Context) -> None:
+        directory = OUT / f"linux-{program}"
+        directory.mkdir(parents=True, exist_ok=True)
+        must_hold(context, [str(PROGRAMS / "tests" / program), str(directory), *arguments])
+
+    return run
 
 
 def tests() -> list[Test]:
@@ -84,7 +88,9 @@ def tests() -> list[Test]:
         Test("host/linux-syscalls", on_linux("tests/syscalls", tree), 60, needs=oracle),
         Test("host/linux-memory", on_linux("tests/memory", tree + "/hello.txt"), 60, needs=oracle),
         *(Test(f"host/linux-{name}", on_linux(f"tests/{name}"), 60, needs=oracle) for name in (*IPC_PROGRAMS, *PROCESS_PROGRAMS)),
-        Test("host/linux-files", files_on_linux, 60, needs=oracle),
+        Test("host/linux-files", in_directory("files", "shared"), 60, needs=oracle),
+        Test("host/linux-opening", in_directory("opening"), 60, needs=oracle),
+        Test("host/linux-mapping", in_directory("mapping"), 120, needs=oracle),
         Test("host/linux-access", access_on_linux, 60, needs=oracle),
         Test("host/linux-bad-pointers", on_linux("tests/bad-pointers", tree + "/hello.txt"), 60, needs=oracle),
     ]

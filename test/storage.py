@@ -6,6 +6,7 @@ import pathlib
 import re
 import shutil
 import subprocess
+import tempfile
 
 from harness.console import PROMPT, Terminal, boot
 from harness.plan import OUT, TOP, Context, Failure, Test
@@ -157,6 +158,52 @@ def limits(size: str, inodes: int, argument: str):
     return run
 
 
+def mapped(block_size: str):
+    """Files that are mapped while they are cut, punched, written and written back; what was stored is there after the
+    disk has been unmounted and mounted anew."""
+
+    def run(context: Context) -> None:
+        image = small_image(context, "32M", "-b", block_size)
+        commands = [
+            "mount 2", "mount 3 /tmp", "mount tmpfs /root", "exec /tests/mapping /tmp", "exec /tests/mapping /root",
+            "exec /tests/opening /tmp", "exec /tests/opening /root",
+            "exec /tests/mapping /tmp fill", "umount /tmp", "mount 3 /tmp", "exec /tests/mapping /tmp compare", "umount /tmp", "exit",
+        ]  # fmt: skip
+        result = boot(context, "; ".join(commands), QEMU_EXTRA=second_disk(image), SMP="4")
+        context.check(result.count(r"^[1-9]\d* passed, 0 failed$") == 6, "not all runs passed")
+        check_clean(context, image)
+        image.unlink()
+
+    return run
+
+
+def churn(block_size: str, seed: int):
+    """Four processes do 20,000 random operations on files at once, on four CPUs and here: every call and the whole tree
+    must come out the same, also after the disk has been mounted anew."""
+
+    def run(context: Context) -> None:
+        image = small_image(context, "128M", "-b", block_size)
+        commands = [
+            "mount 2", "mount 3 /tmp", f"exec /tests/churn /tmp {seed} 5000 4", "exec /bin/busybox rmdir /tmp/lost+found",
+            "exec /tests/churn /tmp tree", "umount /tmp", "mount 3 /tmp", "exec /tests/churn /tmp tree", "umount /tmp", "exit",
+        ]  # fmt: skip
+        result = boot(context, "; ".join(commands), QEMU_EXTRA=second_disk(image), SMP="4")
+        with tempfile.TemporaryDirectory(prefix="russet-churn-") as directory:
+            program = str(TOP / "build/user/root/tests/churn")
+            calls = context.command([program, directory, str(seed), "5000", "4"])
+            tree = context.command([program, directory, "tree"])
+        wanted = sorted(re.findall(r"^process \d+: .*$", calls, re.MULTILINE))
+        found = sorted(re.findall(r"^process \d+: .*$", result.console, re.MULTILINE))
+        context.check(found == wanted, f"seed {seed}: calls gave {found}, not {wanted}")
+        wanted = re.findall(r"^tree: .*$", tree, re.MULTILINE) * 2
+        found = re.findall(r"^tree: .*$", result.console, re.MULTILINE)
+        context.check(found == wanted, f"seed {seed}: trees {found}, not {wanted}")
+        check_clean(context, image)
+        image.unlink()
+
+    return run
+
+
 def removed_at_exit(context: Context) -> None:
     """Files that lose their names before they were ever written back leave nothing behind when the machine goes off, or
     when the disk is unmounted."""
@@ -208,6 +255,10 @@ def tests() -> list[Test]:
         Test("storage/full-disk", full_disk, SECONDS, needs=NEEDS),
         Test("storage/limits", limits("160M", 60000, "50000"), SECONDS, needs=NEEDS),
         Test("storage/no-inode", limits("8M", 128, "inodes"), SECONDS, needs=NEEDS),
+        Test("storage/mapped-1024", mapped("1024"), SECONDS, needs=NEEDS),
+        Test("storage/mapped-4096", mapped("4096"), SECONDS, needs=NEEDS),
+        Test("storage/churn-1024", churn("1024", 1), SECONDS, needs=NEEDS),
+        Test("storage/churn-4096", churn("4096", 2), SECONDS, needs=NEEDS),
         Test("storage/removed-at-exit", removed_at_exit, SECONDS, needs=NEEDS),
         Test("storage/read-only-disk", read_only_disk, SECONDS, needs=NEEDS),
         Test("storage/failing-disk", failing_disk, SECONDS, needs=NEEDS),

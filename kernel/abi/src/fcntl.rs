@@ -119,6 +119,18 @@ bitflags! {
 }
 
 pod_struct! {
+    /// How to open (`openat2(2)`).
+    pub struct OpenHow = raw::open_how {
+        /// `O_*`.
+        pub flags: u64,
+        /// Permission bits of a file that is made.
+        pub mode: u64,
+        /// `RESOLVE_*`.
+        pub resolve: u64,
+    }
+}
+
+pod_struct! {
     /// A record lock (`fcntl(2)`, `F_GETLK` and its kin).
     pub struct Flock = raw::flock {
         /// `F_RDLCK`, `F_WRLCK` or `F_UNLCK`.

@@ -11,6 +11,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::marker::PhantomData;
 use core::ops::Deref;
+use machine::addr::PAGE_SIZE;
 use machine::mm::Frame;
 use machine::user::copy;
 
@@ -226,6 +227,23 @@ pub fn read_string(address: u64, limit: usize) -> Result<Option<Vec<u8>>, Errno>
         at = at.checked_add(len as u64).ok_or(Errno::EFAULT)?;
     }
     Ok(None)
+}
+
+/// A structure that may grow, of which the caller has `size` bytes, at least `least`; what is unknown of a longer one must
+/// be zero (E2BIG), what is missing of a shorter one is.
+pub fn read_extensible<T: Pod>(address: u64, size: usize, least: usize) -> Result<T, Errno> {
+    if size > PAGE_SIZE {
+        return Err(Errno::E2BIG);
+    }
+    if size < least {
+        return Err(Errno::EINVAL);
+    }
+    let mut bytes = [0; PAGE_SIZE];
+    copy::read(address, &mut bytes[..size]).map_err(|_| Errno::EFAULT)?;
+    match bytes[T::SIZE..].iter().all(|&byte| byte == 0) {
+        true => Ok(T::read_bytes(&bytes)),
+        false => Err(Errno::E2BIG),
+    }
 }
 
 /// Stretches of user memory, one after the other, as target of reads or source of writes: a buffer, or an `iovec` array.

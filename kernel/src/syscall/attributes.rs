@@ -223,19 +223,26 @@ pub fn ftruncate(caller: &mut Caller<'_>, fd: Fd, len: i64) -> SyscallResult {
     Ok(0)
 }
 
-/// ext2 cannot set blocks aside that hold nothing, nor can tmpfs here: callers write zeros instead, as posix_fallocate(3)
-/// does.
-pub fn fallocate(caller: &mut Caller<'_>, fd: Fd, _mode: u32, offset: i64, len: i64) -> SyscallResult {
+/// Holes are made. ext2 cannot set blocks aside that hold nothing, nor can tmpfs here: callers write zeros instead, as
+/// posix_fallocate(3) does.
+pub fn fallocate(caller: &mut Caller<'_>, fd: Fd, mode: u32, offset: i64, len: i64) -> SyscallResult {
+    const KEEP_SIZE: u32 = 1;
+    const PUNCH_HOLE: u32 = 2;
     if offset < 0 || len <= 0 {
         return Err(Errno::EINVAL);
     }
     let file = fd.file(caller.thread)?;
-    if file.flags() & 3 == 0 {
+    if file.flags() & 3 == 0 || file.flags() & crate::vfs::flags::O_PATH != 0 {
         return Err(Errno::EBADF);
     }
-    match file.location().map(Location::file_type) {
-        Some(FileType::Regular) => Err(Errno::EOPNOTSUPP),
-        Some(FileType::Fifo) => Err(Errno::ESPIPE),
+    let location = file.location().ok_or(Errno::ESPIPE)?;
+    match location.file_type() {
+        FileType::Regular if mode == PUNCH_HOLE | KEEP_SIZE => {
+            location.punch(offset as u64, len as u64)?;
+            Ok(0)
+        }
+        FileType::Regular => Err(Errno::EOPNOTSUPP),
+        FileType::Fifo => Err(Errno::ESPIPE),
         _ => Err(Errno::ENODEV),
     }
 }

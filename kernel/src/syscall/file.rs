@@ -1,11 +1,11 @@
 //! Opening, closing, duplicating and describing files.
 
-use super::argument::{Fd, UserOut, UserPath};
+use super::argument::{Fd, UserOut, UserPath, read_extensible};
 use super::{Caller, SyscallResult, lock};
 use crate::process::files::MAX_FILES;
-use crate::vfs::{self, FileType, FsContext, Location, Metadata};
+use crate::vfs::{self, FileType, FsContext, Location, Metadata, flags, resolve};
 use abi::Errno;
-use abi::fcntl::{F_GETPIPE_SZ, F_SETPIPE_SZ};
+use abi::fcntl::{F_GETPIPE_SZ, F_SETPIPE_SZ, OpenHow};
 use abi::fs::{Stat, Statx, StatxTimestamp, split_dev};
 
 const O_CLOEXEC: u32 = 0o2000000;
@@ -25,17 +25,53 @@ pub fn open(caller: &mut Caller<'_>, path: UserPath, flags: u32, mode: u32) -> S
 }
 
 pub fn openat(caller: &mut Caller<'_>, directory: Fd, path: UserPath, flags: u32, mode: u32) -> SyscallResult {
+    open_as(caller, directory, path, flags, mode, 0)
+}
+
+fn open_as(
+    caller: &mut Caller<'_>,
+    directory: Fd,
+    path: UserPath,
+    flags: u32,
+    mode: u32,
+    forbidden: u32,
+) -> SyscallResult {
     let path = path.read()?;
-    if flags & O_TMPFILE == O_TMPFILE {
-        return Err(Errno::EOPNOTSUPP);
-    }
-    let base = directory.base(caller.thread, &path)?;
+    // Within a directory, the path begins there also if it is absolute.
+    let from_base: &[u8] = if forbidden & (resolve::BENEATH | resolve::IN_ROOT) != 0 { b"." } else { &path };
+    let base = directory.base(caller.thread, from_base)?;
     let process = caller.thread.process();
-    let mode = if flags & O_CREAT != 0 { mode & 0o7777 & !process.umask() } else { 0 };
+    let makes = flags & O_CREAT != 0 || flags & O_TMPFILE == O_TMPFILE;
+    let mode = if makes { mode & 0o7777 & !process.umask() } else { 0 };
     let context = process.fs_context();
-    let file = vfs::open(&context, base.as_ref(), &path, flags & !O_CLOEXEC, mode)?;
+    let file = vfs::open_restricted(&context, base.as_ref(), &path, flags & !O_CLOEXEC, mode, forbidden)?;
     let fd = process.files.lock().insert(file, 0..process.file_limit(), flags & O_CLOEXEC != 0)?;
     Ok(fd as u64)
+}
+
+/// openat2(2): unlike openat it refuses flags it does not know, and such as mean nothing.
+pub fn openat2(caller: &mut Caller<'_>, directory: Fd, path: UserPath, how: u64, size: usize) -> SyscallResult {
+    const KNOWN_FLAGS: u64 = 0o37_777_703;
+    const O_PATH: u64 = 0o10000000;
+    const WITH_O_PATH: u64 = O_PATH | 0o200000 | 0o400000 | O_CLOEXEC as u64;
+    let OpenHow { flags, mode, resolve } = read_extensible(how, size, size_of::<OpenHow>())?;
+    let makes = flags & u64::from(O_CREAT) != 0 || flags & u64::from(O_TMPFILE) == u64::from(O_TMPFILE);
+    let tmpfile_bit = u64::from(flags::O_TMPFILE_BIT);
+    let wrong = flags & !KNOWN_FLAGS != 0
+        || resolve & !0x3f != 0
+        || resolve & 0x18 == 0x18
+        || mode & !0o7777 != 0
+        || mode != 0 && !makes
+        || flags & O_PATH != 0 && flags & !WITH_O_PATH != 0
+        || flags & tmpfile_bit != 0 && (flags & u64::from(O_TMPFILE) != u64::from(O_TMPFILE) || flags & 3 == 0);
+    if wrong {
+        return Err(Errno::EINVAL);
+    }
+    let changes = flags & u64::from(O_CREAT | flags::O_TRUNC) | flags & tmpfile_bit != 0;
+    if resolve as u32 & resolve::CACHED != 0 && changes {
+        return Err(Errno::EAGAIN);
+    }
+    open_as(caller, directory, path, flags as u32, mode as u32, resolve as u32)
 }
 
 pub fn creat(caller: &mut Caller<'_>, path: UserPath, mode: u32) -> SyscallResult {

@@ -302,6 +302,7 @@ syscalls! {
     434 => pidfd::pidfd_open(pid: i32, flags: u32);
     435 => process::clone3(args: u64, size: usize);
     436 => file::close_range(first: u32, last: u32, flags: u32);
+    437 => file::openat2(directory: Fd, path: UserPath, how: u64, size: usize);
     438 => pidfd::pidfd_getfd(pidfd: Fd, fd: Fd, flags: u32);
     439 => file::faccessat2(directory: Fd, path: UserPath, mode: u32, flags: u32);
     441 => epoll::epoll_pwait2(instance: Fd, events: u64, most: i32, timeout: UserIn<abi::time::Timespec>, mask: UserIn<abi::signal::SigSet>, size: usize);

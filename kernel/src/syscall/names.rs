@@ -105,6 +105,10 @@ pub fn linkat(
     }
     let old = old.read()?;
     let target = if old.is_empty() && flags & AT_EMPTY_PATH != 0 {
+        // A descriptor may be one that somebody was handed: only who may look up everything anyway.
+        if !caller.thread.process().credentials().is_privileged() {
+            return Err(Errno::ENOENT);
+        }
         old_directory.file(caller.thread)?.location().cloned().ok_or(Errno::ENOENT)?
     } else {
         locate(caller, old_directory, &old, flags & AT_SYMLINK_FOLLOW != 0)?

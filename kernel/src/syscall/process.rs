@@ -1,6 +1,6 @@
 //! The life of processes and threads: clone(2), execve(2), exit(2), wait(2), prctl(2).
 
-use super::argument::{Fd, UserIn, UserOut, UserPath, read_string};
+use super::argument::{Fd, UserIn, UserOut, UserPath, read_extensible, read_string};
 use super::{Caller, SyscallResult, pidfd};
 use crate::process::clone::{CloneRequest, clone as clone_thread};
 use crate::process::credentials::Credentials;
@@ -71,19 +71,7 @@ pub fn clone(
 
 /// The structure may grow: a longer one is taken if what is unknown of it is zero.
 pub fn clone3(caller: &mut Caller<'_>, args: u64, size: usize) -> SyscallResult {
-    const KNOWN: usize = size_of::<CloneArgs>();
-    if size > PAGE_SIZE {
-        return Err(Errno::E2BIG);
-    }
-    if size < CloneArgs::SIZE_VER0 {
-        return Err(Errno::EINVAL);
-    }
-    let mut bytes = [0; PAGE_SIZE];
-    copy::read(args, &mut bytes[..size]).map_err(|_| Errno::EFAULT)?;
-    if bytes[KNOWN..].iter().any(|&byte| byte != 0) {
-        return Err(Errno::E2BIG);
-    }
-    let args = <CloneArgs as abi::pod::Pod>::read_bytes(&bytes);
+    let args: CloneArgs = read_extensible(args, size, CloneArgs::SIZE_VER0)?;
     if args.flags & 0xff != 0 || args.exit_signal > 64 || args.set_tid != 0 || args.set_tid_size != 0 {
         return Err(Errno::EINVAL);
     }

@@ -50,6 +50,15 @@ pub(super) fn create_locked(who: &Who, directory: &Location, name: &[u8], new: &
     Ok(directory.beside(made))
 }
 
+/// Makes a file without a name in the file system of `directory`; whether it may get one by `link(2)`.
+pub(super) fn create_unnamed(directory: &Location, new: &NewNode<'_>, linkable: bool) -> Result<Location> {
+    let inode = directory.inode().create_unnamed(&inherit(directory, new)?)?;
+    let mut name = super::pseudo::Text::default();
+    write!(name, "#{}", inode.metadata()?.ino);
+    let name = name.finish()?.into();
+    Ok(directory.beside(Dentry::unnamed(inode, name, &directory.dentry, linkable)))
+}
+
 /// Gives `target` another name, as `link(2)`.
 pub fn link(target: &Location, context: &FsContext, base: Option<&Location>, path: &[u8]) -> Result<()> {
     let (walk, last) = to_name(context, base, path, Errno::EEXIST)?;
@@ -69,10 +78,12 @@ pub fn link(target: &Location, context: &FsContext, base: Option<&Location>, pat
     if target.is_dir() {
         return Err(Errno::EPERM);
     }
-    if directory.is_removed() || target.metadata()?.nlink == 0 {
+    let linkable = &target.dentry.linkable;
+    if directory.is_removed() || target.metadata()?.nlink == 0 && !linkable.load(Ordering::Relaxed) {
         return Err(Errno::ENOENT);
     }
     walk.at.inode().link(walk.name(&last), target.inode())?;
+    linkable.store(false, Ordering::Relaxed);
     directory.adopt(walk.name(&last), target.inode().clone(), false).map(|_| ())
 }
 

@@ -37,6 +37,8 @@ pub struct Dentry {
     /// Mounts that cover it.
     pub mounts: AtomicU32,
     removed: AtomicBool,
+    /// Its file was made without a name and may get one, once.
+    pub linkable: AtomicBool,
     /// Every name in it is among the children, so that what is not there is not in the file system either: of a directory that
     /// was made here, until the first of them is forgotten.
     complete: AtomicBool,
@@ -68,6 +70,14 @@ impl Dentry {
         Arc::new(Self::with(inode, name, None, false))
     }
 
+    /// The place of a file that was made without a name, as if it had been removed from `parent`.
+    pub fn unnamed(inode: Arc<dyn Inode>, name: Box<[u8]>, parent: &Arc<Dentry>, linkable: bool) -> Arc<Dentry> {
+        let mut dentry = Self::with(inode, name, Some(parent.clone()), false);
+        *dentry.removed.get_mut() = true;
+        *dentry.linkable.get_mut() = linkable;
+        Arc::new(dentry)
+    }
+
     fn with(inode: Arc<dyn Inode>, name: Box<[u8]>, parent: Option<Arc<Dentry>>, synthetic: bool) -> Dentry {
         Dentry {
             _counted: Counted::new(Kind::Dentry),
@@ -78,6 +88,7 @@ impl Dentry {
             directory: Mutex::new("directory", ()),
             mounts: AtomicU32::new(0),
             removed: AtomicBool::new(false),
+            linkable: AtomicBool::new(false),
             complete: AtomicBool::new(false),
             synthetic,
         }

@@ -195,6 +195,10 @@ pub trait Inode: Any + Send + Sync {
     fn create(&self, _name: &[u8], _new: &NewNode<'_>) -> Result<Arc<dyn Inode>> {
         Err(Errno::EPERM)
     }
+    /// Directory: makes a regular file that has no name in its file system.
+    fn create_unnamed(&self, _new: &NewNode<'_>) -> Result<Arc<dyn Inode>> {
+        Err(Errno::EOPNOTSUPP)
+    }
     /// Directory: another name, which is free, for `target` of the same file system.
     fn link(&self, _name: &[u8], _target: &Arc<dyn Inode>) -> Result<()> {
         Err(Errno::EPERM)
@@ -239,6 +243,12 @@ pub trait Inode: Any + Send + Sync {
     /// Regular file: a mapping is about to write to the page `index`, which lies in the file.
     fn page_dirtied(&self, _index: u64) -> Result<()> {
         Ok(())
+    }
+    /// Regular file: a mapping may write to the page `index` from now on. Does not sleep for long.
+    fn page_writable(&self, _index: u64) {}
+    /// Regular file: makes a hole of the bytes `start .. end`; the size stays. Called with the cache's writer lock.
+    fn punch(&self, _start: u64, _end: u64) -> Result<()> {
+        Err(Errno::EOPNOTSUPP)
     }
     /// Regular file or directory: sees to it that what was changed lasts, as `fsync(2)`.
     fn sync(&self) -> Result<()> {

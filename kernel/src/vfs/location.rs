@@ -256,7 +256,20 @@ impl Location {
             return Err(Errno::EINVAL);
         }
         let _writer = pages.writer.lock();
+        let old = self.inode().size();
+        if size > old {
+            pages.extend(old);
+        }
         self.inode().truncate(size)
+    }
+
+    /// Makes a hole in a regular file, as `fallocate(2)` does with FALLOC_FL_PUNCH_HOLE.
+    pub fn punch(&self, start: u64, len: u64) -> Result<()> {
+        self.mount.check_writable()?;
+        let Some(pages) = self.inode().pages() else { return Err(Errno::ENODEV) };
+        let end = start.checked_add(len).filter(|&end| end <= flags::OFFSET_MAX).ok_or(Errno::EFBIG)?;
+        let _writer = pages.writer.lock();
+        self.inode().punch(start, end)
     }
 }
 

@@ -2,8 +2,9 @@
 
 use super::Result;
 use super::file::File;
-use super::page_cache::CachedPages;
+use super::page_cache::{CachedPages, Mapper, PageCache};
 use abi::Errno;
+use alloc::sync::Arc;
 use machine::PAGE_SIZE;
 use machine::mm::Frame;
 
@@ -41,8 +42,35 @@ impl File {
         pages.read_ahead(first, end.saturating_sub(first).min(count) as usize);
     }
 
-    /// A shared mapping is about to write to the page `index` of a regular file, or has: the page is to be stored. ENOSPC
-    /// if there is no room for it, EFAULT beyond the last page.
+    /// `mapper` is about to map pages; called with the lock under which it does.
+    pub fn register_mapper(&self, mapper: &Arc<dyn Mapper>) -> Result<()> {
+        self.paged().map_or(Ok(()), |(_, pages)| pages.register_mapper(mapper))
+    }
+
+    /// Whether its pages are those of `cache`.
+    pub fn is_paged_by(&self, cache: &PageCache) -> bool {
+        self.paged().is_some_and(|(_, pages)| core::ptr::eq(&**pages, cache))
+    }
+
+    /// How many times pages have been taken away from mappings because the file has changed.
+    pub fn revocations(&self) -> u64 {
+        self.paged().map_or(0, |(_, pages)| pages.revocations())
+    }
+
+    /// A shared mapping may store to the page `index` from now on, which [`File::page_dirtied`] was told of after
+    /// `revocations` had been looked up; false if that does not hold any more. Called with the lock under which it is
+    /// mapped, and does not wait.
+    pub fn expect_stores(&self, index: u64, revocations: u64) -> bool {
+        let Some((inode, pages)) = self.paged() else { return false };
+        let holds = pages.revocations() == revocations;
+        if holds {
+            inode.page_writable(index);
+        }
+        holds
+    }
+
+    /// A shared mapping is about to write to the page `index` of a regular file: it is to have room. ENOSPC if there is
+    /// none, EFAULT beyond the last page.
     pub fn page_dirtied(&self, index: u64) -> Result<()> {
         let (inode, _) = self.paged().ok_or(Errno::ENODEV)?;
         if index >= inode.size().div_ceil(PAGE_SIZE as u64) {

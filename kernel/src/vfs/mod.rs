@@ -45,11 +45,11 @@ pub use location::Location;
 pub use locks::{Conflict, LockKind, LockOwner, LockRange};
 pub use mount_error::MountError;
 pub use mounting::{MountInfo, MountSource, TYPES, mount, mounts, remount, unmount};
-pub use open::{open, open_location};
-pub(crate) use page_cache::{PageCache, Quota, dirty_total, in_memory_total};
+pub use open::{open, open_location, open_restricted};
+pub(crate) use page_cache::{Mapper, PageCache, Quota, Revoke, dirty_total, in_memory_total};
 pub use reclaim::reclaim;
 pub use transfer::{Sink, SliceSink, SliceSource, Source, VecSink};
-pub use walk::lookup;
+pub use walk::{lookup, resolve};
 pub use write_back::{finish_all, sync_all};
 
 use abi::Errno;

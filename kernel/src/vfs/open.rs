@@ -1,7 +1,7 @@
 //! `open(2)`: from a path and flags to a [`File`].
 
-use super::access::{READ, WRITE};
-use super::change::create_locked;
+use super::access::{EXECUTE, READ, WRITE};
+use super::change::{create_locked, create_unnamed};
 use super::device;
 use super::file::File;
 use super::flags::*;
@@ -16,8 +16,23 @@ use fs::FileType;
 /// Opens the file at `path`, seen from `base` (None: the working directory), as `openat(2)`. `flags` are `O_*`; `mode` are
 /// the permission bits of a file that `O_CREAT` makes, with the umask already applied. `O_CLOEXEC` is the caller's.
 pub fn open(context: &FsContext, base: Option<&Location>, path: &[u8], flags: u32, mode: u32) -> Result<Arc<File>> {
+    open_restricted(context, base, path, flags, mode, 0)
+}
+
+/// The same by a walk that must not do what `forbidden` says (`resolve`), as `openat2(2)`.
+pub fn open_restricted(
+    context: &FsContext,
+    base: Option<&Location>,
+    path: &[u8],
+    flags: u32,
+    mode: u32,
+    forbidden: u32,
+) -> Result<Arc<File>> {
     let flags = effective(flags)?;
-    let mut walk = Walk::new(context, base, path)?;
+    let mut walk = Walk::restricted(context, base, path, forbidden)?;
+    if flags & O_TMPFILE_BIT != 0 {
+        return open_unnamed(walk, flags, mode);
+    }
     loop {
         let Some(last) = walk.follow_to_last()? else {
             check_existing(flags)?;
@@ -43,6 +58,20 @@ pub fn open(context: &FsContext, base: Option<&Location>, path: &[u8], flags: u3
         check_access(&context.who, &found, flags)?;
         return open_location(&found, flags);
     }
+}
+
+/// A new file without a name, in the file system of the directory that `walk` leads to (`O_TMPFILE`).
+fn open_unnamed(walk: Walk<'_>, flags: u32, mode: u32) -> Result<Arc<File>> {
+    let who = walk.who;
+    let directory = walk.finish(flags & O_NOFOLLOW == 0)?;
+    if !directory.is_dir() {
+        return Err(Errno::ENOTDIR);
+    }
+    directory.mount().check_writable()?;
+    who.check(&directory.metadata()?, WRITE | EXECUTE)?;
+    let new = NewNode { kind: NewKind::Regular, mode, uid: who.user, gid: who.group };
+    let place = create_unnamed(&directory, &new, flags & O_EXCL == 0)?;
+    open_location(&place, flags & !(O_TMPFILE_BIT | O_DIRECTORY | O_EXCL))
 }
 
 /// Whether `who` may open what is at `location` in this way.
@@ -129,7 +158,8 @@ fn effective(flags: u32) -> Result<u32> {
         return Ok(flags & (O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
     }
     if flags & O_TMPFILE_BIT != 0 {
-        return Err(Errno::EOPNOTSUPP);
+        let whole = flags & O_DIRECTORY != 0 && flags & O_CREAT == 0 && flags & O_ACCMODE != O_RDONLY;
+        return if whole { Ok(flags) } else { Err(Errno::EINVAL) };
     }
     if flags & (O_CREAT | O_DIRECTORY) == O_CREAT | O_DIRECTORY {
         return Err(Errno::EINVAL);

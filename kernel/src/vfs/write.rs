@@ -24,6 +24,10 @@ pub(super) fn write_pages(
     source: &mut dyn Source,
 ) -> (usize, Result<()>) {
     let mut at = start;
+    let size = inode.size();
+    if source.remaining() > 0 && start.saturating_add(source.remaining() as u64) > size {
+        pages.extend(size);
+    }
     while source.remaining() > 0 {
         let end = at.saturating_add(source.remaining() as u64).min(at - at % PAGE + WRITE_AT_ONCE).min(OFFSET_MAX);
         let result = if end <= at { Err(Errno::EFBIG) } else { inode.check_write(end) };

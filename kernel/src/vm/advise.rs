@@ -47,7 +47,7 @@ impl AddressSpace {
         }
         let mut files = Vec::new();
         let whole = {
-            let mut layout = self.layout.lock();
+            let mut layout = self.layout();
             let whole = layout.areas.map().covers(start, end);
             for area in layout.areas.map().overlapping(start, end) {
                 let (from, to) = (area.start.max(start), area.end.min(end));
@@ -56,7 +56,7 @@ impl AddressSpace {
                     Advice::DontNeed | Advice::DontNeedLocked | Advice::Free => {
                         self.tables.unmap(from, to, |_, _, _| {});
                     }
-                    Advice::WillNeed => {
+                    Advice::WillNeed | Advice::Remove => {
                         if let Some((file, index)) = area.file_page(from) {
                             files.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
                             files.push((file.clone(), index, (to - from) / PAGE));
@@ -71,7 +71,10 @@ impl AddressSpace {
             whole
         };
         for (file, index, count) in files {
-            file.read_ahead(index, count);
+            match (advice, file.location()) {
+                (Advice::Remove, Some(place)) => place.punch(index * PAGE, count * PAGE)?,
+                _ => file.read_ahead(index, count),
+            }
         }
         if whole { Ok(()) } else { Err(Errno::ENOMEM) }
     }
@@ -97,7 +100,7 @@ impl AddressSpace {
         let end = page_up(len).and_then(|len| start.checked_add(len)).ok_or(Errno::ENOMEM)?;
         let mut files: Vec<Arc<File>> = Vec::new();
         let whole = {
-            let layout = self.layout.lock();
+            let layout = self.layout();
             for area in layout.areas.map().overlapping(start, end) {
                 if invalidate && area.flags.contains(AreaFlags::LOCKED) {
                     return Err(Errno::EBUSY);
@@ -118,7 +121,7 @@ impl AddressSpace {
     /// mincore(2): for each page from `start` on whether it is in memory, 1 or 0, into `out`. ENOMEM if one is not mapped.
     pub fn residency(&self, start: u64, out: &mut [u8]) -> Result<(), Errno> {
         let end = start + out.len() as u64 * PAGE;
-        let layout = self.layout.lock();
+        let layout = self.layout();
         if !layout.areas.map().covers(start, end) {
             return Err(Errno::ENOMEM);
         }
@@ -142,8 +145,8 @@ fn check_advice(area: &Area, advice: Advice) -> Result<(), Errno> {
         Advice::Flags(set, _) => set.contains(AreaFlags::ZEROS_IN_FORK) && !anonymous,
         Advice::Remove if locked || anonymous => true,
         Advice::Remove if !area.is_shared() || !area.protection.write => return Err(Errno::EACCES),
-        // No file system here can make holes.
-        Advice::Remove => return Err(Errno::EOPNOTSUPP),
+        // Only files can have holes.
+        Advice::Remove if matches!(area.backing, Backing::SharedMemory(..)) => return Err(Errno::EOPNOTSUPP),
         _ => false,
     };
     if refused { Err(Errno::EINVAL) } else { Ok(()) }

@@ -84,13 +84,14 @@ fn make_accessible(space: &AddressSpace, address: u64, access: Access) -> Result
     // Keeps what was read from being given up before it is mapped.
     let mut _kept = None;
     let mut reclaimed = false;
-    let mut announced = false;
+    let mut announced = None;
     loop {
         match attempt(space, page, access, announced) {
             Ok(Step::Done) => return Ok(()),
             Ok(Step::Dirty(file, index)) => {
+                let revocations = file.revocations();
                 file.page_dirtied(index).map_err(of_file)?;
-                announced = true;
+                announced = Some(revocations);
             }
             Ok(Step::Read(file, index)) => _kept = Some(file.page_around(index, READ_AROUND).map_err(of_file)?),
             Err(FaultError::OutOfMemory) if !reclaimed && crate::vfs::reclaim(RECLAIM) > 0 => reclaimed = true,
@@ -99,9 +100,10 @@ fn make_accessible(space: &AddressSpace, address: u64, access: Access) -> Result
     }
 }
 
-/// One look, under the lock. `announced` says that the file knows of the store.
-fn attempt(space: &AddressSpace, page: u64, access: Access, announced: bool) -> Result<Step, FaultError> {
-    let mut layout = space.layout.lock();
+/// One look, under the lock. `announced` says that the file knows of the store, and how many times it had taken pages away
+/// by then.
+fn attempt(space: &AddressSpace, page: u64, access: Access, announced: Option<u64>) -> Result<Step, FaultError> {
+    let mut layout = space.layout();
     let layout = &mut *layout;
     if let Some(area) = layout.areas.map().find(page) {
         return attempt_in(space, area, page, access, announced);
@@ -116,7 +118,7 @@ fn attempt_in(
     area: &Area,
     page: u64,
     access: Access,
-    announced: bool,
+    announced: Option<u64>,
 ) -> Result<Step, FaultError> {
     let allowed = match access {
         Access::Read => area.protection.read,
@@ -183,22 +185,28 @@ fn from_file(
     area: &Area,
     page: u64,
     access: Access,
-    announced: bool,
+    announced: Option<u64>,
 ) -> Result<Step, FaultError> {
     let (file, index) = area.file_page(page).ok_or(FaultError::NotMapped)?;
     let window = AROUND as u64 * PAGE;
     let first = (page & !(window - 1)).max(area.start);
     let count = ((page | (window - 1)).saturating_add(1).min(area.end) - first) / PAGE;
     let wanted = (page - first) / PAGE;
+    let stores = access == Access::Write && area.is_shared();
     // A store must fault first: others read the same frames, and the file must know of a store to a shared one.
     let protection = Protection { write: false, ..area.protection };
     let around = file.with_cached_pages(index - wanted, count as usize, |pages| {
         space.tables.map_around(first, wanted as usize, pages, protection)
     });
     match around.unwrap_or(Ok(Around::Absent))? {
+        Around::Mapped if stores => Ok(Step::Dirty(file.clone(), index)),
         Around::Mapped => Ok(Step::Done),
+        // What the file was told holds for as long as it has taken nothing away; if it does so from now on, it comes here
+        // for this mapping too.
         Around::Present(mapping)
-            if access == Access::Write && area.is_shared() && !mapping.protection.write && !announced =>
+            if stores
+                && !mapping.protection.write
+                && !announced.is_some_and(|seen| file.expect_stores(index, seen)) =>
         {
             Ok(Step::Dirty(file.clone(), index))
         }

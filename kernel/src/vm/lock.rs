@@ -30,7 +30,7 @@ impl AddressSpace {
         }
         let (start, end) = whole_pages(start, len)?;
         {
-            let mut layout = self.layout.lock();
+            let mut layout = self.layout();
             let overlapping = layout.areas.map().overlapping(start, end);
             let already: u64 = overlapping
                 .filter(|area| area.flags.contains(AreaFlags::LOCKED))
@@ -60,7 +60,7 @@ impl AddressSpace {
     /// munlock(2). ENOMEM if some of the range is not mapped.
     pub fn unlock(&self, start: u64, len: u64) -> Result<(), Errno> {
         let (start, end) = whole_pages(start, len)?;
-        let mut layout = self.layout.lock();
+        let mut layout = self.layout();
         let reached = layout.areas.map().covered_until(start, end);
         layout.areas.update(start, reached, |area| area.flags.remove(AreaFlags::LOCKED))?;
         if reached < end { Err(Errno::ENOMEM) } else { Ok(()) }
@@ -69,7 +69,7 @@ impl AddressSpace {
     /// mlockall(2): `current` areas, those to come, or both. ENOMEM over the limit.
     pub fn lock_all(&self, current: Option<LockFuture>, future: LockFuture) -> Result<(), Errno> {
         {
-            let mut layout = self.layout.lock();
+            let mut layout = self.layout();
             if layout.limits.locked == 0 {
                 return Err(Errno::EPERM);
             }
@@ -98,7 +98,7 @@ impl AddressSpace {
 
     /// munlockall(2).
     pub fn unlock_all(&self) -> Result<(), Errno> {
-        let mut layout = self.layout.lock();
+        let mut layout = self.layout();
         layout.lock_future = LockFuture::No;
         layout.areas.update(0, u64::MAX, |area| area.flags.remove(AreaFlags::LOCKED))
     }

@@ -42,7 +42,7 @@ impl AddressSpace {
     pub fn map_as(&self, request: MapRequest, flags: AreaFlags) -> Result<u64, Errno> {
         let len = page_aligned_len(request.len)?;
         let replaced; // dropped after the lock, since it may close files
-        let mut layout = self.layout.lock();
+        let mut layout = self.layout();
         let start = layout.place(request.placement, len)?;
         let end = start + len;
         let mut area = Area {
@@ -61,6 +61,7 @@ impl AddressSpace {
         if counts && !flags.contains(AreaFlags::NO_RESERVE) {
             limits::check_reserve(len)?;
         }
+        self.mapped.register(&area)?;
         replaced = self.take_away(&mut layout, start, end)?;
         layout.areas.insert(area)?;
         let populate = layout.lock_future == super::LockFuture::Populated;
@@ -76,13 +77,13 @@ impl AddressSpace {
     pub fn check_place(&self, placement: Placement, len: u64) -> Result<(), Errno> {
         match placement {
             Placement::Anywhere(_) => Ok(()),
-            _ => self.layout.lock().place(placement, len).map(drop),
+            _ => self.layout().place(placement, len).map(drop),
         }
     }
 
     /// Whether some area has `address`.
     pub fn is_mapped(&self, address: u64) -> bool {
-        self.layout.lock().areas.map().find(address).is_some()
+        self.layout().areas.map().find(address).is_some()
     }
 
     /// Takes everything in the range away. Unmapped parts are fine.
@@ -91,7 +92,7 @@ impl AddressSpace {
             return Err(Errno::EINVAL);
         }
         let end = (start + len).next_multiple_of(PAGE);
-        let mut layout = self.layout.lock();
+        let mut layout = self.layout();
         let removed = self.take_away(&mut layout, start, end)?;
         drop(layout);
         drop(removed); // may close files
@@ -104,7 +105,7 @@ impl AddressSpace {
         let mut page = start;
         while page < end {
             let access = {
-                let layout = self.layout.lock();
+                let layout = self.layout();
                 let Some(area) = layout.areas.map().first_from(page).filter(|area| area.start < end) else { break };
                 page = page.max(area.start);
                 // A private page that may be written is made the process's own at once.

@@ -3,8 +3,8 @@
 //! An area says what user code may do and where its pages come from; page tables (`machine::mm::UserSpace`) hold what
 //! has been touched. Every call here first checks all that may refuse it, in the order of Linux, and then changes things.
 //!
-//! Lock: `layout`, a sleeping lock, held for all changes of areas and for faults, but not while a file is read. Page
-//! tables have their own.
+//! Lock: `layout`, a sleeping lock, held for all changes of areas and for faults, but not while a file is read; taken by
+//! who takes pages of files away from their mappings (`reverse`), under the files' locks. Page tables have their own.
 
 mod advise;
 mod area;
@@ -15,6 +15,7 @@ mod map;
 mod program;
 mod protect;
 mod remap;
+mod reverse;
 mod shared;
 mod tests;
 
@@ -35,7 +36,8 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use klib::objects::{Counted, Kind};
 use machine::addr::{PAGE_SIZE, USER_END};
 use machine::mm::{Mapping, OutOfMemory, UserSpace};
-use machine::sync::Mutex;
+use machine::sync::{Mutex, MutexGuard};
+use reverse::Mapped;
 
 /// Lowest address that may be mapped (Linux's default `vm.mmap_min_addr`).
 pub const USER_START: u64 = 0x1_0000;
@@ -53,9 +55,9 @@ const PAGE: u64 = PAGE_SIZE as u64;
 pub struct AddressSpace {
     _counted: Counted,
     tables: Arc<UserSpace>,
+    mapped: Arc<Mapped>,
     /// Whether places are chosen at random (`personality(2)`, ADDR_NO_RANDOMIZE).
     randomized: AtomicBool,
-    layout: Mutex<Layout>,
     program: Option<Arc<Program>>,
 }
 
@@ -88,9 +90,13 @@ impl AddressSpace {
     }
 
     fn of(tables: Arc<UserSpace>, randomized: bool, layout: Layout, program: Option<Arc<Program>>) -> Arc<Self> {
-        let layout = Mutex::new("address space", layout);
+        let mapped = Arc::new(Mapped { tables: tables.clone(), layout: Mutex::new("address space", layout) });
         let counted = Counted::new(Kind::AddressSpace);
-        Arc::new(AddressSpace { _counted: counted, tables, randomized: AtomicBool::new(randomized), layout, program })
+        Arc::new(AddressSpace { _counted: counted, tables, mapped, randomized: AtomicBool::new(randomized), program })
+    }
+
+    fn layout(&self) -> MutexGuard<'_, Layout> {
+        self.mapped.layout.lock()
     }
 
     /// A copy for fork(2): the same areas, break and places for mappings. Private pages are shared until one side writes;
@@ -98,7 +104,7 @@ impl AddressSpace {
     /// a page that the copy has. ENOMEM leaves this space as it was.
     pub fn fork(&self) -> Result<Arc<AddressSpace>, Errno> {
         // Held throughout, so that no fault and no mmap of another thread comes in between.
-        let layout = self.layout.lock();
+        let layout = self.layout();
         let areas = layout.areas.for_fork()?;
         let copied = |area: &&Area| {
             !area.is_shared() && !area.flags.intersects(AreaFlags::NOT_IN_FORK | AreaFlags::ZEROS_IN_FORK)
@@ -106,7 +112,10 @@ impl AddressSpace {
         let private = layout.areas.map().iter().filter(copied).map(|area| (area.start, area.end));
         let tables = self.tables.fork(private).map_err(|_| Errno::ENOMEM)?;
         let copy = Layout { areas, lock_future: LockFuture::No, ..*layout };
-        Ok(Self::of(tables, self.is_randomized(), copy, self.program().cloned()))
+        let copy = Self::of(tables, self.is_randomized(), copy, self.program().cloned());
+        // Who takes pages away and has been here waits for the lock, and comes to the copy next.
+        copy.mapped.register_all(&copy.layout())?;
+        Ok(copy)
     }
 
     /// Its page tables.
@@ -121,17 +130,17 @@ impl AddressSpace {
 
     /// Bytes mapped, of each kind.
     pub fn totals(&self) -> Totals {
-        self.layout.lock().areas.totals()
+        self.layout().areas.totals()
     }
 
     /// The limits that hold.
     pub fn limits(&self) -> Limits {
-        self.layout.lock().limits
+        self.layout().limits
     }
 
     /// Sets the limits for what comes (`setrlimit(2)`); what there is stays.
     pub fn set_limits(&self, limits: Limits) {
-        self.layout.lock().limits = limits;
+        self.layout().limits = limits;
     }
 
     /// Whether places are chosen at random.
@@ -151,20 +160,20 @@ impl AddressSpace {
 
     /// Whether stores at `address` are seen by others; None where no area is that may be read.
     pub fn is_shared_at(&self, address: u64) -> Option<bool> {
-        let layout = self.layout.lock();
+        let layout = self.layout();
         let area = layout.areas.map().find(address).filter(|area| area.protection.read)?;
         Some(area.is_shared())
     }
 
     /// Calls `f` for each area, lowest first.
     pub fn for_each_area(&self, f: impl FnMut(&Area)) {
-        self.layout.lock().areas.map().iter().for_each(f);
+        self.layout().areas.map().iter().for_each(f);
     }
 
     /// Writes name and offset of the file that is mapped at `address`; false if there is none, or if that cannot be told
     /// without waiting.
     pub fn write_place(&self, address: u64, out: &mut dyn core::fmt::Write) -> bool {
-        let Some(layout) = self.layout.try_lock() else { return false };
+        let Some(layout) = self.mapped.layout.try_lock() else { return false };
         let mapped = layout.areas.map().find(address).and_then(|area| area.file_page(address));
         let written = mapped.is_some_and(|(file, page)| {
             let offset = page * PAGE + address % PAGE;
@@ -179,7 +188,7 @@ impl AddressSpace {
 
     /// The file whose code is mapped at `address`, and how far into it; None if that is no code of a file. May sleep.
     pub fn code_place(&self, address: u64) -> Option<(Arc<File>, u64)> {
-        let layout = self.layout.lock();
+        let layout = self.layout();
         let area = layout.areas.map().find(address).filter(|area| area.protection.execute)?;
         let (file, page) = area.file_page(address)?;
         Some((file.clone(), page * PAGE + address % PAGE))
@@ -187,14 +196,14 @@ impl AddressSpace {
 
     /// Sets where the heap begins; page-aligned.
     pub fn set_brk_start(&self, start: u64) {
-        let mut layout = self.layout.lock();
+        let mut layout = self.layout();
         layout.brk_start = start;
         layout.brk = start;
     }
 
     /// brk(2): moves the end of the heap to `wanted` if that is possible; where it is now.
     pub fn brk(&self, wanted: u64) -> u64 {
-        let mut layout = self.layout.lock();
+        let mut layout = self.layout();
         let now = layout.brk;
         let outside = wanted < layout.brk_start || wanted >= USER_END;
         if outside || wanted - layout.brk_start > layout.limits.data {
@@ -238,7 +247,7 @@ impl AddressSpace {
         let top = USER_END - self.random_pages(RANDOM_PAGES / 16) * PAGE;
         let mut area = Area::anonymous(top - 32 * PAGE, top, true, executable);
         area.flags = AreaFlags::GROWS_DOWN;
-        self.layout.lock().areas.insert(area).map_err(|_| Errno::ENOMEM)?;
+        self.layout().areas.insert(area).map_err(|_| Errno::ENOMEM)?;
         Ok(top)
     }
 
@@ -254,8 +263,9 @@ impl AddressSpace {
 
 impl Drop for AddressSpace {
     fn drop(&mut self) {
+        let areas = core::mem::replace(&mut self.layout().areas, Areas::new());
         // By areas, since they say where pages can be at all.
-        for area in self.layout.lock().areas.map().iter() {
+        for area in areas.map().iter() {
             self.tables.unmap(area.start, area.end, |_, _, _| {});
         }
     }

@@ -52,7 +52,7 @@ impl AddressSpace {
 
     /// Where the heap begins and where it ends.
     pub fn heap(&self) -> (u64, u64) {
-        let layout = self.layout.lock();
+        let layout = self.layout();
         (layout.brk_start, layout.brk)
     }
 

@@ -22,7 +22,7 @@ impl AddressSpace {
         }
         let len = machine::addr::page_up(len).ok_or(Errno::ENOMEM)?;
         let end = start.checked_add(len).ok_or(Errno::ENOMEM)?;
-        let mut layout = self.layout.lock();
+        let mut layout = self.layout();
         let map = layout.areas.map();
         let first = map.first_from(start).filter(|area| area.start < end).ok_or(Errno::ENOMEM)?;
         let start = if grows_down {

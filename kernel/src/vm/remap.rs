@@ -39,7 +39,7 @@ impl AddressSpace {
         }
         let request = RemapRequest { len, new_len, ..request };
         let mut removed = Vec::new(); // dropped after the lock
-        let mut layout = self.layout.lock();
+        let mut layout = self.layout();
         if layout.areas.map().find(start).is_none() {
             return Err(Errno::EFAULT);
         }

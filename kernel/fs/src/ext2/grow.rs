@@ -114,7 +114,7 @@ impl<S: WriteStore> Edit<'_, S> {
     }
 
     /// The block whose pointers lead to the data at the end of `path`, made if need be; `None` for the inode itself.
-    fn pointer_block(&mut self, inode: &mut Inode, path: &Path, goal: u64) -> EditResult<Option<u64>, S> {
+    pub(super) fn pointer_block(&mut self, inode: &mut Inode, path: &Path, goal: u64) -> EditResult<Option<u64>, S> {
         let mut above: Option<(u64, usize)> = None;
         let mut level = path.levels;
         while level > 0 {

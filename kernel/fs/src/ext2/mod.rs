@@ -33,6 +33,7 @@ mod journal;
 mod map;
 mod names;
 mod orphans;
+mod punch;
 mod rename;
 mod superblock;
 mod symlink;

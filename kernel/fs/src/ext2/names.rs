@@ -55,30 +55,46 @@ impl<S: WriteStore> Edit<'_, S> {
     /// Makes a file called `name`, which must be free, in `directory`.
     pub fn create(&mut self, directory: &mut Inode, name: &[u8], new: &NewFile<'_>) -> EditResult<Inode, S> {
         self.attempt_on(directory, |edit, directory| {
-            let kind = new.kind.file_type();
-            let (number, generation) = edit.take_inode(directory.number, kind)?;
-            let mut inode = Inode {
-                number,
-                kind,
-                mode: kind.mode_bits() | new.permissions & 0o7777,
-                uid: new.uid,
-                gid: new.gid,
-                size: 0,
-                links_count: 1,
-                sectors_count: 0,
-                flags: 0,
-                generation,
-                attributes_block: 0,
-                accessed: edit.now,
-                changed: edit.now,
-                modified: edit.now,
-                created: (edit.volume.geometry().inode_size > 128).then_some(edit.now),
-                block: [0; POINTERS],
-            };
+            let mut inode = edit.new_inode(directory.number, new)?;
             edit.fill(&mut inode, directory, new.kind)?;
             edit.write_inode(&inode)?;
-            edit.enter(directory, NewEntry { inode: number, kind, name })?;
+            edit.enter(directory, NewEntry { inode: inode.number, kind: inode.kind, name })?;
             Ok(inode)
+        })
+    }
+
+    /// Makes a regular file that has no name, near `directory`: an orphan until it is linked.
+    pub fn create_unnamed(&mut self, directory: &mut Inode, new: &NewFile<'_>) -> EditResult<Inode, S> {
+        self.attempt_on(directory, |edit, directory| {
+            let mut inode = edit.new_inode(directory.number, new)?;
+            inode.links_count = 0;
+            edit.write_inode(&inode)?;
+            edit.keep_as_orphan(&inode, true)?;
+            Ok(inode)
+        })
+    }
+
+    /// A new inode, with one link, which is not written yet.
+    fn new_inode(&mut self, directory: u32, new: &NewFile<'_>) -> EditResult<Inode, S> {
+        let kind = new.kind.file_type();
+        let (number, generation) = self.take_inode(directory, kind)?;
+        Ok(Inode {
+            number,
+            kind,
+            mode: kind.mode_bits() | new.permissions & 0o7777,
+            uid: new.uid,
+            gid: new.gid,
+            size: 0,
+            links_count: 1,
+            sectors_count: 0,
+            flags: 0,
+            generation,
+            attributes_block: 0,
+            accessed: self.now,
+            changed: self.now,
+            modified: self.now,
+            created: (self.volume.geometry().inode_size > 128).then_some(self.now),
+            block: [0; POINTERS],
         })
     }
 
@@ -130,6 +146,7 @@ impl<S: WriteStore> Edit<'_, S> {
             add_link(target)?;
             target.changed = edit.now;
             edit.write_inode(target)?;
+            edit.keep_as_orphan(target, false)?;
             edit.enter(&mut directory_copy, NewEntry { inode: target.number, kind: target.kind, name })
         })?;
         *directory = directory_copy;

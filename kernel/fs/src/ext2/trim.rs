@@ -12,7 +12,7 @@ use super::map::{self, Holder, POINTER_BYTES};
 use crate::{FileType, WriteStore};
 
 /// Blocks of metadata that one step may change before it stops, beyond what one leaf of pointers needs.
-const STEP_BLOCKS: usize = 48;
+pub(super) const STEP_BLOCKS: usize = 48;
 
 /// How far cutting has come.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

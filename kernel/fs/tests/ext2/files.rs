@@ -137,6 +137,15 @@ impl Files {
         Ok(())
     }
 
+    pub fn punch(&mut self, path: &str, first: u64, count: u64) -> Outcome<()> {
+        let mut inode = self.inode(path);
+        self.make_room();
+        while self.edit().punch(&mut inode, first, count)? == Progress::More {
+            self.make_room();
+        }
+        Ok(())
+    }
+
     pub fn link(&mut self, from: &str, to: &str) -> Outcome<()> {
         self.make_room();
         let (mut directory, name) = self.parent(to);

@@ -19,6 +19,7 @@ pub enum Operation {
     Make { directory: u8, name: u8, what: u8 },
     Write { file: u8, offset: u32, len: u32 },
     Truncate { file: u8, size: u32 },
+    Punch { file: u8, offset: u32, len: u32 },
     Link { file: u8, directory: u8, name: u8 },
     Remove { path: u8, keep_open: bool },
     Rename { path: u8, directory: u8, name: u8, exchange: bool },
@@ -37,6 +38,7 @@ pub fn operation(far: u32) -> impl Strategy<Value = Operation> {
         6 => (any::<u8>(), any::<u8>(), any::<u8>()).prop_map(|(directory, name, what)| Make { directory, name, what }),
         6 => (any::<u8>(), position(), 1..40_000u32).prop_map(|(file, offset, len)| Write { file, offset, len }),
         3 => (any::<u8>(), position()).prop_map(|(file, size)| Truncate { file, size }),
+        2 => (any::<u8>(), position(), position()).prop_map(|(file, offset, len)| Punch { file, offset, len }),
         2 => (any::<u8>(), any::<u8>(), any::<u8>()).prop_map(|(file, directory, name)| Link { file, directory, name }),
         4 => (any::<u8>(), any::<bool>()).prop_map(|(path, keep_open)| Remove { path, keep_open }),
         4 => (any::<u8>(), any::<u8>(), any::<u8>(), prop::bool::weighted(0.2))
@@ -103,6 +105,17 @@ impl Pair {
                 self.files.truncate(&path, size.into())?;
                 let node = self.model.node(&path);
                 node.bytes.resize(size as usize, 0);
+                node.written = true;
+                Ok(())
+            }
+            Operation::Punch { file, offset, len } => {
+                let Some(path) = self.pick(file, |kind| kind == FileType::Regular) else { return Ok(()) };
+                let block_len = self.files.volume.geometry().block_size();
+                let (first, count) = (offset as usize / block_len, len as usize / block_len);
+                self.files.punch(&path, first as u64, count as u64)?;
+                let node = self.model.node(&path);
+                let end = node.bytes.len();
+                node.bytes[(first * block_len).min(end)..((first + count) * block_len).min(end)].fill(0);
                 node.written = true;
                 Ok(())
             }
@@ -203,7 +216,7 @@ const LAYOUTS: [(&[&str], &str); 5] = [
 #[test]
 fn random_operations_equal_the_model_and_e2fsck_finds_nothing() {
     let scratch = image::scratch("random");
-    let cases: u32 = std::env::var("FS_RANDOM_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(12);
+    let cases: u32 = std::env::var("FS_RANDOM_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(100);
     for (options, size) in LAYOUTS {
         let empty = std::fs::read(image::make(&scratch, options, size)).unwrap();
         let mut runner = TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() });

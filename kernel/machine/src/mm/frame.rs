@@ -16,6 +16,7 @@ use crate::sync::guard::Pinned;
 use crate::sync::{IrqGuard, IrqLock, Once, Rank};
 use core::fmt;
 use core::mem::ManuallyDrop;
+use core::ops::Range;
 use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 /// Largest block: 2^MAX_ORDER frames, 4 MiB.
@@ -260,9 +261,14 @@ impl Frame {
 
     /// Fills the page with zeros from `offset` to its end.
     pub fn fill_zero_from(&self, offset: usize) {
-        assert!(offset <= PAGE_SIZE);
+        self.fill_zero_in(offset..PAGE_SIZE);
+    }
+
+    /// Fills a part of the page with zeros.
+    pub fn fill_zero_in(&self, part: Range<usize>) {
+        assert!(part.end <= PAGE_SIZE);
         // SAFETY: (1) and (2) as in `write`.
-        unsafe { phys::pointer::<u8>(self.address()).add(offset).write_bytes(0, PAGE_SIZE - offset) };
+        unsafe { phys::pointer::<u8>(self.address()).add(part.start).write_bytes(0, part.len()) };
     }
 
     /// Copies the whole page `from`.

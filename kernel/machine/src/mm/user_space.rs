@@ -247,6 +247,23 @@ impl UserSpace {
         }
     }
 
+    /// Takes the right to write from the mapped pages of `[start, end)`: when it returns, no CPU stores to them any more.
+    pub fn write_protect(&self, start: u64, end: u64) {
+        let mut changed = false;
+        {
+            let _entries = self.entries.lock();
+            self.for_each_leaf(start, end, |slot| {
+                if slot.load(Ordering::Relaxed) & table::WRITABLE != 0 {
+                    slot.fetch_and(!table::WRITABLE, Ordering::AcqRel);
+                    changed = true;
+                }
+            });
+        }
+        if changed {
+            self.flush(start, end);
+        }
+    }
+
     /// Every CPU that runs on this space has executed a full memory barrier when this returns (membarrier(2)).
     pub fn synchronize_cpus(&self) {
         tlb::synchronize(self.cpus.load(Ordering::SeqCst));

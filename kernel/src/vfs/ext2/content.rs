@@ -10,7 +10,7 @@ use alloc::sync::Arc;
 use drivers::block::Operation;
 use fs::ext2;
 use machine::PAGE_SIZE;
-use machine::mm::Frame;
+use machine::mm::{Frame, FrameKind};
 use machine::sync::SpinLock;
 
 const PAGE: u64 = PAGE_SIZE as u64;
@@ -64,13 +64,17 @@ impl Backing for Content {
             for_each_piece(frames, at, len, |frame, offset, len, done| match stored {
                 Some(stored) => requests.add(frame, offset, len, stored + done),
                 None => {
-                    zero(frame, offset, len);
+                    frame.fill_zero_in(offset..offset + len);
                     Ok(())
                 }
             })
         })?;
         requests.submit();
-        Ok(())
+        // What is not stored of a page that has just come in is zeros, whatever the size was when it was asked for.
+        for_each_piece(frames, wanted, all - wanted, |frame, offset, len, _| {
+            frame.fill_zero_in(offset..offset + len);
+            Ok(())
+        })
     }
 
     fn start_write(&self, pages: &[DirtyPage], completion: &Arc<Completion>) -> Result<()> {
@@ -78,10 +82,12 @@ impl Backing for Content {
         let mut requests = Requests::new(&*self.volume.device, Operation::Write, completion);
         let mut result = Ok(());
         for page in pages {
+            let copy = without_rest(page, inode.size);
+            let frame = copy.as_ref().unwrap_or(&page.frame);
             for part in page.parts() {
                 let start = page.index * PAGE + part.start as u64;
                 let added = self.each_run(&inode, start, part.len() as u64, |at, len, stored| match stored {
-                    Some(stored) => requests.add(&page.frame, part.start + at as usize, len as usize, stored),
+                    Some(stored) => requests.add(frame, part.start + at as usize, len as usize, stored),
                     None => {
                         log::error!("{}: inode {}: no block for a dirty page", self.volume.name, inode.number);
                         Err(Errno::EIO)
@@ -115,10 +121,15 @@ fn for_each_piece(
     Ok(())
 }
 
-fn zero(frame: &Frame, offset: usize, len: usize) {
-    const ZEROS: [u8; 1024] = [0; 1024];
-    let end = offset + len;
-    for start in (offset..end).step_by(ZEROS.len()) {
-        frame.write(start, &ZEROS[..ZEROS.len().min(end - start)]);
+/// A copy of a page that mappings have stored to, with zeros behind the end of the file, `size`; None if the page itself
+/// will do, or if there is no memory for one: a page that is being appended to must not lose what comes behind the end.
+fn without_rest(page: &DirtyPage, size: u64) -> Option<Frame> {
+    let within = (size % PAGE) as usize;
+    if !page.mapped || page.index != size / PAGE || within == 0 {
+        return None;
     }
+    let copy = Frame::allocate(FrameKind::PageCache).ok()?;
+    copy.copy_from(&page.frame);
+    copy.fill_zero_from(within);
+    Some(copy)
 }

@@ -35,6 +35,13 @@ impl Node {
         Ok(self.volume.adopt(made)?)
     }
 
+    pub(super) fn create_without_name(&self, new: &NewNode<'_>) -> Result<Arc<dyn Inode>> {
+        let kind = ext2::NewKind::Regular;
+        let file = NewFile { kind, permissions: new.mode as u16, uid: new.uid, gid: new.gid };
+        let made = self.volume.edit(|edit| edit.create_unnamed(&mut self.inode(), &file))?;
+        Ok(self.volume.adopt(made)?)
+    }
+
     pub(super) fn link_file(&self, name: &[u8], target: &Arc<dyn Inode>) -> Result<()> {
         let target = same_kind(target)?;
         self.volume.edit(|edit| {

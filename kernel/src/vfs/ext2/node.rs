@@ -16,7 +16,7 @@ use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::ops::ControlFlow;
 use core::sync::atomic::{AtomicBool, Ordering};
-use fs::ext2::{self, Progress, Timestamp};
+use fs::ext2::{self, Error, Progress, Timestamp};
 use machine::PAGE_SIZE;
 use machine::sync::{Rank, SpinLock};
 
@@ -85,46 +85,97 @@ impl Node {
         self.pages.as_ref().ok_or(Errno::EINVAL)
     }
 
-    /// Makes the bytes `start .. end`, which are in the pages, part of what is stored.
-    fn store(&self, start: u64, end: u64) -> Result<()> {
+    /// Makes the bytes `start .. end`, which are in the pages, part of what is stored. If they are those of a page that
+    /// is mapped, only those that the file has, and only if they are in the pages still.
+    fn store(&self, start: u64, end: u64, is_mapped: bool) -> Result<()> {
         let pages = self.page_cache_or_invalid()?;
+        let block_len = self.block_len();
         self.has_grown.store(true, Ordering::Relaxed);
         self.volume.edit(|edit| {
             let mut inode = self.inode();
+            let end = if is_mapped { end.min(inode.size) } else { end };
+            if start >= end {
+                return Err(Error::Store(Errno::EFAULT));
+            }
+            // A page that has been taken away comes from the disk again, where a new block holds anything. This one stays:
+            // who takes pages away does so under this lock, or before that has set a size under it.
+            let kept = if is_mapped { pages.present(start / PAGE) } else { None };
+            if is_mapped && kept.is_none() {
+                return Ok(());
+            }
             edit.grow(&mut inode, start, end - start)?;
             self.set_inode(inode);
+            // Whole blocks: a new one has to be written whole, with zeros around the bytes.
+            pages.mark_dirty(start - start % block_len, end.next_multiple_of(block_len));
             Ok(())
         })?;
-        // Whole blocks: a new one has to be written whole, with zeros around the bytes.
-        let block_len = self.block_len();
-        pages.mark_dirty(start - start % block_len, end.next_multiple_of(block_len));
+        self.list_dirty();
+        Ok(())
+    }
+
+    /// Puts it among those whose pages are to be written.
+    fn list_dirty(&self) {
         if let Some(node) = self.itself.upgrade() {
             self.volume.list_dirty(&node);
         }
+    }
+
+    /// Whether the block of the byte `at` is there, and not a hole.
+    fn is_stored(&self, at: u64) -> Result<bool> {
+        let block = self.volume.format.map_block(&self.inode(), at / self.block_len());
+        block.map(|block| block.is_some()).map_err(|error| self.volume.errno(error))
+    }
+
+    /// Makes zeros of the bytes `start .. end`, all of one block, if it is stored.
+    fn clear(&self, start: u64, end: u64) -> Result<()> {
+        if start >= end || !self.is_stored(start)? {
+            return Ok(());
+        }
+        let pages = self.page_cache_or_invalid()?;
+        let part = (start % PAGE) as usize..(start % PAGE + (end - start)) as usize;
+        pages.page(start / PAGE)?.fill_zero_in(part);
+        let block_len = self.block_len();
+        pages.mark_dirty(start - start % block_len, end.next_multiple_of(block_len));
+        self.list_dirty();
         Ok(())
+    }
+
+    /// Frees the blocks of the bytes `start .. end`, whole blocks, and what pages have of them.
+    fn free_blocks(&self, start: u64, end: u64) -> Result<()> {
+        let pages = self.page_cache_or_invalid()?;
+        let block_len = self.block_len();
+        loop {
+            let progress = self.volume.edit(|edit| {
+                pages.punch(start, end, || {
+                    let mut inode = self.inode();
+                    let progress = edit.punch(&mut inode, start / block_len, (end - start) / block_len)?;
+                    self.set_inode(inode);
+                    Ok(progress)
+                })
+            })?;
+            if progress == Progress::Done {
+                return Ok(());
+            }
+        }
     }
 
     /// Gives up the pages behind `size`, the new end, and sees to it that the rest of its block becomes zeros.
     fn cut_pages(&self, size: u64) -> Result<()> {
         let pages = self.page_cache_or_invalid()?;
         let block_len = self.block_len();
-        let stored = !size.is_multiple_of(block_len)
-            && self
-                .volume
-                .format
-                .map_block(&self.inode(), size / block_len)
-                .map_err(|error| self.volume.errno(error))?
-                .is_some();
+        let stored = !size.is_multiple_of(block_len) && self.is_stored(size)?;
         if stored {
             pages.page(size / PAGE)?;
         }
-        self.inode.lock().size = size;
+        {
+            // No operation that has looked at the old size comes in between.
+            let _writer = self.volume.writer.lock();
+            self.inode.lock().size = size;
+        }
         pages.cut(size);
         if stored {
             pages.mark_dirty(size - size % block_len, size.next_multiple_of(block_len));
-            if let Some(node) = self.itself.upgrade() {
-                self.volume.list_dirty(&node);
-            }
+            self.list_dirty();
         }
         Ok(())
     }
@@ -209,6 +260,10 @@ impl Inode for Node {
         self.create_file(name, new)
     }
 
+    fn create_unnamed(&self, new: &NewNode<'_>) -> Result<Arc<dyn Inode>> {
+        self.create_without_name(new)
+    }
+
     fn link(&self, name: &[u8], target: &Arc<dyn Inode>) -> Result<()> {
         self.link_file(name, target)
     }
@@ -249,7 +304,7 @@ impl Inode for Node {
     }
 
     fn wrote(&self, start: u64, end: u64) -> Result<()> {
-        self.store(start, end).inspect_err(|_| {
+        self.store(start, end, false).inspect_err(|_| {
             if let Some(pages) = &self.pages {
                 pages.discard_clean(start, end);
             }
@@ -257,15 +312,38 @@ impl Inode for Node {
     }
 
     fn page_dirtied(&self, index: u64) -> Result<()> {
-        let start = index * PAGE;
-        let end = self.size().min(start + PAGE);
-        if start >= end {
-            return Err(Errno::EFAULT);
+        self.store(index * PAGE, (index + 1) * PAGE, true)
+    }
+
+    fn page_writable(&self, index: u64) {
+        let (start, block_len) = (index * PAGE, self.block_len());
+        let end = self.size().min(start + PAGE).next_multiple_of(block_len);
+        if let Some(pages) = self.pages.as_ref().filter(|_| start < end) {
+            pages.mark_mapped(start, end);
+            self.list_dirty();
         }
-        self.store(start, end)?;
-        let block_len = self.block_len();
-        self.page_cache_or_invalid()?.mark_mapped(start, end.next_multiple_of(block_len));
-        Ok(())
+    }
+
+    fn punch(&self, start: u64, end: u64) -> Result<()> {
+        if self.volume.writer.lock().is_none() {
+            return Err(Errno::EROFS);
+        }
+        let (size, block_len) = (self.size(), self.block_len());
+        if start >= size {
+            return Ok(());
+        }
+        // What lies behind the end of the file in its last block goes with it.
+        let end = if end >= size { size.next_multiple_of(block_len) } else { end };
+        let (first, last) = (start.next_multiple_of(block_len), end - end % block_len);
+        if first > last {
+            return self.clear(start, end);
+        }
+        self.clear(start, first)?;
+        self.clear(last, end)?;
+        match first < last {
+            true => self.free_blocks(first, last),
+            false => Ok(()),
+        }
     }
 
     fn truncate(&self, size: u64) -> Result<()> {

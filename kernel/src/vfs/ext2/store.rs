@@ -141,6 +141,7 @@ impl Backing for DevicePages {
             if len > 0 {
                 requests.add(frame, 0, len, at)?;
             }
+            frame.fill_zero_from(len);
         }
         requests.submit();
         Ok(())

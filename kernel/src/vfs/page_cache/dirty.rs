@@ -1,10 +1,10 @@
 //! Dirty sectors of a cache, and writing them back.
 //!
-//! A page that a program may write to through a shared mapping counts as dirty each time the cache is written back, as
-//! long as its frame is used by anyone but the cache, and once more after that: stores to it are not seen.
+//! Stores through shared mappings are noticed by the first one's fault: the page is dirty from then on. When it is written
+//! back it is write-protected first, in all mappings, and after that is clean until the next store faults.
 
 use super::super::Result;
-use super::{BATCH_PAGES, Origin, PageCache};
+use super::{BATCH_PAGES, Origin, PageCache, Revoke};
 use crate::block::Completion;
 use abi::Errno;
 use alloc::vec::Vec;
@@ -28,6 +28,8 @@ pub struct DirtyPage {
     pub frame: Frame,
     /// Its dirty sectors, one bit each.
     pub sectors: u8,
+    /// Mappings may have stored behind the end of the file too.
+    pub mapped: bool,
 }
 
 impl DirtyPage {
@@ -59,7 +61,8 @@ impl PageCache {
         self.mark(start, end, false);
     }
 
-    /// A shared mapping may write to the bytes `start .. end` from now on.
+    /// A shared mapping may write to the bytes `start .. end` from now on. To be called with the lock of the areas that
+    /// says so: who takes the right away again comes by there.
     pub fn mark_mapped(&self, start: u64, end: u64) {
         self.mark(start, end, true);
     }
@@ -104,6 +107,7 @@ impl PageCache {
                 let Some(last) = pages.last() else { break };
                 next = last.index + 1;
                 under_way += pages.len();
+                self.protect(&pages);
                 started = started.and(backing.start_write(&pages, &completion));
             }
             completion.all_started(true);
@@ -123,19 +127,26 @@ impl PageCache {
         self.failed.swap(false, Ordering::Relaxed)
     }
 
-    /// The next dirty pages from `first` on, which are clean from now on unless they are mapped.
+    /// Keeps mappings from storing to those of `pages` that they may store to, so that the next store is noticed.
+    fn protect(&self, pages: &[DirtyPage]) {
+        let mut mapped = pages.iter().filter(|page| page.mapped).map(|page| page.index);
+        if let Some(first) = mapped.next() {
+            let last = mapped.next_back().unwrap_or(first);
+            self.revoke(first..last + 1, Revoke::Stores);
+        }
+    }
+
+    /// The next dirty pages from `first` on, which are clean from now on.
     fn take_dirty(&self, first: u64) -> Result<Vec<DirtyPage>> {
         let mut pages = Vec::new();
         pages.try_reserve_exact(BATCH_PAGES).map_err(|_| Errno::ENOMEM)?;
         let mut state = self.state.lock();
         let mut clean = 0;
         for (&index, page) in state.pages.range_mut(first..).filter(|(_, page)| page.is_pending()).take(BATCH_PAGES) {
-            let sectors = core::mem::take(&mut page.dirty) | page.mapped;
-            if page.frame.references() == 1 {
-                page.mapped = 0;
-            }
-            clean += isize::from(!page.is_pending());
-            pages.push(DirtyPage { index, frame: page.frame.clone(), sectors });
+            let mapped = core::mem::take(&mut page.mapped);
+            let sectors = core::mem::take(&mut page.dirty) | mapped;
+            clean += 1;
+            pages.push(DirtyPage { index, frame: page.frame.clone(), sectors, mapped: mapped != 0 });
         }
         self.count_dirty(-clean);
         Ok(pages)
@@ -150,7 +161,10 @@ impl PageCache {
         let numbers: Vec<u64> = clean.map(|(&index, _)| index).collect();
         let removed: Vec<_> = numbers.iter().filter_map(|index| state.pages.remove(index)).collect();
         drop(state);
-        drop(removed);
+        if !removed.is_empty() {
+            self.mappers.count_revocation();
+            self.revoke(start / page_len..end.div_ceil(page_len), Revoke::Pages);
+        }
     }
 
     pub(super) fn count_dirty(&self, by: isize) {

@@ -8,14 +8,18 @@
 //! Locks: `state` (rank PageCache) is held for look-ups and changes of the map, never across a sleep. `writer` orders
 //! writes and truncations of the file; taken before anything here, and held while the pages are filled.
 //!
-//! What is written marks sectors of a page as dirty (`dirty`); such a page stays until they are written back.
+//! What is written marks sectors of a page as dirty (`dirty`); such a page stays until they are written back. `mappers` knows
+//! who has pages mapped: a page that leaves the file, or is written back, is taken from them first.
 //!
 //! A cache without a backing (a file in memory) reads absent pages as zeros, never gives a page up by itself, and keeps
 //! to a [`Quota`].
 
+mod cut;
 mod dirty;
+mod mappers;
 
 pub use dirty::{DirtyPage, dirty_total};
+pub use mappers::{Mapper, Revoke};
 
 use super::Result;
 use super::reclaim::{self, Reclaimable};
@@ -30,6 +34,7 @@ use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use machine::PAGE_SIZE;
 use machine::mm::{Frame, FrameKind};
 use machine::sync::{Mutex, Rank, SpinLock};
+use mappers::Mappers;
 
 /// Pages read by one batch at most.
 pub const BATCH_PAGES: usize = 32;
@@ -75,6 +80,7 @@ pub struct PageCache {
     dirty: AtomicUsize,
     /// Writing back has failed since the last one who asked.
     failed: AtomicBool,
+    mappers: Mappers,
 }
 
 enum Origin {
@@ -95,7 +101,7 @@ struct Page {
     referenced: bool,
     /// Sectors that the device does not have yet, one bit each.
     dirty: u8,
-    /// Sectors that a shared mapping may write to at any time, for as long as the frame is used elsewhere.
+    /// Sectors that shared mappings may have written to since they were last kept from it.
     mapped: u8,
 }
 
@@ -140,6 +146,7 @@ impl PageCache {
             writing_back: Mutex::new("write-back", ()),
             dirty: AtomicUsize::new(0),
             failed: AtomicBool::new(false),
+            mappers: Mappers::new(),
         }
     }
 
@@ -225,27 +232,6 @@ impl PageCache {
     /// How many pages are in memory.
     pub fn len(&self) -> usize {
         self.state.lock().pages.len()
-    }
-
-    /// Gives up all bytes from `size` on, the last page's rest included. What is being written back has been when this
-    /// returns.
-    pub fn cut(&self, size: u64) {
-        let _held = self.writing_back.lock();
-        let removed = {
-            let mut state = self.state.lock();
-            let removed = state.pages.split_off(&size.div_ceil(PAGE_SIZE as u64));
-            self.count_dirty(-(removed.values().filter(|page| page.is_pending()).count() as isize));
-            removed
-        };
-        let within = (size % PAGE_SIZE as u64) as usize;
-        if within != 0
-            && let Some(frame) = self.present(size / PAGE_SIZE as u64)
-        {
-            frame.fill_zero_from(within);
-        }
-        if let Origin::Memory(quota) = &self.origin {
-            quota.give(removed.len());
-        }
     }
 
     fn find(&self, index: u64) -> Found {
@@ -380,6 +366,8 @@ impl Reclaimable for PageCache {
         if let Origin::Memory(_) = self.origin {
             return 0;
         }
+        // What is being written is in the pages before it is dirty.
+        let Some(_writer) = self.writer.try_lock() else { return 0 };
         let mut state = self.state.lock();
         let state = &mut *state;
         let mut victims = Vec::new();

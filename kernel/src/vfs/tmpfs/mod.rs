@@ -88,6 +88,11 @@ impl Shared {
         node
     }
 
+    /// Puts a node that gets a name into the table, if it is not there.
+    fn keep(&self, node: &Arc<Node>) {
+        self.nodes.lock().insert(node.number(), node.clone());
+    }
+
     /// Takes a node without names out of the table.
     fn forget(&self, number: u64) {
         let node = self.nodes.lock().remove(&number);

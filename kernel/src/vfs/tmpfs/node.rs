@@ -86,6 +86,11 @@ impl Node {
         }
     }
 
+    /// Its number.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
     /// One name more or less leads here; a directory's own `.` and its children's `..` count too. At none the node
     /// leaves the table.
     pub fn change_links(&self, by: i64) {
@@ -245,8 +250,19 @@ impl Inode for Node {
         Ok(node)
     }
 
+    fn create_unnamed(&self, new: &NewNode<'_>) -> Result<Arc<dyn Inode>> {
+        let shared = self.shared()?;
+        let node = Shared::make(&shared, new);
+        // With its first name it comes back into the table.
+        shared.forget(node.number);
+        Ok(node)
+    }
+
     fn link(&self, name: &[u8], target: &Arc<dyn Inode>) -> Result<()> {
-        self.enter(name, same_kind(target)?)
+        let any: Arc<dyn Any + Send + Sync> = target.clone();
+        let node = any.downcast::<Node>().map_err(|_| Errno::EXDEV)?;
+        self.shared()?.keep(&node);
+        self.enter(name, &node)
     }
 
     fn remove(&self, name: &[u8], target: &Arc<dyn Inode>) -> Result<()> {
@@ -312,6 +328,13 @@ impl Inode for Node {
         }
         self.size.store(size, Ordering::Release);
         pages.cut(size);
+        self.content_changed();
+        Ok(())
+    }
+
+    fn punch(&self, start: u64, end: u64) -> Result<()> {
+        let Content::Pages(pages) = &self.content else { return Err(Errno::EINVAL) };
+        pages.punch(start, end, || Ok(()))?;
         self.content_changed();
         Ok(())
     }
