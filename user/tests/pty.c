@@ -31,15 +31,12 @@ static void names(void)
     close(master);
     CHECK_ERRNO(open(path, O_RDWR | O_NOCTTY), ENOENT);
     close(slave);
-    // Its number is free again, and the lowest free number is taken.
+    // Two that are open have two numbers. (That a number is taken again cannot be seen while others open some, too.)
     master = open("/dev/ptmx", O_RDWR | O_NOCTTY);
     int next = -1, other = open("/dev/ptmx", O_RDWR | O_NOCTTY);
     CHECK(ioctl(master, TIOCGPTN, &next) == 0);
     CHECK(ioctl(other, TIOCGPTN, &number) == 0 && number != next);
-    snprintf(path, sizeof path, "/dev/pts/%d", number);
-    CHECK(stat(path, &at) == 0);
     close(other);
-    CHECK_ERRNO(stat(path, &at), ENOENT);
     close(master);
 }
 
