@@ -34,6 +34,10 @@ SHELL = {
     "/bin/bash -c 'for i in 1 2 3; do (exit $i); echo status $?; done'": r"^status 1\nstatus 2\nstatus 3$",
     "/bin/bash -c 'echo $(echo substituted)'": r"^substituted$",
 }
+TERMINAL = {
+    "/usr/bin/python3 -c 'import pty, sys; sys.exit(pty.spawn([\"/bin/bash\", \"-c\", \"tty; stty size; echo through a relay\"]))'":
+        r"^/dev/pts/\d+\r?\n\d+ \d+\r?\nthrough a relay",
+}  # fmt: skip
 THREADS = {"/usr/bin/python3 /root/threads.py": r"^all well$"}
 FILES = {
     "/usr/bin/python3 /root/files.py": r"^all well$",
@@ -82,6 +86,7 @@ def tests() -> list[Test]:
         Test("dynamic/small", runs(SMALL), SECONDS, needs=NEEDS),
         Test("dynamic/python", runs(PYTHON), SECONDS, needs=NEEDS),
         Test("dynamic/shell", runs(SHELL), SECONDS, needs=NEEDS),
+        Test("dynamic/pseudo-terminal", runs(TERMINAL), SECONDS, needs=NEEDS),
         Test("dynamic/python-threads", runs(THREADS), SECONDS, needs=NEEDS),
         Test("dynamic/python-threads-smp1", runs(THREADS, SMP="1"), SECONDS, needs=NEEDS),
     ]

@@ -4,8 +4,8 @@ use super::subject::{may_inspect, process, thread};
 use crate::process::Process;
 use crate::sched::{self, policy::Class};
 use crate::tty;
+use crate::vfs::Result;
 use crate::vfs::pseudo::{Subject, Text};
-use crate::vfs::{Result, device_number};
 use crate::vm::{AddressSpace, Program};
 use abi::signal::SigSet;
 use abi::system::{RLIM_INFINITY, RLIMIT_RSS};
@@ -145,10 +145,9 @@ fn put_numbers(text: &mut Text, numbers: &[i64]) {
 
 /// The number of the terminal that controls the process, and its foreground group; 0 and -1 without one.
 fn terminal(process: &Process) -> (i64, i64) {
-    let console = tty::console();
-    match console.session() == Some(process.session()) {
-        true => (device_number(5, 1) as i64, console.group().into()),
-        false => (0, -1),
+    match tty::controlling(process.session()) {
+        Some(terminal) => (terminal.number() as i64, terminal.group().into()),
+        None => (0, -1),
     }
 }
 

@@ -34,7 +34,7 @@ fn text(address: u64) -> Result<Vec<u8>, Errno> {
     }
 }
 
-pub fn mount(caller: &mut Caller<'_>, source: u64, at: UserPath, kind: u64, flags: u64, _data: u64) -> SyscallResult {
+pub fn mount(caller: &mut Caller<'_>, source: u64, at: UserPath, kind: u64, flags: u64, data: u64) -> SyscallResult {
     let (kind, source) = (text(kind)?, text(source)?);
     let path = at.read()?;
     let place = locate(caller, Fd(-100), &path, true)?;
@@ -53,6 +53,7 @@ pub fn mount(caller: &mut Caller<'_>, source: u64, at: UserPath, kind: u64, flag
         b"tmpfs" | b"ramfs" => MountSource::Tmpfs,
         b"devtmpfs" => MountSource::Dev,
         b"proc" => crate::procfs::source(),
+        b"devpts" => crate::tty::pts_source(&text(data)?)?,
         _ => return Err(Errno::ENODEV),
     };
     if !place.is_dir() {

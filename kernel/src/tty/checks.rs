@@ -1,6 +1,7 @@
 //! Kernel tests of a terminal of their own: what is typed is given to [`Terminal::receive`].
 
 use super::Terminal;
+use super::terminal::Waiting;
 use abi::Errno;
 use abi::termios::{LocalFlags, VMIN, VTIME, Winsize};
 use alloc::string::String;
@@ -15,9 +16,13 @@ fn never() -> bool {
     false
 }
 
+fn waiting(allowed: bool, interrupted: fn() -> bool) -> Waiting {
+    Waiting { allowed, interrupted, opened_at: 0 }
+}
+
 fn read(terminal: &Terminal, len: usize) -> Result<String, Errno> {
     let mut out = alloc::vec![0; len];
-    let (len, _) = terminal.read(&mut out, false, never)?;
+    let (len, _) = terminal.read(&mut out, waiting(false, never))?;
     Ok(String::from_utf8_lossy(&out[..len]).into_owned())
 }
 
@@ -32,7 +37,7 @@ fn raw(terminal: &Terminal, min: u8, time_ds: u8) {
 
 #[kernel_test]
 fn a_terminal_without_owner_reads_nothing() {
-    let terminal = Terminal::new();
+    let terminal = Terminal::console(0);
     assert_eq!(read(&terminal, 1), Err(Errno::EIO));
     assert_eq!((terminal.group(), terminal.readable_bytes(), terminal.is_readable()), (0, 0, true));
     assert_eq!(terminal.set_group(NOBODY), Err(Errno::ENOTTY));
@@ -40,7 +45,7 @@ fn a_terminal_without_owner_reads_nothing() {
 
 #[kernel_test]
 fn what_was_typed_goes_to_the_next_owner() {
-    let terminal = Terminal::new();
+    let terminal = Terminal::console(0);
     terminal.receive(b"one\rtw");
     terminal.set_owner(Some(NOBODY));
     assert_eq!((terminal.readable_bytes(), terminal.group()), (4, NOBODY));
@@ -54,7 +59,7 @@ fn what_was_typed_goes_to_the_next_owner() {
 
 #[kernel_test]
 fn an_interrupt_is_a_key_until_the_line_is_read() {
-    let terminal = Terminal::new();
+    let terminal = Terminal::console(0);
     terminal.receive(b"ab\x03c");
     assert_eq!(terminal.read_key(), b'c', "typed before there was a prompt");
     terminal.receive(b"de");
@@ -69,30 +74,30 @@ fn an_interrupt_is_a_key_until_the_line_is_read() {
 
 #[kernel_test]
 fn a_raw_read_with_time_ends_without_input() {
-    let terminal = Terminal::new();
+    let terminal = Terminal::console(0);
     terminal.set_owner(Some(NOBODY));
     raw(&terminal, 0, 1);
     let start = time::now();
-    assert_eq!(terminal.read(&mut [0; 8], true, never), Ok((0, false)));
+    assert_eq!(terminal.read(&mut [0; 8], waiting(true, never)), Ok((0, false)));
     assert!(time::now() - start >= Duration::from_millis(100));
     raw(&terminal, 5, 1);
     terminal.receive(b"ab");
-    assert_eq!(terminal.read(&mut [0; 8], true, never), Ok((2, false)), "the time between bytes is over");
+    assert_eq!(terminal.read(&mut [0; 8], waiting(true, never)), Ok((2, false)), "the time between bytes is over");
 }
 
 #[kernel_test]
 fn output_stops_and_goes_on() {
-    let terminal = Terminal::new();
+    let terminal = Terminal::console(0);
     terminal.set_owner(Some(NOBODY));
     terminal.receive(b"\x13");
-    assert_eq!(terminal.write_program(b"", || true), Err(Errno::EINTR));
+    assert_eq!(terminal.write_program(b"", waiting(true, || true)), Err(Errno::EINTR));
     terminal.receive(b"\x11");
-    assert_eq!(terminal.write_program(b"", || true), Ok(()));
+    assert_eq!(terminal.write_program(b"", waiting(true, || true)), Ok(0));
 }
 
 #[kernel_test]
 fn settings_and_window_are_kept() {
-    let terminal = Terminal::new();
+    let terminal = Terminal::console(0);
     terminal.set_owner(Some(NOBODY));
     raw(&terminal, 3, 0);
     assert_eq!(terminal.settings().c_cc[VMIN as usize], 3);

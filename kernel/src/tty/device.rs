@@ -1,33 +1,83 @@
-//! The terminal as a file: read(2), write(2), poll(2) and the requests of `ioctl_tty(2)`.
+//! A terminal as a file: read(2), write(2), poll(2).
 
-use super::Terminal;
+use super::registry::{self, Handle, console, controlling};
+use super::request;
+use super::terminal::Waiting;
 use crate::process;
 use crate::vfs::{FileOperations, Result, Sink, Source, flags};
-use abi::pod::Pod;
-use abi::termios::{self, LocalFlags, Winsize};
+use abi::termios::{LocalFlags, TIOCSPGRP};
 use abi::{Errno, Signal};
 use alloc::sync::Arc;
 use machine::sync::WaitQueue;
-use machine::user::copy;
 
 /// Bytes moved at a time: with the terminal locked no user memory is touched, so they go through a buffer.
-const CHUNK_LEN: usize = 256;
+pub(super) const CHUNK_LEN: usize = 256;
 
-/// A terminal as a file.
+/// What poll(2) says of a terminal that was hung up.
+const HUNG_UP: u32 =
+    flags::POLLIN | flags::POLLOUT | flags::POLLERR | flags::POLLHUP | flags::POLLRDNORM | flags::POLLWRNORM;
+
+/// An open terminal.
 pub struct TerminalFile {
-    terminal: &'static Terminal,
+    terminal: Handle,
+    opened_at: u32,
+    /// Opening it makes it the controlling terminal of a session that has none.
+    acquires: bool,
 }
 
 impl TerminalFile {
-    /// `terminal` as a file.
-    pub fn new(terminal: &'static Terminal) -> Self {
-        TerminalFile { terminal }
+    /// The console as `/dev/console`, or under another name, as which it may become a controlling terminal.
+    pub fn console(acquires: bool) -> Self {
+        TerminalFile { terminal: Handle::Lasting(console()), opened_at: console().hangups(), acquires }
+    }
+
+    /// Opens a terminal. EIO for a slave that is locked or has no master, EBUSY for one that is another's alone.
+    pub fn open(terminal: Handle, file_flags: u32) -> Result<Self> {
+        let opened_at = terminal.count_opening()?;
+        let file = TerminalFile { terminal, opened_at, acquires: true };
+        file.acquire(file_flags);
+        Ok(file)
+    }
+
+    fn acquire(&self, file_flags: u32) {
+        if self.acquires && file_flags & flags::O_NOCTTY == 0 && file_flags & flags::O_ACCMODE != flags::O_WRONLY {
+            self.terminal.acquire_by_opening();
+        }
+    }
+
+    fn hung_up(&self) -> bool {
+        self.terminal.hangups() != self.opened_at
+    }
+
+    fn waiting(&self, file_flags: u32) -> Waiting {
+        Waiting {
+            allowed: file_flags & flags::O_NONBLOCK == 0,
+            interrupted: process::interrupted,
+            opened_at: self.opened_at,
+        }
+    }
+}
+
+impl Drop for TerminalFile {
+    fn drop(&mut self) {
+        if let Handle::Pair(pty) = &self.terminal {
+            pty.terminal.count_closing();
+            registry::forget_unused(pty);
+        }
     }
 }
 
 impl FileOperations for TerminalFile {
+    fn open(&self, file_flags: u32) -> Result<Option<Arc<dyn FileOperations>>> {
+        self.acquire(file_flags);
+        Ok(None)
+    }
+
     /// EIO for a program while the shell has the terminal, as Linux tells background processes that cannot be stopped.
     fn read(&self, _: u64, file_flags: u32, sink: &mut dyn Sink) -> Result<usize> {
+        if self.hung_up() {
+            return Ok(0);
+        }
         self.terminal.check_foreground(Signal::SIGTTIN)?;
         let wanted = sink.remaining();
         let mut buffer = [0; CHUNK_LEN];
@@ -35,8 +85,9 @@ impl FileOperations for TerminalFile {
         while done < wanted {
             let part = &mut buffer[..CHUNK_LEN.min(wanted - done)];
             // Only the first bytes are waited for; a line that is longer than the buffer goes on without waiting.
-            let may_wait = done == 0 && file_flags & flags::O_NONBLOCK == 0;
-            let (len, more) = match self.terminal.read(part, may_wait, process::interrupted) {
+            let mut waiting = self.waiting(file_flags);
+            waiting.allowed &= done == 0;
+            let (len, more) = match self.terminal.read(part, waiting) {
                 Ok(read) => read,
                 Err(error) if done == 0 => return Err(error),
                 Err(_) => break,
@@ -50,54 +101,31 @@ impl FileOperations for TerminalFile {
         Ok(done)
     }
 
-    fn write(&self, _: u64, _: u32, source: &mut dyn Source) -> Result<usize> {
+    fn write(&self, _: u64, file_flags: u32, source: &mut dyn Source) -> Result<usize> {
+        if self.hung_up() {
+            return Err(Errno::EIO);
+        }
         if self.terminal.settings().local().contains(LocalFlags::TOSTOP) {
             self.terminal.check_foreground(Signal::SIGTTOU)?;
         }
-        let mut written = 0;
-        let mut buffer = [0; CHUNK_LEN];
-        while source.remaining() > 0 {
-            let part = fill(source, &mut buffer).and_then(|len| {
-                self.terminal.write_program(&buffer[..len], process::interrupted)?;
-                Ok(len)
-            });
-            match part {
-                Ok(len) => written += len,
-                Err(error) if written == 0 => return Err(error),
-                Err(_) => break,
-            }
-            if process::interrupted() {
-                break;
-            }
-        }
-        Ok(written)
+        let waiting = self.waiting(file_flags);
+        write_chunks(source, |bytes| self.terminal.write_program(bytes, waiting))
     }
 
     fn ioctl(&self, command: u32, argument: u64) -> Result<u64> {
-        if matches!(
-            command,
-            termios::TCSETS | termios::TCSETSW | termios::TCSETSF | termios::TIOCSPGRP | termios::TCFLSH
-        ) {
-            self.terminal.check_foreground(Signal::SIGTTOU)?;
+        if self.hung_up() {
+            return Err(if command == TIOCSPGRP { Errno::ENOTTY } else { Errno::EIO });
         }
-        match command {
-            termios::TCGETS => put(argument, &self.terminal.settings()),
-            termios::TCSETS | termios::TCSETSW => get(argument).map(|new| self.terminal.set_settings(new, false)),
-            termios::TCSETSF => get(argument).map(|new| self.terminal.set_settings(new, true)),
-            termios::TIOCGWINSZ => put(argument, &self.terminal.window()),
-            termios::TIOCSWINSZ => get::<Winsize>(argument).map(|new| self.terminal.set_window(new)),
-            termios::FIONREAD => put(argument, &(self.terminal.readable_bytes() as i32)),
-            termios::TCFLSH => self.terminal.flush(argument),
-            // Output is sent at once and there is no modem: nothing to wait for, and no break to send.
-            termios::TCSBRK | termios::TCSBRKP => Ok(()),
-            _ => self.job_control(command, argument),
-        }
-        .map(|()| 0)
+        request::handle(&self.terminal, command, argument).map(|()| 0)
     }
 
     fn poll(&self) -> u32 {
+        if self.hung_up() {
+            return HUNG_UP;
+        }
         let readable = if self.terminal.is_readable() { flags::POLLIN | flags::POLLRDNORM } else { 0 };
-        readable | flags::POLLOUT | flags::POLLWRNORM
+        let writable = if self.terminal.is_writable() { flags::POLLOUT | flags::POLLWRNORM } else { 0 };
+        readable | writable
     }
 
     fn wait_queues(&self) -> [Option<&WaitQueue>; 2] {
@@ -105,47 +133,44 @@ impl FileOperations for TerminalFile {
     }
 }
 
-impl TerminalFile {
-    /// The requests about sessions and groups, which only processes of the terminal's session may make.
-    fn job_control(&self, command: u32, argument: u64) -> Result<()> {
-        let thread = process::current_thread().ok_or(Errno::ENOTTY)?;
-        let process = thread.process();
-        let controls = self.terminal.session() == Some(process.session());
-        match command {
-            termios::TIOCSCTTY => self.terminal.acquire(process, argument == 1),
-            termios::TIOCNOTTY | termios::TIOCGPGRP | termios::TIOCGSID | termios::TIOCSPGRP if !controls => {
-                Err(Errno::ENOTTY)
-            }
-            termios::TIOCNOTTY => {
-                // Others of the session lose the terminal with their leader only.
-                if process.session() == process.pid() {
-                    self.terminal.end_session(process.session());
-                }
-                Ok(())
-            }
-            termios::TIOCGPGRP => put(argument, &(self.terminal.group() as i32)),
-            termios::TIOCGSID => put(argument, &(process.session() as i32)),
-            termios::TIOCSPGRP => {
-                let group: i32 = get(argument)?;
-                self.terminal.set_group(u32::try_from(group).map_err(|_| Errno::EINVAL)?)
-            }
-            _ => Err(Errno::ENOTTY),
-        }
-    }
-}
-
 /// `/dev/tty`: for each process the terminal that controls it.
 pub struct ControllingTerminal;
 
 impl FileOperations for ControllingTerminal {
-    fn open(&self, _: u32) -> Result<Option<Arc<dyn FileOperations>>> {
+    fn open(&self, file_flags: u32) -> Result<Option<Arc<dyn FileOperations>>> {
         let thread = process::current_thread().ok_or(Errno::ENXIO)?;
-        let terminal = super::console();
-        if terminal.session() != Some(thread.process().session()) {
-            return Err(Errno::ENXIO);
-        }
-        Ok(Some(Arc::new(TerminalFile::new(terminal))))
+        let terminal = controlling(thread.process().session()).ok_or(Errno::ENXIO)?;
+        Ok(Some(Arc::new(TerminalFile::open(terminal, file_flags)?)))
     }
+}
+
+/// Gives `write` what `source` has, a chunk at a time; it takes at least one byte, or says why not. Bytes taken.
+pub(super) fn write_chunks(source: &mut dyn Source, write: impl Fn(&[u8]) -> Result<usize>) -> Result<usize> {
+    let mut written = 0;
+    let mut buffer = [0; CHUNK_LEN];
+    let mut result = Ok(());
+    while source.remaining() > 0 && result.is_ok() {
+        let mut rest = match fill(source, &mut buffer) {
+            Ok(len) => &buffer[..len],
+            Err(error) => {
+                result = Err(error);
+                break;
+            }
+        };
+        while !rest.is_empty() && result.is_ok() {
+            match write(rest) {
+                Ok(len) => {
+                    written += len;
+                    rest = &rest[len..];
+                }
+                Err(error) => result = Err(error),
+            }
+        }
+        if process::interrupted() {
+            break;
+        }
+    }
+    if written == 0 { result.map(|()| 0) } else { Ok(written) }
 }
 
 /// Takes from `source` until the buffer is full, over the borders of an iovec: a line goes out in one piece.
@@ -160,12 +185,4 @@ fn fill(source: &mut dyn Source, buffer: &mut [u8]) -> Result<usize> {
         }
     }
     Ok(len)
-}
-
-fn put<T: Pod>(address: u64, value: &T) -> Result<()> {
-    value.with_bytes(|bytes| copy::write(address, bytes)).map_err(|_| Errno::EFAULT)
-}
-
-fn get<T: Pod>(address: u64) -> Result<T> {
-    T::try_from_fill(|bytes| copy::read(address, bytes)).map_err(|_| Errno::EFAULT)
 }

@@ -1,14 +1,22 @@
-//! The console terminal: what programs see as /dev/console, /dev/tty and /dev/ttyS0, and where the kernel's shell reads
-//! its keys.
+//! Terminals: the console, which programs see as /dev/console and /dev/ttyS0 and where the kernel's shell reads its keys,
+//! and pseudo-terminals.
 //!
-//! From the bottom up: `input` brings bytes from the serial port and `keyboard` from the keyboard; [`Terminal`] edits,
-//! echoes and keeps them, for the process that owns the terminal or else for the shell; `device` is the file that
-//! programs read and write.
+//! From the bottom up: `state`, [`Terminal`], `reading` edit, echo and keep what comes in and translate what goes out;
+//! `registry` knows all terminals, `session` whose each is · `request` and `device` are what programs do with an open
+//! terminal · `pty` and `devpts` are the masters and the names of pseudo-terminals · `input` brings bytes from the serial
+//! port and `keyboard` from the keyboard to the console.
 
 mod checks;
 mod device;
+mod devpts;
 mod input;
 pub mod keyboard;
+mod pty;
+mod reading;
+mod registry;
+mod request;
+mod session;
+mod state;
 mod terminal;
 
 use crate::screen;
@@ -16,27 +24,25 @@ use crate::vfs::{self, File, device_number, flags, register_device};
 use abi::termios::Winsize;
 use alloc::sync::Arc;
 use device::{ControllingTerminal, TerminalFile};
+pub use devpts::source as pts_source;
 pub use input::lost as lost_input;
 use machine::sync::{Rank, SpinLock};
+pub use registry::{console, controlling, session_ended};
 pub use terminal::Terminal;
 
 /// Character device, readable and writable by all.
 const MODE: u32 = 0o020666;
 
-static CONSOLE: Terminal = Terminal::new();
-
-/// The console terminal.
-pub fn console() -> &'static Terminal {
-    &CONSOLE
-}
-
 /// Makes the terminal's device nodes and lets input in. Needs the device tree and the scheduler.
 pub fn init() {
-    let file = Arc::new(TerminalFile::new(console()));
     // Numbers as in Linux's Documentation/admin-guide/devices.txt.
     register_device("tty", MODE, device_number(5, 0), Arc::new(ControllingTerminal));
-    register_device("console", MODE, device_number(5, 1), file.clone());
-    register_device("ttyS0", MODE, device_number(4, 64), file);
+    register_device("console", MODE, device_number(5, 1), Arc::new(TerminalFile::console(false)));
+    register_device("ptmx", MODE, device_number(5, 2), Arc::new(devpts::Multiplexer));
+    register_device("ttyS0", MODE, device_number(4, 64), Arc::new(TerminalFile::console(true)));
+    if let Err(error) = devpts::mount() {
+        log::warn!("no /dev/pts: {error}");
+    }
     if let Err(error) = input::start(console()) {
         log::warn!("console: no input: {error}");
     }
@@ -69,32 +75,27 @@ fn note_source(source: Source) {
         let (columns, rows) = screen::size()?;
         Some(Winsize { ws_row: rows as u16, ws_col: columns as u16, ws_xpixel: 0, ws_ypixel: 0 })
     });
-    let left = CONSOLE.window();
+    let left = console().window();
     *focus = (source, Some(left));
     drop(focus);
-    CONSOLE.set_window(window.unwrap_or(left));
+    console().set_window(window.unwrap_or(left));
 }
 
 /// What the screen answers to programs. If the keyboard is not where somebody types, a terminal at the serial port gets
 /// the same questions, and one answer is enough.
 fn answer(bytes: &[u8]) {
     if FOCUS.lock().0 == Source::Keyboard {
-        CONSOLE.receive(bytes);
+        console().receive(bytes);
     }
 }
 
 /// A new open file of the console terminal, for a program's descriptors 0, 1 and 2: `/dev/console`, if that is there.
 pub fn console_file() -> Arc<File> {
     let shown = vfs::open(&vfs::root_context(), None, b"/dev/console", flags::O_RDWR, 0);
-    shown.unwrap_or_else(|_| File::new_device(Arc::new(TerminalFile::new(console())), flags::O_RDWR))
+    shown.unwrap_or_else(|_| File::new_device(Arc::new(TerminalFile::console(false)), flags::O_RDWR))
 }
 
 /// Gives the console terminal to the session that process `leader` leads, with usual settings; None gives it to the shell.
 pub fn set_owner(leader: Option<u32>) {
-    CONSOLE.set_owner(leader);
-}
-
-/// The leader of a session has ended: its terminal, if it has one, is the shell's again.
-pub fn session_ended(session: u32) {
-    CONSOLE.end_session(session);
+    console().set_owner(leader);
 }

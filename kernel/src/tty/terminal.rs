@@ -1,93 +1,117 @@
-//! A terminal: input edited and kept for whoever owns it, output translated.
+//! A terminal: input edited and kept for whoever reads it, output translated.
 //!
-//! While a session of processes has the terminal, a line discipline (`klib::ldisc`) stands between the line and its reads; else the
-//! bytes are keys for the kernel's shell. All state is under `state` (rank Terminal); echo, signals and wake-ups happen
-//! after it is released. Input comes from the input task, which is a kernel task and may sleep.
+//! A line discipline (`klib::ldisc`) stands between the line and its reads; while the kernel's shell has the console, the
+//! bytes are keys for it. All state is under `state` (rank Terminal); echo, signals and wake-ups happen after it is
+//! released. Reading is in `reading`, sessions in `session`.
+//!
+//! A terminal that is hung up counts that: files that were opened before are dead from then on.
 
-use crate::process::{self, Process, send, table};
+use super::state::{Effects, Pair, Shell, State};
+use crate::process::send;
 use crate::screen;
-use abi::Errno;
-use abi::Signal;
-use abi::termios::{LocalFlags, Termios, VMIN, VTIME, Winsize};
+use abi::termios::{InputFlags, TIOCPKT_DOSTOP, TIOCPKT_NOSTOP, Termios, VSTART, VSTOP, Winsize};
+use abi::{Errno, Signal};
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
-use core::time::Duration;
-use klib::ldisc::LineDiscipline;
+use core::sync::atomic::{AtomicU32, Ordering};
 use machine::console;
-use machine::sync::{Mutex, Once, Rank, SpinLock, WaitEnd, WaitQueue};
-use machine::time;
+use machine::sync::{Mutex, Once, Rank, SpinLock, WaitQueue};
 
-/// Keys kept for the shell; later ones are dropped.
-const MAX_KEYS: usize = 4096;
-/// Ctrl-C.
-const INTERRUPT_KEY: u8 = 3;
 /// Bytes sent under one lock of the console port, which keeps interrupts off meanwhile.
 const SEND_LEN: usize = 64;
+/// The usual stop and start characters: Ctrl-S and Ctrl-Q.
+const USUAL_STOP: (u8, u8) = (19, 17);
 
 /// What TCFLSH takes: input, output, both (`tcflush(3)`).
 const TCIFLUSH: u64 = 0;
 const TCOFLUSH: u64 = 1;
 const TCIOFLUSH: u64 = 2;
-/// Unit of VTIME.
-const TENTH_SECOND: Duration = Duration::from_millis(100);
 
 /// A terminal.
 pub struct Terminal {
-    state: SpinLock<State>,
-    readers: WaitQueue,
-    writers: WaitQueue,
+    pub(super) state: SpinLock<State>,
+    /// Woken when there is something to read.
+    pub(super) readers: WaitQueue,
+    /// Woken when output may be written.
+    pub(super) writers: WaitQueue,
+    /// The same for the master of a pseudo-terminal.
+    pub(super) master_readers: WaitQueue,
+    pub(super) master_writers: WaitQueue,
     /// Held while one piece of output is sent, so that pieces of several programs do not mix.
     output: Mutex<()>,
     /// Called for a Ctrl-C typed while the shell runs a command.
     interrupt: Once<fn()>,
+    /// How often it was hung up.
+    pub(super) hangups: AtomicU32,
+    /// `st_rdev`.
+    number: u64,
 }
 
-struct State {
-    /// Of the processes that have the terminal; None while the shell has it.
-    session: Option<Session>,
-    /// What was typed for the shell.
-    keys: VecDeque<u8>,
-    /// The shell is at its prompt: Ctrl-C is a key like others.
-    editing: bool,
-    window: Winsize,
+/// How a file may wait.
+#[derive(Clone, Copy)]
+pub struct Waiting {
+    /// It may.
+    pub allowed: bool,
+    /// Ends the wait (a signal).
+    pub interrupted: fn() -> bool,
+    /// [`Terminal::hangups`] when the file was opened.
+    pub opened_at: u32,
 }
 
-/// What there is while processes have the terminal.
-struct Session {
-    /// Number of the session whose controlling terminal this is.
-    id: u32,
-    /// The process group in the foreground: it gets the keys' signals, and may read.
-    group: u32,
-    discipline: LineDiscipline,
-}
-
-/// What input leads to once the lock is released.
-#[derive(Default)]
-struct Effects {
-    echo: Vec<u8>,
-    signals: Vec<(u32, Signal)>,
-    interrupt_shell: bool,
+/// What is left to do with a program's output.
+enum Written {
+    /// To be sent as text of the kernel.
+    AsText,
+    /// To be sent as it is.
+    Translated(Vec<u8>),
+    /// Nothing: the master reads it.
+    Queued,
 }
 
 impl Terminal {
-    /// A terminal of 80 by 24 that the shell owns.
-    pub const fn new() -> Self {
+    /// The console: of 80 by 24, and the shell has it.
+    pub const fn console(number: u64) -> Self {
+        Self::with(State::new(Some(Shell { keys: VecDeque::new(), editing: false })), number)
+    }
+
+    /// The slave of a pseudo-terminal whose master is open.
+    pub fn of_pair(number: u64) -> Self {
+        let mut state = State::new(None);
+        state.window = Winsize::default();
+        state.pair = Some(Pair {
+            output: VecDeque::new(),
+            master: true,
+            slaves: 0,
+            slave_closed: false,
+            locked: true,
+            packet: false,
+            status: 0,
+        });
+        Self::with(state, number)
+    }
+
+    const fn with(state: State, number: u64) -> Self {
         Terminal {
-            state: SpinLock::new(
-                "terminal",
-                Rank::Terminal,
-                State {
-                    session: None,
-                    keys: VecDeque::new(),
-                    editing: false,
-                    window: Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 },
-                },
-            ),
+            state: SpinLock::new("terminal", Rank::Terminal, state),
             readers: WaitQueue::new("terminal input"),
-            writers: WaitQueue::new("stopped terminal output"),
+            writers: WaitQueue::new("room for terminal output"),
+            master_readers: WaitQueue::new("pseudo-terminal's output"),
+            master_writers: WaitQueue::new("room for pseudo-terminal's input"),
             output: Mutex::new("terminal output", ()),
             interrupt: Once::new(),
+            hangups: AtomicU32::new(0),
+            number,
         }
+    }
+
+    /// Its device number.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// How often it was hung up.
+    pub fn hangups(&self) -> u32 {
+        self.hangups.load(Ordering::SeqCst)
     }
 
     /// Has `interrupt` called for a Ctrl-C that is typed while the shell runs a command. The first call counts.
@@ -95,106 +119,28 @@ impl Terminal {
         self.interrupt.call_once(|| interrupt);
     }
 
-    /// Gives the terminal to the session that process `leader` leads, with usual settings; None gives it to the shell.
-    /// What was typed and not read goes to the new owner.
-    pub fn set_owner(&self, leader: Option<u32>) {
-        let mut effects = Effects::default();
-        {
-            let mut state = self.state.lock();
-            let typed = match state.session.take() {
-                Some(session) => session.discipline.into_typed(),
-                None => Vec::from(core::mem::take(&mut state.keys)),
-            };
-            state.session = leader.map(|leader| Session {
-                id: leader,
-                group: leader,
-                discipline: LineDiscipline::new(Termios::INITIAL),
-            });
-            for byte in typed {
-                state.take(byte, &mut effects);
-            }
-        }
-        self.settle(effects);
-    }
-
-    /// The session is over: if it has the terminal, those in the foreground are hung up, and the shell has it.
-    pub fn end_session(&self, session: u32) {
-        let foreground = self.state.lock().session.as_ref().filter(|own| own.id == session).map(|own| own.group);
-        if let Some(group) = foreground {
-            send::kill_group(group, Signal::SIGHUP);
-            send::kill_group(group, Signal::SIGCONT);
-            self.set_owner(None);
-        }
-    }
-
-    /// The session whose controlling terminal this is.
-    pub fn session(&self) -> Option<u32> {
-        self.state.lock().session.as_ref().map(|session| session.id)
-    }
-
-    /// TIOCSCTTY: the terminal becomes that of the session that `leader` leads; `steal` takes it from another one.
-    pub fn acquire(&self, leader: &Process, steal: bool) -> Result<(), Errno> {
-        let current = self.session();
-        if current == Some(leader.session()) {
-            return Ok(());
-        }
-        if leader.session() != leader.pid() || current.is_some() && !(steal && leader.credentials().is_privileged()) {
-            return Err(Errno::EPERM);
-        }
-        if let Some(session) = &mut self.state.lock().session {
-            session.id = leader.session();
-            session.group = leader.group();
-            return Ok(());
-        }
-        self.set_owner(Some(leader.session()));
-        Ok(())
-    }
-
-    /// Whether a process of this session may read, write or change the terminal now. One in the background gets `signal`,
-    /// with its whole group, and an error; but if that could not stop it, for SIGTTOU it may, and for SIGTTIN not.
-    pub fn check_foreground(&self, signal: Signal) -> Result<(), Errno> {
-        let Some(thread) = process::current_thread() else { return Ok(()) };
-        let process = thread.process();
-        let foreground = match &self.state.lock().session {
-            Some(session) if session.id == process.session() => session.group,
-            _ => return Ok(()),
-        };
-        if foreground == process.group() {
-            return Ok(());
-        }
-        let immune = thread.blocks(signal) || process.actions.is_ignored(signal);
-        match (immune, signal) {
-            (true, Signal::SIGTTOU) => Ok(()),
-            (true, _) => Err(Errno::EIO),
-            _ if table::is_orphaned_group(process.group()) => Err(Errno::EIO),
-            _ => {
-                send::kill_group(process.group(), signal);
-                Err(Errno::EINTR)
-            }
-        }
-    }
-
-    /// Takes what came in on the line. Called by the input task.
+    /// Takes what came in on the line; what finds no room is lost. Called by the input tasks.
     pub fn receive(&self, bytes: &[u8]) {
         let mut effects = Effects::default();
-        {
-            let mut state = self.state.lock();
-            for &byte in bytes {
-                state.take(byte, &mut effects);
-            }
-        }
+        let _ = self.state.lock().accept(bytes, &mut effects);
         self.settle(effects);
     }
 
     /// The next key for the shell's prompt. From now on Ctrl-C is a key like others, until [`Terminal::end_editing`].
     pub fn read_key(&self) -> u8 {
-        self.state.lock().editing = true;
-        self.readers.wait(|| self.state.lock().keys.pop_front())
+        self.set_editing(true);
+        self.readers.wait(|| self.state.lock().shell.as_mut()?.keys.pop_front())
     }
 
     /// The shell has its line: Ctrl-C interrupts what it does next.
     pub fn end_editing(&self) {
-        self.state.lock().editing = false;
+        self.set_editing(false);
+    }
+
+    fn set_editing(&self, editing: bool) {
+        if let Some(shell) = &mut self.state.lock().shell {
+            shell.editing = editing;
+        }
     }
 
     /// Writes text of the kernel: a line feed begins a new line.
@@ -211,42 +157,52 @@ impl Terminal {
         self.send_raw(bytes);
     }
 
-    /// Writes bytes of a program, as the settings say. Waits while output is stopped (Ctrl-S); EINTR if `interrupted` says so
-    /// first, with nothing written.
-    pub fn write_program(&self, bytes: &[u8], interrupted: fn() -> bool) -> Result<(), Errno> {
+    /// Writes bytes of a program, as the settings say: how many, which is at least one. Waits while output is stopped
+    /// (Ctrl-S) or there is no room; EAGAIN or EINTR if it may not, with nothing written. EIO after a hang-up.
+    pub fn write_program(&self, bytes: &[u8], waiting: Waiting) -> Result<usize, Errno> {
         let attempt = || {
-            let mut state = self.state.lock();
-            let mut out = Vec::new();
-            match &mut state.session {
-                Some(session) if session.discipline.is_stopped() => return None,
-                Some(session) => session.discipline.output(bytes, &mut out),
-                None => return Some((false, out)),
+            if self.hangups() != waiting.opened_at {
+                return Some(Err(Errno::EIO));
             }
-            Some((true, out))
+            let mut state = self.state.lock();
+            if state.is_shells() {
+                return Some(Ok((bytes.len(), Written::AsText)));
+            }
+            if !state.has_output_room() {
+                return None;
+            }
+            if state.pair.is_some() {
+                return Some(state.send_output(bytes).map(|taken| (taken, Written::Queued)));
+            }
+            let mut out = Vec::new();
+            state.discipline.output(bytes, &mut out);
+            Some(Ok((bytes.len(), Written::Translated(out))))
         };
-        match self.writers.wait_until(None, interrupted, attempt) {
-            Ok((true, translated)) => self.send_raw(&translated),
-            Ok((false, _)) => self.write(bytes),
-            Err(_) => return Err(Errno::EINTR),
+        let (taken, written) = wait_in(&self.writers, waiting, attempt)?;
+        match written {
+            Written::AsText => self.write(bytes),
+            Written::Translated(bytes) => self.send_raw(&bytes),
+            Written::Queued => self.master_readers.wake_all(),
         }
-        Ok(())
+        Ok(taken)
     }
 
-    /// Reads what is there for the owner's programs: how many bytes, and whether the same read may go on. EAGAIN if there
-    /// is nothing and `may_wait` is false, EINTR if `interrupted` says so first, EIO if no process owns the terminal.
-    pub fn read(&self, out: &mut [u8], may_wait: bool, interrupted: fn() -> bool) -> Result<(usize, bool), Errno> {
-        if !may_wait {
-            return self.read_ready(out).unwrap_or(Err(Errno::EAGAIN));
+    /// Sends a character that asks the other side to stop or go on.
+    pub fn send_control(&self, byte: u8) {
+        let mut effects = Effects { changed: true, ..Effects::default() };
+        {
+            let mut state = self.state.lock();
+            match state.pair.is_some() {
+                true => state.send(&[byte]),
+                false => effects.echo.push(byte),
+            }
         }
-        match self.read_time() {
-            Some(between) => self.read_timed(out, between, interrupted),
-            None => self.readers.wait_until(None, interrupted, || self.read_ready(out)).unwrap_or(Err(Errno::EINTR)),
-        }
+        self.settle(effects);
     }
 
-    /// Whether a read would not wait.
-    pub fn is_readable(&self) -> bool {
-        self.state.lock().session.as_ref().is_none_or(|session| session.discipline.is_readable())
+    /// Whether a write would not wait.
+    pub fn is_writable(&self) -> bool {
+        self.state.lock().has_output_room()
     }
 
     /// What is woken when it may have become readable, and writable.
@@ -254,27 +210,34 @@ impl Terminal {
         [Some(&self.readers), Some(&self.writers)]
     }
 
-    /// Bytes that can be read.
-    pub fn readable_bytes(&self) -> usize {
-        self.state.lock().session.as_ref().map_or(0, |session| session.discipline.available())
-    }
-
-    /// The settings; the initial ones while the shell owns the terminal.
+    /// The settings; the initial ones while the shell has the terminal.
     pub fn settings(&self) -> Termios {
-        self.state.lock().session.as_ref().map_or(Termios::INITIAL, |session| *session.discipline.settings())
+        let state = self.state.lock();
+        if state.is_shells() { Termios::INITIAL } else { *state.discipline.settings() }
     }
 
-    /// Changes the settings of the owner's session; `flush` drops what was typed before.
+    /// Changes the settings, unless the shell has the terminal; `flush` drops what was typed before.
     pub fn set_settings(&self, settings: Termios, flush: bool) {
-        if let Some(session) = &mut self.state.lock().session {
-            if flush {
-                session.discipline.flush_input();
+        let mut effects = Effects { changed: true, ..Effects::default() };
+        {
+            let mut state = self.state.lock();
+            if !state.is_shells() {
+                if flush {
+                    state.flush_input();
+                }
+                let was = (state.discipline.is_stopped(), has_usual_stop(state.discipline.settings()));
+                state.discipline.set_settings(settings);
+                state.note_stop(was.0);
+                match (was.1, has_usual_stop(&settings)) {
+                    (false, true) => state.note_instead(TIOCPKT_DOSTOP, TIOCPKT_NOSTOP),
+                    (true, false) => state.note_instead(TIOCPKT_NOSTOP, TIOCPKT_DOSTOP),
+                    _ => {}
+                }
+                state.pump(&mut effects);
             }
-            session.discipline.set_settings(settings);
         }
         // What was typed may be readable now, and output may no longer be stopped.
-        self.readers.wake_all();
-        self.writers.wake_all();
+        self.settle(effects);
     }
 
     /// Rows and columns.
@@ -287,44 +250,44 @@ impl Terminal {
         let group = {
             let mut state = self.state.lock();
             let changed = core::mem::replace(&mut state.window, window) != window;
-            state.session.as_ref().filter(|_| changed).map(|session| session.group)
+            state.controlled().filter(|_| changed).map(|session| session.group)
         };
         if let Some(group) = group {
             send::kill_group(group, Signal::SIGWINCH);
         }
     }
 
-    /// The process group in the foreground; 0 while the shell owns the terminal.
-    pub fn group(&self) -> u32 {
-        self.state.lock().session.as_ref().map_or(0, |session| session.group)
-    }
-
-    /// Puts `group` into the foreground. ESRCH if there is none such, EPERM if it is not of the terminal's session, ENOTTY
-    /// if the shell has the terminal.
-    pub fn set_group(&self, group: u32) -> Result<(), Errno> {
-        let id = self.session().ok_or(Errno::ENOTTY)?;
-        if !table::group_in_session(group, id) {
-            return Err(if table::group(group).is_empty() { Errno::ESRCH } else { Errno::EPERM });
-        }
-        match &mut self.state.lock().session {
-            Some(session) if session.id == id => session.group = group,
-            _ => return Err(Errno::ENOTTY),
-        }
-        Ok(())
-    }
-
-    /// `tcflush(3)`. Output is never kept, so that only input has something to drop.
+    /// `tcflush(3)`. Output to a line is never kept, so that only a pseudo-terminal's has something to drop.
     pub fn flush(&self, what: u64) -> Result<(), Errno> {
-        match (what, &mut self.state.lock().session) {
-            (TCIFLUSH | TCIOFLUSH, Some(session)) => session.discipline.flush_input(),
-            (TCIFLUSH | TCOFLUSH | TCIOFLUSH, _) => {}
-            _ => return Err(Errno::EINVAL),
+        {
+            let mut state = self.state.lock();
+            if !matches!(what, TCIFLUSH | TCOFLUSH | TCIOFLUSH) {
+                return Err(Errno::EINVAL);
+            }
+            if what != TCOFLUSH && !state.is_shells() {
+                state.flush_input();
+            }
+            if what != TCIFLUSH {
+                state.flush_output();
+            }
         }
+        self.settle(Effects { changed: true, ..Effects::default() });
         Ok(())
     }
 
-    /// Does what input has led to, with the lock released.
-    fn settle(&self, effects: Effects) {
+    /// Stops output or lets it go on (`tcflow(3)`).
+    pub fn set_stopped(&self, stopped: bool) {
+        {
+            let mut state = self.state.lock();
+            let was = state.discipline.is_stopped();
+            state.discipline.set_stopped(stopped);
+            state.note_stop(was);
+        }
+        self.settle(Effects { changed: true, ..Effects::default() });
+    }
+
+    /// Does what a change has led to, with the lock released.
+    pub(super) fn settle(&self, effects: Effects) {
         self.send_raw(&effects.echo);
         for (group, signal) in effects.signals {
             send::kill_group(group, signal);
@@ -335,8 +298,11 @@ impl Terminal {
                 interrupt();
             }
         }
-        self.readers.wake_all();
-        self.writers.wake_all();
+        if effects.changed {
+            for queue in [&self.readers, &self.writers, &self.master_readers, &self.master_writers] {
+                queue.wake_all();
+            }
+        }
     }
 
     fn send_raw(&self, bytes: &[u8]) {
@@ -348,72 +314,22 @@ impl Terminal {
             }
         }
     }
+}
 
-    fn read_ready(&self, out: &mut [u8]) -> Option<Result<(usize, bool), Errno>> {
-        match &mut self.state.lock().session {
-            None => Some(Err(Errno::EIO)),
-            Some(session) => session.discipline.read(out).map(Ok),
-        }
-    }
-
-    /// What VTIME says, if it counts: in raw mode.
-    fn read_time(&self) -> Option<Duration> {
-        let settings = self.settings();
-        let tenths = u32::from(settings.c_cc[VTIME as usize]);
-        (tenths > 0 && !settings.local().contains(LocalFlags::ICANON)).then(|| TENTH_SECOND * tenths)
-    }
-
-    /// A raw read with VTIME: with VMIN 0 it waits that long for the first byte, else as long between bytes (termios(3),
-    /// the cases "VMIN 0, VTIME above 0" and "both above 0").
-    fn read_timed(&self, out: &mut [u8], between: Duration, interrupted: fn() -> bool) -> Result<(usize, bool), Errno> {
-        let mut deadline = (self.settings().c_cc[VMIN as usize] == 0).then(|| time::now() + between);
-        let mut seen = 0;
-        loop {
-            let change = || match self.readable_bytes() {
-                available if available > seen => Some(available),
-                _ => None,
-            };
-            match self.readers.wait_until(deadline, interrupted, change) {
-                Ok(_) if seen == 0 && deadline.is_some() => return self.read_what_is_there(out),
-                Ok(available) => seen = available,
-                Err(WaitEnd::TimedOut) => return self.read_what_is_there(out),
-                Err(WaitEnd::Interrupted) => return Err(Errno::EINTR),
-            }
-            if let Some(done) = self.read_ready(out) {
-                return done;
-            }
-            deadline = Some(time::now() + between);
-        }
-    }
-
-    fn read_what_is_there(&self, out: &mut [u8]) -> Result<(usize, bool), Errno> {
-        match &mut self.state.lock().session {
-            None => Err(Errno::EIO),
-            Some(session) => Ok((session.discipline.read_now(out), false)),
-        }
+/// What `attempt` gives as soon as it gives something: EAGAIN if it gives nothing now and may not wait, EINTR.
+pub(super) fn wait_in<R>(
+    queue: &WaitQueue,
+    waiting: Waiting,
+    mut attempt: impl FnMut() -> Option<Result<R, Errno>>,
+) -> Result<R, Errno> {
+    match waiting.allowed {
+        true => queue.wait_until(None, waiting.interrupted, attempt).unwrap_or(Err(Errno::EINTR)),
+        false => attempt().unwrap_or(Err(Errno::EAGAIN)),
     }
 }
 
-impl Default for Terminal {
-    fn default() -> Self {
-        Terminal::new()
-    }
-}
-
-impl State {
-    fn take(&mut self, byte: u8, effects: &mut Effects) {
-        match &mut self.session {
-            Some(session) => {
-                if let Some(signal) = session.discipline.input(byte, &mut effects.echo) {
-                    effects.signals.push((session.group, signal));
-                }
-            }
-            None if byte == INTERRUPT_KEY && !self.editing => {
-                self.keys.clear();
-                effects.interrupt_shell = true;
-            }
-            None if self.keys.len() < MAX_KEYS => self.keys.push_back(byte),
-            None => {}
-        }
-    }
+/// Whether Ctrl-S and Ctrl-Q stop output and let it go on.
+fn has_usual_stop(settings: &Termios) -> bool {
+    let characters = (settings.c_cc[VSTOP as usize], settings.c_cc[VSTART as usize]);
+    settings.input().contains(InputFlags::IXON) && characters == USUAL_STOP
 }

@@ -39,7 +39,7 @@ pub struct LineDiscipline {
 
 impl LineDiscipline {
     /// A terminal with nothing typed.
-    pub fn new(settings: Termios) -> Self {
+    pub const fn new(settings: Termios) -> Self {
         LineDiscipline {
             settings,
             lines: VecDeque::new(),
@@ -99,6 +99,19 @@ impl LineDiscipline {
         if self.is_canonical() { !self.lines.is_empty() } else { self.pending.len() >= self.minimum().max(1) }
     }
 
+    /// Whether another byte can come in without one being lost. In a line that fills the whole buffer bytes are lost, as no
+    /// read could make room.
+    pub fn has_room(&self) -> bool {
+        let used = self.pending.len() + self.lines_len;
+        let full = used >= BUFFER_LEN - 1 || self.lines.len() >= BUFFER_LEN - 1;
+        !full || self.is_canonical() && self.lines.is_empty()
+    }
+
+    /// Stops output or lets it go on, as the stop and start characters do.
+    pub fn set_stopped(&mut self, stopped: bool) {
+        self.stopped = stopped;
+    }
+
     /// In raw mode, the time a read waits for more, in tenths of a second (VTIME).
     pub fn read_time_ds(&self) -> u8 {
         self.settings.c_cc[VTIME as usize]
@@ -137,7 +150,10 @@ impl LineDiscipline {
             if !self.has(LocalFlags::NOFLSH) {
                 self.flush_input();
             }
-            self.echo_control(byte, echo);
+            if modes.contains(InputFlags::IXON) {
+                self.stopped = false;
+            }
+            self.echo_byte(byte, echo);
             return Some(signal);
         }
         let byte = match byte {
@@ -191,7 +207,8 @@ impl LineDiscipline {
         self.has(LocalFlags::ICANON)
     }
 
-    fn has(&self, flags: LocalFlags) -> bool {
+    /// Whether these local modes are all set.
+    pub fn has(&self, flags: LocalFlags) -> bool {
         self.settings.local().contains(flags)
     }
 
@@ -401,10 +418,6 @@ impl LineDiscipline {
         } else {
             self.show(&[byte], echo);
         }
-    }
-
-    fn echo_control(&mut self, byte: u8, echo: &mut Vec<u8>) {
-        self.echo_byte(byte, echo);
     }
 
     /// Echo goes the way of output.

@@ -10,7 +10,7 @@ const TAB: usize = 8;
 pub(super) struct Column(usize);
 
 impl Column {
-    pub(super) fn new() -> Self {
+    pub(super) const fn new() -> Self {
         Column(0)
     }
 

@@ -148,6 +148,37 @@ fn stop_and_start() {
 }
 
 #[test]
+fn a_signal_starts_stopped_output() {
+    let mut tty = terminal(|_| {});
+    type_in(&mut tty, b"\x13\x03");
+    assert!(!tty.is_stopped());
+    tty.set_stopped(true);
+    assert!(tty.is_stopped());
+}
+
+#[test]
+fn there_is_no_room_as_long_as_a_read_can_make_some() {
+    let mut tty = terminal(|_| {});
+    type_in(&mut tty, b"one\r");
+    type_in(&mut tty, &[b'x'; BUFFER_LEN - 6]);
+    assert!(tty.has_room());
+    type_in(&mut tty, b"x");
+    assert!(!tty.has_room());
+    read(&mut tty, 9);
+    assert!(tty.has_room());
+    type_in(&mut tty, b"four");
+    assert!(tty.has_room(), "a line that nobody can read yet goes on, and loses bytes");
+    let mut tty = terminal(|settings| settings.c_lflag = 0);
+    type_in(&mut tty, &[b'x'; BUFFER_LEN - 1]);
+    assert!(!tty.has_room());
+    read(&mut tty, 1);
+    assert!(tty.has_room());
+    let mut tty = terminal(|_| {});
+    type_in(&mut tty, &[4; BUFFER_LEN - 1]);
+    assert!(!tty.has_room(), "ends of file take room, too");
+}
+
+#[test]
 fn a_full_buffer_drops_bytes_but_takes_the_end_of_the_line() {
     let mut tty = terminal(|settings| settings.c_iflag |= InputFlags::IMAXBEL.bits());
     let (echo, _) = type_in(&mut tty, &[b'x'; BUFFER_LEN + 5]);

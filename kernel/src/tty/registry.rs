@@ -1,0 +1,125 @@
+//! All terminals: the console and the pseudo-terminals by their numbers; which one controls a session.
+//!
+//! Lock: `PAIRS` (rank Table), under which terminals' states may be locked.
+
+use super::Terminal;
+use crate::vfs::{Result, device_number};
+use abi::Errno;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::ops::Deref;
+use machine::sync::{Rank, SpinLock};
+
+/// Most pseudo-terminals (Linux's `kernel.pty.max`).
+const MAX_PAIRS: usize = 4096;
+/// Major number of pseudo-terminals' slaves.
+const SLAVE_MAJOR: u32 = 136;
+
+static CONSOLE: Terminal = Terminal::console(device_number(5, 1));
+static PAIRS: SpinLock<Vec<Option<Arc<Pty>>>> = SpinLock::new("pseudo-terminals", Rank::Table, Vec::new());
+
+/// A pseudo-terminal.
+pub struct Pty {
+    /// Its number: the slave is `/dev/pts/` and this.
+    pub index: u32,
+    /// What the slave is.
+    pub terminal: Terminal,
+    /// The slave's node.
+    pub node: SpinLock<Attributes>,
+}
+
+/// Attributes of a slave's node.
+#[derive(Clone, Copy)]
+pub struct Attributes {
+    /// Permission bits.
+    pub mode: u32,
+    /// Owner and group.
+    pub owner: (u32, u32),
+    /// Last read, change of content, change of the node.
+    pub times: [crate::vfs::Time; 3],
+}
+
+/// A terminal that is there for good, or as long as somebody uses it.
+#[derive(Clone)]
+pub enum Handle {
+    /// The console.
+    Lasting(&'static Terminal),
+    /// A pseudo-terminal.
+    Pair(Arc<Pty>),
+}
+
+impl Deref for Handle {
+    type Target = Terminal;
+
+    fn deref(&self) -> &Terminal {
+        match self {
+            Handle::Lasting(terminal) => terminal,
+            Handle::Pair(pty) => &pty.terminal,
+        }
+    }
+}
+
+/// The console terminal.
+pub fn console() -> &'static Terminal {
+    &CONSOLE
+}
+
+/// The terminal that controls `session`.
+pub fn controlling(session: u32) -> Option<Handle> {
+    if CONSOLE.session() == Some(session) {
+        return Some(Handle::Lasting(&CONSOLE));
+    }
+    let pairs = PAIRS.lock();
+    let found = pairs.iter().flatten().find(|pty| pty.terminal.session() == Some(session));
+    found.map(|pty| Handle::Pair(pty.clone()))
+}
+
+/// The leader of a session has ended: its terminal, if it has one, is nobody's, and the console the shell's again.
+pub fn session_ended(session: u32) {
+    CONSOLE.end_session(session);
+    let pairs: Vec<Arc<Pty>> = PAIRS.lock().iter().flatten().cloned().collect();
+    for pty in pairs {
+        pty.terminal.end_session(session);
+        forget_unused(&pty);
+    }
+}
+
+/// A new pseudo-terminal with the lowest free number, whose master is open. ENOSPC if there are too many.
+pub fn new_pair(node: Attributes) -> Result<Arc<Pty>> {
+    let mut pairs = PAIRS.lock();
+    let free = pairs.iter().position(Option::is_none).unwrap_or(pairs.len());
+    if free == MAX_PAIRS {
+        return Err(Errno::ENOSPC);
+    }
+    if free == pairs.len() {
+        pairs.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+        pairs.push(None);
+    }
+    let index = free as u32;
+    let terminal = Terminal::of_pair(device_number(SLAVE_MAJOR + index / 256, index % 256));
+    let node = SpinLock::new("pseudo-terminal's node", Rank::File, node);
+    let pty = Arc::new(Pty { index, terminal, node });
+    pairs[free] = Some(pty.clone());
+    Ok(pty)
+}
+
+/// The pseudo-terminal with the lowest number from `index` on whose master is open.
+pub fn next_pair(index: usize) -> Option<Arc<Pty>> {
+    let pairs = PAIRS.lock();
+    pairs.get(index..)?.iter().flatten().find(|pty| pty.terminal.has_master()).cloned()
+}
+
+/// Gives the number of `pty` free if neither side is open and no session still counts on it.
+pub fn forget_unused(pty: &Arc<Pty>) {
+    let mut pairs = PAIRS.lock();
+    let slot = pairs.get_mut(pty.index as usize);
+    let unused = |pty: &mut Arc<Pty>| {
+        let state = pty.terminal.state.lock();
+        state.session.is_none() && state.pair.as_ref().is_some_and(|pair| !pair.master && pair.slaves == 0)
+    };
+    let gone = slot
+        .filter(|slot| slot.as_ref().is_some_and(|other| Arc::ptr_eq(other, pty)))
+        .and_then(|slot| slot.take_if(unused));
+    drop(pairs);
+    drop(gone);
+}

@@ -1,0 +1,159 @@
+//! The requests of `ioctl_tty(2)` that any terminal knows. A pseudo-terminal's master passes on here what is not its own:
+//! then they are about the slave.
+
+use super::Terminal;
+use crate::process;
+use crate::vfs::Result;
+use abi::pod::Pod;
+use abi::termios::{self, Termios, Termios2, VSTART, VSTOP, Winsize};
+use abi::{Errno, Signal};
+use machine::user::copy;
+
+/// What TCXONC takes: stop output, let it go on; send the stop character, and the start character (`tcflow(3)`).
+const TCOOFF: u64 = 0;
+const TCOON: u64 = 1;
+const TCIOFF: u64 = 2;
+const TCION: u64 = 3;
+/// The speed that the settings begin with.
+const SPEED: u32 = 38400;
+
+/// Does what `command` asks of a terminal.
+pub fn handle(terminal: &Terminal, command: u32, argument: u64) -> Result<()> {
+    if is_change(command) {
+        terminal.check_foreground(Signal::SIGTTOU)?;
+    }
+    match command {
+        termios::TCGETS => put(argument, &terminal.settings()),
+        termios::TCSETS | termios::TCSETSW => get(argument).map(|new| terminal.set_settings(new, false)),
+        termios::TCSETSF => get(argument).map(|new| terminal.set_settings(new, true)),
+        termios::TCGETS2 => put(argument, &with_speeds(terminal.settings())),
+        termios::TCSETS2 | termios::TCSETSW2 => {
+            get(argument).map(|new| terminal.set_settings(without_speeds(new), false))
+        }
+        termios::TCSETSF2 => get(argument).map(|new| terminal.set_settings(without_speeds(new), true)),
+        termios::TIOCGWINSZ => put(argument, &terminal.window()),
+        termios::TIOCSWINSZ => get::<Winsize>(argument).map(|new| terminal.set_window(new)),
+        termios::FIONREAD => put(argument, &(terminal.readable_bytes() as i32)),
+        // What has been written is on its way.
+        termios::TIOCOUTQ => put(argument, &0i32),
+        termios::TCFLSH => terminal.flush(argument),
+        termios::TCXONC => flow(terminal, argument),
+        // Output is sent at once and there is no modem: nothing to wait for, and no break to send.
+        termios::TCSBRK | termios::TCSBRKP => Ok(()),
+        // Of a master alone, and Linux tells it so.
+        termios::TIOCGPTPEER => Err(Errno::EIO),
+        termios::TIOCGETD => put(argument, &0i32),
+        termios::TIOCSETD => match get::<i32>(argument)? {
+            0 => Ok(()),
+            _ => Err(Errno::EINVAL),
+        },
+        termios::TIOCEXCL | termios::TIOCNXCL => {
+            terminal.state.lock().exclusive = command == termios::TIOCEXCL;
+            Ok(())
+        }
+        termios::TIOCGEXCL => put(argument, &i32::from(terminal.state.lock().exclusive)),
+        _ => job_control(terminal, command, argument),
+    }
+}
+
+/// Whether a process in the background has to be stopped for it.
+fn is_change(command: u32) -> bool {
+    use termios::*;
+    matches!(
+        command,
+        TCSETS
+            | TCSETSW
+            | TCSETSF
+            | TCSETS2
+            | TCSETSW2
+            | TCSETSF2
+            | TIOCSPGRP
+            | TCFLSH
+            | TCXONC
+            | TCSBRK
+            | TCSBRKP
+            | TIOCSETD
+    )
+}
+
+fn flow(terminal: &Terminal, what: u64) -> Result<()> {
+    match what {
+        TCOOFF => terminal.set_stopped(true),
+        TCOON => terminal.set_stopped(false),
+        TCIOFF | TCION => {
+            let character = if what == TCIOFF { VSTOP } else { VSTART };
+            if let Some(byte) = terminal.settings().control(character) {
+                terminal.send_control(byte);
+            }
+        }
+        _ => return Err(Errno::EINVAL),
+    }
+    Ok(())
+}
+
+/// The requests about sessions and groups, which only processes of the terminal's session may make.
+fn job_control(terminal: &Terminal, command: u32, argument: u64) -> Result<()> {
+    let thread = process::current_thread().ok_or(Errno::ENOTTY)?;
+    let process = thread.process();
+    let controls = terminal.session() == Some(process.session());
+    match command {
+        termios::TIOCSCTTY => terminal.acquire(process, argument == 1),
+        termios::TIOCSTI => {
+            if !controls && !process.credentials().is_privileged() {
+                return Err(Errno::EPERM);
+            }
+            get::<u8>(argument).map(|byte| terminal.receive(&[byte]))
+        }
+        termios::TIOCNOTTY | termios::TIOCGPGRP | termios::TIOCGSID | termios::TIOCSPGRP if !controls => {
+            Err(Errno::ENOTTY)
+        }
+        termios::TIOCNOTTY => {
+            // Others of the session lose the terminal with their leader only.
+            if process.session() == process.pid() {
+                terminal.end_session(process.session());
+            }
+            Ok(())
+        }
+        termios::TIOCGPGRP => put(argument, &(terminal.group() as i32)),
+        termios::TIOCGSID => put(argument, &(process.session() as i32)),
+        termios::TIOCSPGRP => {
+            let group: i32 = get(argument)?;
+            terminal.set_group(u32::try_from(group).map_err(|_| Errno::EINVAL)?)
+        }
+        _ => Err(Errno::ENOTTY),
+    }
+}
+
+fn with_speeds(settings: Termios) -> Termios2 {
+    Termios2 {
+        c_iflag: settings.c_iflag,
+        c_oflag: settings.c_oflag,
+        c_cflag: settings.c_cflag,
+        c_lflag: settings.c_lflag,
+        c_line: settings.c_line,
+        c_cc: settings.c_cc,
+        c_ispeed: SPEED,
+        c_ospeed: SPEED,
+    }
+}
+
+fn without_speeds(settings: Termios2) -> Termios {
+    Termios {
+        c_iflag: settings.c_iflag,
+        c_oflag: settings.c_oflag,
+        c_cflag: settings.c_cflag,
+        c_lflag: settings.c_lflag,
+        c_line: settings.c_line,
+        c_cc: settings.c_cc,
+    }
+}
+
+/// Copies `value` out; EFAULT.
+pub(super) fn put<T: Pod>(address: u64, value: &T) -> Result<()> {
+    value.with_bytes(|bytes| copy::write(address, bytes)).map_err(|_| Errno::EFAULT)
+}
+
+/// Copies a value in; EFAULT.
+pub(super) fn get<T: Pod>(address: u64) -> Result<T> {
+    T::try_from_fill(|bytes| copy::read(address, bytes)).map_err(|_| Errno::EFAULT)
+}
