@@ -5,7 +5,7 @@
 
 use super::signal::{Disposition, flags};
 use super::table;
-use super::{ExitStatus, Thread};
+use super::{ExitStatus, Thread, cpu_limit};
 use abi::pod::Pod;
 use abi::sigframe::{
     FpxSwBytes, RtSigframe, Sigcontext, Siginfo, UC_FP_XSTATE, UC_SIGCONTEXT_SS, UC_STRICT_RESTORE_SS, Ucontext,
@@ -13,6 +13,7 @@ use abi::sigframe::{
 use abi::signal::{DefaultAction, SS_DISABLE, SS_ONSTACK, SaFlags, SigSet, Sigaction, SigaltStack};
 use abi::{Errno, Signal};
 use alloc::sync::Arc;
+use core::sync::atomic::Ordering;
 use machine::addr::USER_END;
 use machine::cpu::features::{self, Features};
 use machine::task::{self, FpuState};
@@ -71,13 +72,16 @@ pub fn attend(thread: &Arc<Thread>, context: &mut UserContext, call: Option<Inte
     let mut handled = false;
     let mut call = call;
     loop {
-        thread.attention.store(false, core::sync::atomic::Ordering::SeqCst);
+        thread.attention.store(false, Ordering::SeqCst);
+        if thread.cpu_time_due.load(Ordering::Relaxed) {
+            cpu_limit::check(thread);
+        }
         if thread.is_ending() {
             return false;
         }
         if thread.process().is_stopped() {
             thread.process().wait_while_stopped(thread);
-            thread.attention.store(true, core::sync::atomic::Ordering::SeqCst);
+            thread.attention.store(true, Ordering::SeqCst);
             continue;
         }
         let Some((signal, info, continuations)) = thread.take_signal() else { break };

@@ -5,7 +5,7 @@ use super::table::{self, INIT, Table};
 use super::wait::{forget, notify_of_end, tell_of_end, wants_no_zombies};
 use super::{ExitStatus, Process, Thread, send};
 use crate::futex;
-use crate::sched;
+use crate::sched::tick::Sample;
 use abi::sigframe::Siginfo;
 use abi::{Errno, Signal};
 use alloc::sync::Arc;
@@ -44,8 +44,7 @@ impl Thread {
     /// The thread has left user mode for good and given its address space back. Called in its context.
     pub fn finish(self: &Arc<Self>) {
         let process = self.process();
-        let run_time = sched::run_time_ns(&task::current());
-        process.past_run_time_ns.fetch_add(run_time, Ordering::Relaxed);
+        let time = self.end_time(Sample::of(&task::current()));
         table::lock().remove_thread(self.tid());
         futex::owner_ended(self.tid());
         if self.tid() == process.pid() {
@@ -53,7 +52,9 @@ impl Thread {
         }
         let (last, others) = {
             let mut threads = process.threads.lock();
+            // Whoever adds the times up finds the thread's in one of the two.
             threads.retain(|other| !Arc::ptr_eq(other, self));
+            process.cpu.add_ended(time);
             (threads.is_empty(), threads.clone())
         };
         // A signal that this thread was to take goes to another.

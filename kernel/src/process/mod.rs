@@ -14,6 +14,8 @@ mod about;
 pub mod alarm;
 pub mod clone;
 mod context;
+pub mod cpu_limit;
+pub mod cpu_time;
 pub mod credentials;
 pub mod deliver;
 mod end;
@@ -53,7 +55,8 @@ use alarm::Timer;
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU32, Ordering};
+use cpu_time::CpuTime;
 use credentials::Credentials;
 use files::FileTable;
 use klib::objects::Counted;
@@ -130,13 +133,12 @@ pub struct Process {
     started: Instant,
     /// What the last thread to call exit(2) gave.
     last_code: AtomicU8,
-    /// The timer of setitimer(ITIMER_REAL) and alarm(2).
-    pub real_timer: Once<Arc<Timer>>,
+    /// The timers of setitimer(2), by its numbers; the first is that of alarm(2), too.
+    pub interval_timers: [Once<Arc<Timer>>; 3],
     /// Timers of timer_create(2), by number.
     pub timers: SpinLock<BTreeMap<i32, Arc<Timer>>>,
-    /// CPU time in ns of threads that have ended, and of children that were waited for.
-    past_run_time_ns: AtomicU64,
-    children_run_time_ns: AtomicU64,
+    /// CPU time, and what is to happen when it has reached something.
+    pub cpu: CpuTime,
 }
 
 /// The thread that the current task runs; None for kernel tasks.
@@ -224,18 +226,6 @@ impl Process {
     /// When it was started.
     pub fn started(&self) -> Instant {
         self.started
-    }
-
-    /// CPU time of all its threads, in ns.
-    #[inline(never)]
-    pub fn run_time_ns(&self) -> u64 {
-        let live: u64 = self.threads().iter().map(|thread| thread.run_time_ns()).sum();
-        live + self.past_run_time_ns.load(Ordering::Relaxed)
-    }
-
-    /// CPU time of the children it has waited for, in ns.
-    pub fn children_run_time_ns(&self) -> u64 {
-        self.children_run_time_ns.load(Ordering::Relaxed)
     }
 
     /// Its threads that have not ended.

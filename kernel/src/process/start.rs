@@ -1,6 +1,7 @@
 //! How processes come to be: the parts of a new one, the first code of its threads, and programs that the kernel itself
 //! starts.
 
+use super::cpu_time::CpuTime;
 use super::credentials::Credentials;
 use super::exec;
 use super::files::FileTable;
@@ -8,7 +9,7 @@ use super::limits::Limits;
 use super::signal::{Actions, Pending};
 use super::table::{self, INIT, Ties};
 use super::users::OfUser;
-use super::{ExitStatus, Process, Thread, short_name, thread};
+use super::{ExitStatus, Process, Thread, cpu_limit, short_name, thread};
 use crate::sched::{self, Owner};
 use crate::vfs::{File, FsContext};
 use crate::vm::AddressSpace;
@@ -20,7 +21,7 @@ use alloc::string::String;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::any::Any;
-use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU32, Ordering};
 use klib::objects::{Counted, Kind};
 use machine::sync::{Mutex, Once, Rank, SpinLock, WaitQueue};
 use machine::task::FpuState;
@@ -212,10 +213,9 @@ impl Parts {
             pid_file: Once::new(),
             started: time::now(),
             last_code: AtomicU8::new(0),
-            real_timer: Once::new(),
+            interval_timers: [const { Once::new() }; 3],
             timers: SpinLock::new("process timers", Rank::Process, BTreeMap::new()),
-            past_run_time_ns: AtomicU64::new(0),
-            children_run_time_ns: AtomicU64::new(0),
+            cpu: CpuTime::new(self.limits.watch_cpu_time()),
         })
     }
 }
@@ -230,6 +230,7 @@ impl Thread {
             pid: self.process().pid(),
             thread: Arc::downgrade(self) as Weak<dyn Any + Send + Sync>,
             switched: thread::switched,
+            ticked: cpu_limit::ticked,
         };
         let thread = self.clone();
         let user_loop = hooks().user_loop;

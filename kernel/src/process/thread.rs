@@ -1,9 +1,11 @@
 //! One thread of a process: its number, its signals, and what it has to look at before user mode.
 
 use super::Process;
+use super::cpu_time::Division;
 use super::rseq::Rseq;
 use super::signal::Pending;
 use crate::sched;
+use crate::sched::tick::Sample;
 use abi::signal::{SigSet, SigaltStack};
 use abi::{Errno, Signal};
 use alloc::sync::{Arc, Weak};
@@ -46,6 +48,11 @@ pub struct Thread {
     pub(super) restart_deadline: SpinLock<Option<Instant>>,
     /// What it has registered by rseq(2).
     pub rseq: Rseq,
+    /// Its CPU time, once it has ended, and what was last told of how that divides.
+    pub(super) ended_time: Once<Sample>,
+    pub(super) told_time: SpinLock<Division>,
+    /// Some timer or limit of CPU time may have been reached ([`super::cpu_limit`]).
+    pub(super) cpu_time_due: AtomicBool,
     /// The system call whose begin was traced and whose end is to be; [`NO_CALL`] for none.
     pub(super) traced_call: AtomicU32,
 }
@@ -69,6 +76,9 @@ impl Thread {
             robust_list: AtomicU64::new(0),
             restart_deadline: SpinLock::new("restart deadline", Rank::Process, None),
             rseq: Rseq::new(),
+            ended_time: Once::new(),
+            told_time: SpinLock::new("CPU time of a thread", Rank::Process, Division::default()),
+            cpu_time_due: AtomicBool::new(false),
             traced_call: AtomicU32::new(NO_CALL),
         })
     }
@@ -108,11 +118,6 @@ impl Thread {
     /// Its task, while it has one.
     pub fn task(&self) -> Option<Arc<task::Task>> {
         self.task.get().and_then(Weak::upgrade)
-    }
-
-    /// CPU time, in ns.
-    pub fn run_time_ns(&self) -> u64 {
-        self.task().map_or(0, |task| sched::run_time_ns(&task))
     }
 
     /// Signals kept back.

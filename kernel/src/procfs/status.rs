@@ -93,10 +93,11 @@ pub(super) fn stat(subject: Subject, text: &mut Text) -> Result<()> {
     let view = View::of(subject)?;
     let process = &*view.process;
     let (terminal, foreground) = terminal(process);
-    let time_ns = match thread(process, subject)? {
-        Some(thread) if subject.part != 0 => thread.run_time_ns(),
-        _ => process.run_time_ns(),
+    let time = match thread(process, subject)? {
+        Some(thread) if subject.part != 0 => thread.cpu_time(),
+        _ => process.cpu_time(),
     };
+    let children = process.cpu.children();
     let flags =
         if process.is_ending() { FLAG_EXITING } else { 0 } | if process.has_executed() { 0 } else { FLAG_FORKED };
     write!(text, "{} (", view.number);
@@ -108,9 +109,10 @@ pub(super) fn stat(subject: Subject, text: &mut Text) -> Result<()> {
     let real_time = view.policy.priority().map(i64::from);
     let priority = real_time.map_or(PRIORITY + nice, |priority| -1 - priority);
     put_numbers(text, &[process.parent(), process.group(), process.session()].map(i64::from));
-    // Page faults are not counted; time in the kernel counts as the program's.
-    put_numbers(text, &[terminal, foreground, flags, 0, 0, 0, 0, ticks(time_ns), 0]);
-    put_numbers(text, &[ticks(process.children_run_time_ns()), 0, priority, nice, process.thread_count() as i64]);
+    // Page faults are not counted.
+    put_numbers(text, &[terminal, foreground, flags, 0, 0, 0, 0, ticks(time.user_ns), ticks(time.system_ns)]);
+    put_numbers(text, &[ticks(children.user_ns), ticks(children.system_ns), priority, nice]);
+    put_numbers(text, &[process.thread_count() as i64]);
     put_numbers(text, &[0, ticks(process.started().as_ns()), space.map_or(0, |space| space.totals().mapped as i64)]);
     put_numbers(text, &[space.map_or(0, |space| space.resident_pages() as i64)]);
     write!(text, " {}", process.limits().current(RLIMIT_RSS));

@@ -2,6 +2,7 @@
 
 use super::argument::{UserIn, UserOut};
 use super::{Caller, SyscallResult};
+use crate::process::cpu_time::Division;
 use crate::process::credentials::{Credentials, MAX_GROUPS};
 use crate::process::{Process, find, table};
 use abi::Errno;
@@ -218,8 +219,11 @@ pub fn prlimit64(
     Ok(0)
 }
 
-/// Tells the address space of the limits that concern it.
+/// Tells the address space of the limits that concern it, and has CPU time looked at if it is limited.
 fn apply_limits(process: &Process) {
+    if process.limits().watch_cpu_time() {
+        process.cpu.watch();
+    }
     if let Some(space) = process.try_space() {
         space.set_limits(process.limits().of_memory(&process.credentials()));
     }
@@ -230,21 +234,21 @@ pub fn getrusage(caller: &mut Caller<'_>, who: i32, out: UserOut<Rusage>) -> Sys
     const CHILDREN: i32 = -1;
     const THREAD: i32 = 1;
     let process = caller.thread.process();
-    let run_time_ns = match who {
-        SELF => process.run_time_ns(),
-        THREAD => caller.thread.run_time_ns(),
-        CHILDREN => process.children_run_time_ns(),
+    let time = match who {
+        SELF => process.cpu_time(),
+        THREAD => caller.thread.cpu_time(),
+        CHILDREN => process.cpu.children(),
         _ => return Err(Errno::EINVAL),
     };
     let pages = if who == CHILDREN { 0 } else { process.space().resident_pages() };
-    out.write(&usage(run_time_ns, pages))?;
+    out.write(&usage(time, pages))?;
     Ok(0)
 }
 
-/// CPU time is all told as user time.
-pub(super) fn usage(run_time_ns: u64, resident_pages: usize) -> Rusage {
+pub(super) fn usage(time: Division, resident_pages: usize) -> Rusage {
     Rusage {
-        ru_utime: Timeval::from(Duration::from_nanos(run_time_ns)),
+        ru_utime: Timeval::from(Duration::from_nanos(time.user_ns)),
+        ru_stime: Timeval::from(Duration::from_nanos(time.system_ns)),
         ru_maxrss: (resident_pages * 4) as i64,
         ..Rusage::default()
     }

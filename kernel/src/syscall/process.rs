@@ -279,7 +279,7 @@ pub fn waitid(
 }
 
 fn usage_of_child(child: &Process) -> Rusage {
-    super::identity::usage(child.run_time_ns() + child.children_run_time_ns(), 0)
+    super::identity::usage(child.cpu_time().plus(child.cpu.children()), 0)
 }
 
 pub fn prctl(caller: &mut Caller<'_>, option: u32, argument: u64) -> SyscallResult {
