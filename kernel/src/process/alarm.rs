@@ -6,7 +6,7 @@
 //! `Process`); signals are sent with neither held.
 
 use super::cpu_time::CpuClock;
-use super::{Process, cpu_limit, table};
+use super::{Process, table};
 use crate::sched;
 use abi::Signal;
 use abi::sigframe::{SI_TIMER, Siginfo};
@@ -141,7 +141,9 @@ pub fn cancel_all(process: &Arc<Process>) {
         timer.forget_cpu_time();
     }
     delete_created(process);
-    cpu_limit::end(process);
+    // Nobody's timers go by its clocks any more; who sleeps by one goes on.
+    let measuring = core::mem::take(&mut *process.cpu_timers.lock());
+    measuring.iter().for_each(|timer| timer.forget());
 }
 
 impl Timer {
@@ -207,9 +209,9 @@ impl Timer {
     /// `whose`: the process whose time it goes by; nothing is to come if that is no more.
     fn set_by_cpu_time(self: &Arc<Self>, whose: Option<Arc<Process>>, new: State) -> State {
         let Some(whose) = whose.filter(|whose| !whose.is_gone()) else {
-            return core::mem::replace(&mut *self.state.lock(), State::default());
+            return core::mem::take(&mut *self.state.lock());
         };
-        let mut armed = whose.cpu.armed.lock();
+        let mut armed = whose.cpu_timers.lock();
         let before = core::mem::replace(&mut *self.state.lock(), new);
         armed.retain(|other| !Arc::ptr_eq(other, self));
         if new.deadline.is_some() {
@@ -221,7 +223,7 @@ impl Timer {
     }
 
     /// The CPU time that it goes by comes to an end.
-    pub(super) fn forget(&self) {
+    fn forget(&self) {
         self.state.lock().deadline = None;
         if let Action::Wake(task) = &self.action {
             sched::unpark(task);
@@ -258,7 +260,7 @@ impl Timer {
         let late = match &self.clock {
             TimerClock::Cpu(clock) => {
                 let Some(whose) = clock.process() else { return };
-                let mut armed = whose.cpu.armed.lock();
+                let mut armed = whose.cpu_timers.lock();
                 let Some((next, late)) = self.state.lock().expire(now) else { return };
                 if next.is_none() {
                     armed.retain(|other| !Arc::ptr_eq(other, self));

@@ -35,7 +35,7 @@ pub(super) fn check(thread: &Arc<Thread>) {
     let process = thread.process();
     // What is armed or limited from here on sets it again.
     process.cpu.watched.store(false, Ordering::SeqCst);
-    let timers = process.cpu.armed.lock().clone();
+    let timers = process.cpu_timers.lock().clone();
     let limits = process.limits();
     if !timers.is_empty() || limits.watch_cpu_time() {
         process.cpu.watch();
@@ -66,10 +66,4 @@ fn enforce(process: &Arc<Process>, resource: u32, used: u64, step: u64) {
         process.with_limits(|limits| limits.raise(resource, limit.rlim_cur.saturating_add(step)));
         process.send(Signal::SIGXCPU, Siginfo::kernel(Signal::SIGXCPU));
     }
-}
-
-/// The process ends: nobody's timers go by its clocks any more. Who sleeps by one goes on.
-pub(super) fn end(process: &Process) {
-    let timers = core::mem::take(&mut *process.cpu.armed.lock());
-    timers.iter().for_each(|timer| timer.forget());
 }

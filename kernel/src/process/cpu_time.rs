@@ -2,13 +2,11 @@
 //!
 //! The sum is measured, the division is estimated by ticks (`sched::tick`); what was told of either part never gets less.
 
-use super::alarm::Timer;
 use super::{Process, Thread, table};
 use crate::sched::tick::Sample;
 use abi::Errno;
 use abi::time::{CLOCK_PROCESS_CPUTIME_ID, CLOCK_THREAD_CPUTIME_ID};
 use alloc::sync::{Arc, Weak};
-use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use machine::sync::{Rank, SpinLock};
 
@@ -57,9 +55,6 @@ pub struct CpuTime {
     children: SpinLock<Division>,
     /// Something is to happen at some CPU time: each tick has the thread look (`cpu_limit`).
     pub(super) watched: AtomicBool,
-    /// Timers by the clocks of the process and its threads, whosever they are. Rank `JobControl`: their states are
-    /// locked under it.
-    pub(super) armed: SpinLock<Vec<Arc<Timer>>>,
 }
 
 impl CpuTime {
@@ -71,7 +66,6 @@ impl CpuTime {
             told: division("CPU time"),
             children: division("CPU time of children"),
             watched: AtomicBool::new(watched),
-            armed: SpinLock::new("timers of CPU time", Rank::JobControl, Vec::new()),
         }
     }
 

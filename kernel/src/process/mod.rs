@@ -137,8 +137,11 @@ pub struct Process {
     pub interval_timers: [Once<Arc<Timer>>; 3],
     /// Timers of timer_create(2), by number.
     pub timers: SpinLock<BTreeMap<i32, Arc<Timer>>>,
-    /// CPU time, and what is to happen when it has reached something.
+    /// CPU time, and whether something is to happen when it has reached something.
     pub cpu: CpuTime,
+    /// Timers by the clocks of the process and its threads, whosever they are. Rank `JobControl`: their states are
+    /// locked under it.
+    cpu_timers: SpinLock<Vec<Arc<Timer>>>,
 }
 
 /// The thread that the current task runs; None for kernel tasks.

@@ -216,6 +216,7 @@ impl Parts {
             interval_timers: [const { Once::new() }; 3],
             timers: SpinLock::new("process timers", Rank::Process, BTreeMap::new()),
             cpu: CpuTime::new(self.limits.watch_cpu_time()),
+            cpu_timers: SpinLock::new("timers of CPU time", Rank::JobControl, Vec::new()),
         })
     }
 }

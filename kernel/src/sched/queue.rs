@@ -8,7 +8,7 @@
 
 use super::budget::{self, Budget};
 use super::policy::{Class, PRIORITY_MAX};
-use super::{TaskData, data, tick, timer};
+use super::{TaskData, data, timer};
 use alloc::boxed::Box;
 use alloc::collections::BinaryHeap;
 use alloc::format;
@@ -265,7 +265,7 @@ pub(super) fn pick_next(
     let is_idle = queue.slice_end.is_none();
     drop(queue);
     if !is_idle {
-        tick::start(now, &guard);
+        timer::keep_ticking(now, &guard);
     }
     if let Some(look_at) = look_at {
         timer::set_slice_end(look_at);

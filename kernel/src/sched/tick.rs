@@ -4,19 +4,14 @@
 //! system call need not read a clock. A CPU that is not idle ticks: each tick counts for the task that runs, in user mode or
 //! in the kernel, and the time measured is divided in that proportion (as Linux does by default).
 
-use super::{Owner, TaskData, data, run_time_ns, timer};
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use super::{Owner, TaskData, data, run_time_ns};
+use core::sync::atomic::{AtomicU64, Ordering};
 use machine::cpu::CpuId;
 use machine::percpu;
 use machine::sync::IrqGuard;
 use machine::task::{self, Task};
-use machine::time::Instant;
-
-/// Time between ticks, in ns.
-pub const TICK_NS: u64 = 4_000_000;
 
 percpu! {
-    static TICKING: AtomicBool = AtomicBool::new(false);
     /// Ticks in user mode, in that of tasks with a positive nice value, and in the kernel.
     static COUNTS: [AtomicU64; 3] = [const { AtomicU64::new(0) }; 3];
 }
@@ -45,21 +40,6 @@ impl Sample {
         self.user_ticks += other.user_ticks;
         self.system_ticks += other.system_ticks;
     }
-}
-
-/// A task that is not the idle one comes onto this CPU. Interrupts are off.
-#[inline]
-pub(super) fn start(now: Instant, pin: &IrqGuard) {
-    let ticking = TICKING.get(pin);
-    if !ticking.load(Ordering::Relaxed) {
-        ticking.store(true, Ordering::Relaxed);
-        timer::start_ticks(now);
-    }
-}
-
-/// There are no more ticks on this CPU until [`start`].
-pub(super) fn stopped(pin: &IrqGuard) {
-    TICKING.get(pin).store(false, Ordering::Relaxed);
 }
 
 /// A tick came. In interrupt context.

@@ -1,9 +1,8 @@
 //! Timers: who is woken or told at a time, the end of a slice, and the ticks of a CPU that is not idle; one hardware timer a
 //! CPU serves all.
 
-use super::tick::{self, TICK_NS};
 use alloc::collections::BTreeMap;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use machine::cpu::CpuId;
 use machine::percpu;
 use machine::percpu::this_cpu;
@@ -23,7 +22,11 @@ percpu! {
     static TIMERS: IrqLock<Timers> = IrqLock::new("timers", Rank::Timer, Timers {
         by_deadline: BTreeMap::new(), slice_end: None, tick: None, programmed: None,
     });
+    static TICKING: AtomicBool = AtomicBool::new(false);
 }
+
+/// Time between ticks of a CPU that is not idle, in ns.
+pub const TICK_NS: u64 = 4_000_000;
 
 static NEXT_KEY: AtomicU64 = AtomicU64::new(0);
 
@@ -59,11 +62,19 @@ pub(super) fn set_slice_end(end: Instant) {
     timers.program();
 }
 
-/// Lets the CPU tick, at the next whole period since boot, so that what sleeps and wakes by the same rhythm as the CPU's
-/// idle times is seen as often as what does not.
-pub(super) fn start_ticks(now: Instant) {
-    let guard = IrqGuard::new();
-    let mut timers = TIMERS.get(&guard).lock();
+/// Lets the CPU tick, if it does not: a task that is not the idle one comes onto it. Ticks come at whole periods since boot,
+/// so that what sleeps and wakes by the same rhythm as the CPU's idle times is seen as often as what does not.
+#[inline]
+pub(super) fn keep_ticking(now: Instant, pin: &IrqGuard) {
+    if !TICKING.get(pin).load(Ordering::Relaxed) {
+        start_ticks(now, pin);
+    }
+}
+
+#[cold]
+fn start_ticks(now: Instant, pin: &IrqGuard) {
+    TICKING.get(pin).store(true, Ordering::Relaxed);
+    let mut timers = TIMERS.get(pin).lock();
     timers.tick = Some(next_tick(now));
     timers.program();
 }
@@ -104,7 +115,7 @@ pub(super) fn fire(goes_on: bool) -> Fired {
     if ticked && goes_on {
         timers.tick = Some(next_tick(now));
     } else if ticked {
-        tick::stopped(&guard);
+        TICKING.get(&guard).store(false, Ordering::Relaxed);
     }
     timers.program();
     Fired { slice_over, ticked }

@@ -4,7 +4,7 @@ use super::argument::{UserIn, UserOut};
 use super::{Caller, SyscallResult};
 use crate::process::alarm::{Action, Timer, TimerClock};
 use crate::process::cpu_time::CpuClock;
-use crate::sched::tick::TICK_NS;
+use crate::sched::timer::TICK_NS;
 use crate::{clock, process, sched};
 use abi::Errno;
 use abi::system::Tms;
