@@ -64,6 +64,8 @@ impl Thread {
         drop(others);
         if last {
             end(process);
+        } else {
+            process.of_user.remove_thread();
         }
         process.thread_ended.wake_all();
     }
@@ -97,11 +99,11 @@ fn end(process: &Arc<Process>) {
     become_zombie(process, status);
 }
 
-/// Gives the children to init, or to nobody; who they are.
+/// Gives the children to whoever adopts them, or to nobody; who they are.
 fn adopt_children(process: &Arc<Process>) -> Vec<Arc<Process>> {
     let (orphans, heir) = {
         let table = table::lock();
-        let heir = table.processes.get(&INIT).filter(|init| init.pid() != process.pid() && !init.is_gone()).cloned();
+        let heir = heir(&table, process);
         let orphans = core::mem::take(&mut *process.children.lock());
         for orphan in &orphans {
             orphan.parent.store(heir.as_ref().map_or(0, |heir| heir.pid()), Ordering::Relaxed);
@@ -124,6 +126,18 @@ fn adopt_children(process: &Arc<Process>) -> Vec<Arc<Process>> {
         }
     }
     orphans
+}
+
+/// The next ancestor that adopts orphans (PR_SET_CHILD_SUBREAPER) and does not end, else init, if there is one.
+fn heir(table: &Table, process: &Process) -> Option<Arc<Process>> {
+    let mut above = process.parent();
+    while let Some(ancestor) = table.processes.get(&above) {
+        if ancestor.adopts_orphans.load(Ordering::Relaxed) && !ancestor.is_gone() && !ancestor.is_ending() {
+            return Some(ancestor.clone());
+        }
+        above = ancestor.parent();
+    }
+    table.processes.get(&INIT).filter(|init| init.pid() != process.pid() && !init.is_gone()).cloned()
 }
 
 /// Groups that the end of `process` leaves without anybody to continue them are told, if they are stopped.

@@ -4,6 +4,7 @@ use super::credentials::Credentials;
 use super::files::MAX_FILES;
 use crate::vm;
 use abi::Errno;
+use abi::capability::CAP_IPC_LOCK;
 use abi::system::{
     RLIM_INFINITY, RLIM_NLIMITS, RLIMIT_AS, RLIMIT_CORE, RLIMIT_CPU, RLIMIT_DATA, RLIMIT_MEMLOCK, RLIMIT_NOFILE,
     RLIMIT_NPROC, RLIMIT_RTTIME, RLIMIT_SIGPENDING, RLIMIT_STACK, Rlimit64,
@@ -50,7 +51,7 @@ impl Limits {
             address_space: self.current(RLIMIT_AS),
             data: self.current(RLIMIT_DATA),
             stack: self.current(RLIMIT_STACK),
-            locked: if credentials.is_privileged() { RLIM_INFINITY } else { self.current(RLIMIT_MEMLOCK) },
+            locked: if credentials.has(CAP_IPC_LOCK) { RLIM_INFINITY } else { self.current(RLIMIT_MEMLOCK) },
         }
     }
 

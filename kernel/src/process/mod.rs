@@ -12,6 +12,7 @@
 
 mod about;
 pub mod alarm;
+pub mod capability;
 pub mod clone;
 mod context;
 pub mod cpu_limit;
@@ -81,6 +82,10 @@ pub struct Process {
     exit_signal: AtomicU8,
     /// What the process gets when its parent ends (PR_SET_PDEATHSIG); 0 for nothing.
     parent_death_signal: AtomicU8,
+    /// It is given the children of descendants that end (PR_SET_CHILD_SUBREAPER).
+    pub adopts_orphans: AtomicBool,
+    /// Others that run as the same user may look into it (PR_SET_DUMPABLE).
+    dumpable: AtomicBool,
     /// None once the last thread has left it.
     space: SpinLock<Option<Arc<AddressSpace>>>,
     /// Open files.
@@ -92,6 +97,8 @@ pub struct Process {
     pub actions: Arc<Actions>,
     /// Signals sent to the process, for any thread.
     pub pending: Pending,
+    /// How many came that were sent to several processes, its group for one: whoever makes a child meanwhile begins anew.
+    signals_to_many: AtomicU32,
     /// Woken whenever a signal has been sent to the process or one of its threads.
     pub signal_sent: WaitQueue,
     credentials: SpinLock<Arc<Credentials>>,
@@ -100,6 +107,8 @@ pub struct Process {
     limits: SpinLock<Limits>,
     /// What personality(2) says; of its bits, ADDR_NO_RANDOMIZE has an effect.
     pub personality: AtomicU32,
+    /// The commands of membarrier(2) for which it has registered.
+    pub barriers: AtomicU32,
     /// What the first thread was called, once it has ended.
     leader_name: SpinLock<[u8; 15]>,
     /// How much sooner than its size says it is ended when memory runs out: -1000 (never) to 1000.

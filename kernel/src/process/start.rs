@@ -110,8 +110,13 @@ fn spawn(
     let credentials = Arc::new(Credentials::default());
     let limits = Limits::initial();
     let memory = limits.of_memory(&credentials);
-    let setting =
-        exec::Setting { directories: &directories, credentials: &credentials, limits: memory, randomized: true };
+    let setting = exec::Setting {
+        directories: &directories,
+        credentials: &credentials,
+        no_new_privileges: false,
+        limits: memory,
+        randomized: true,
+    };
     let program = exec::load(&setting, path.as_bytes(), bytes(args), bytes(env))?;
     let files = FileTable::with_console(terminal);
     let parts = Parts {
@@ -123,6 +128,8 @@ fn spawn(
         credentials,
         limits,
         personality: 0,
+        barriers: 0,
+        dumpable: true,
         oom_score_adj: 0,
         space: program.space.clone(),
         exit_signal: 0,
@@ -135,7 +142,7 @@ fn spawn(
         Start { space: program.space, context: program.context, fpu: None, segment_bases: (0, 0), store_tid: 0 };
     let task = thread.create_task(start)?;
     process.threads.lock().push(thread.clone());
-    Ties::Leader.tie(&process, &thread);
+    Ties::Leader.tie(&process, &thread)?;
     before_start(pid);
     sched::start_task(&task);
     Ok(ProgramHandle { process })
@@ -166,6 +173,8 @@ pub(super) struct Parts {
     pub credentials: Arc<Credentials>,
     pub limits: Limits,
     pub personality: u32,
+    pub barriers: u32,
+    pub dumpable: bool,
     pub oom_score_adj: i32,
     pub space: Arc<AddressSpace>,
     pub exit_signal: u8,
@@ -183,17 +192,21 @@ impl Parts {
             session: AtomicU32::new(0),
             exit_signal: AtomicU8::new(self.exit_signal),
             parent_death_signal: AtomicU8::new(0),
+            adopts_orphans: AtomicBool::new(false),
+            dumpable: AtomicBool::new(self.dumpable),
             space: SpinLock::new("process address space", Rank::Process, Some(self.space)),
             files: self.files,
             directories: self.directories,
             umask: self.umask,
             actions: self.actions,
             pending: Pending::new(),
+            signals_to_many: AtomicU32::new(0),
             signal_sent: WaitQueue::new("signal"),
             credentials: SpinLock::new("credentials", Rank::Process, self.credentials),
             of_user: self.of_user,
             limits: SpinLock::new("resource limits", Rank::Process, self.limits),
             personality: AtomicU32::new(self.personality),
+            barriers: AtomicU32::new(self.barriers),
             leader_name: SpinLock::new("name of the first thread", Rank::Process, [0; 15]),
             oom_score_adj: AtomicI32::new(self.oom_score_adj),
             threads: SpinLock::new("threads", Rank::Process, Vec::new()),

@@ -48,6 +48,10 @@ pub struct Thread {
     pub(super) restart_deadline: SpinLock<Option<Instant>>,
     /// What it has registered by rseq(2).
     pub rseq: Rseq,
+    /// No program that it executes gives it rights (PR_SET_NO_NEW_PRIVS).
+    pub no_new_privileges: AtomicBool,
+    /// What its timers may be late by, in ns (PR_SET_TIMERSLACK); nothing comes of it.
+    pub timer_slack_ns: AtomicU64,
     /// Its CPU time, once it has ended, and what was last told of how that divides.
     pub(super) ended_time: Once<Sample>,
     pub(super) told_time: SpinLock<Division>,
@@ -76,11 +80,19 @@ impl Thread {
             robust_list: AtomicU64::new(0),
             restart_deadline: SpinLock::new("restart deadline", Rank::Process, None),
             rseq: Rseq::new(),
+            no_new_privileges: AtomicBool::new(false),
+            timer_slack_ns: AtomicU64::new(50_000),
             ended_time: Once::new(),
             told_time: SpinLock::new("CPU time of a thread", Rank::Process, Division::default()),
             cpu_time_due: AtomicBool::new(false),
             traced_call: AtomicU32::new(NO_CALL),
         })
+    }
+
+    /// What a new thread takes over from the one that makes it, whatever it shares with that.
+    pub(super) fn inherit(&self, maker: &Thread) {
+        self.no_new_privileges.store(maker.no_new_privileges.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.timer_slack_ns.store(maker.timer_slack_ns.load(Ordering::Relaxed), Ordering::Relaxed);
     }
 
     /// Its number.

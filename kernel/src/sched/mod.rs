@@ -172,6 +172,12 @@ pub fn create(
     Ok(task)
 }
 
+/// Forgets a created task that is never to run.
+pub fn discard(task: &Task) {
+    let entry = TASKS.lock().remove(&task.id());
+    drop(entry);
+}
+
 /// Lets a created task run.
 pub fn start_task(task: &Arc<Task>) {
     if trace::on() {

@@ -6,6 +6,7 @@ use super::file::locate;
 use super::{Caller, SyscallResult};
 use crate::vfs::{self, FileType, FsContext, Location, NewKind, NewNode};
 use abi::Errno;
+use abi::capability::CAP_MKNOD;
 use alloc::sync::Arc;
 
 const AT_REMOVEDIR: u32 = 0x200;
@@ -65,9 +66,7 @@ pub fn mknodat(caller: &mut Caller<'_>, directory: Fd, path: UserPath, mode: u32
         (_, Some(FileType::Directory)) => return Err(Errno::EPERM),
         (_, Some(kind @ (FileType::Fifo | FileType::Socket))) => NewKind::Special(kind, 0),
         (_, Some(kind @ (FileType::CharDevice | FileType::BlockDevice))) => {
-            if !caller.thread.process().credentials().is_privileged() {
-                return Err(Errno::EPERM);
-            }
+            caller.needs(CAP_MKNOD)?;
             // The call's number has 32 bits.
             NewKind::Special(kind, device & 0xffff_ffff)
         }

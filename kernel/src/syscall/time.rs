@@ -7,6 +7,7 @@ use crate::process::cpu_time::CpuClock;
 use crate::sched::timer::TICK_NS;
 use crate::{clock, process, sched};
 use abi::Errno;
+use abi::capability::CAP_SYS_TIME;
 use abi::system::Tms;
 use abi::time::{
     CLOCK_BOOTTIME, CLOCK_MONOTONIC, CLOCK_MONOTONIC_COARSE, CLOCK_MONOTONIC_RAW, CLOCK_REALTIME,
@@ -60,9 +61,7 @@ pub fn settimeofday(caller: &mut Caller<'_>, new: UserIn<Timeval>, _zone: u64) -
 }
 
 fn set_time_of_day(caller: &Caller<'_>, since_1970: Duration) -> SyscallResult {
-    if !caller.thread.process().credentials().is_privileged() {
-        return Err(Errno::EPERM);
-    }
+    caller.needs(CAP_SYS_TIME)?;
     let ns = u64::try_from(since_1970.as_nanos()).map_err(|_| Errno::EINVAL)?;
     process::vdso::set_time_of_day(ns);
     Ok(0)

@@ -8,6 +8,7 @@ use crate::process::{self, Process, send, table};
 use crate::screen;
 use abi::Errno;
 use abi::Signal;
+use abi::capability::CAP_SYS_ADMIN;
 use abi::termios::{LocalFlags, Termios, VMIN, VTIME, Winsize};
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -138,7 +139,8 @@ impl Terminal {
         if current == Some(leader.session()) {
             return Ok(());
         }
-        if leader.session() != leader.pid() || current.is_some() && !(steal && leader.credentials().is_privileged()) {
+        if leader.session() != leader.pid() || current.is_some() && !(steal && leader.credentials().has(CAP_SYS_ADMIN))
+        {
             return Err(Errno::EPERM);
         }
         if let Some(session) = &mut self.state.lock().session {
