@@ -46,6 +46,7 @@ pub fn enter(thread: Arc<Thread>, start: Start) {
     sched::data(&task::current()).tell_of_ticks(true);
     run(&thread, &mut context);
     sched::data(&task::current()).tell_of_ticks(false);
+    sched::will_end();
     thread.leave_memory();
     let tables = task::current().set_space(None);
     drop(tables);
@@ -60,7 +61,7 @@ fn run(thread: &Arc<Thread>, context: &mut UserContext) {
         match user::run(context, thread.attention()) {
             Exit::Syscall => {
                 if trace::on() {
-                    thread.trace_call(context);
+                    syscall::describe::begin(thread, context);
                 }
                 call = syscall::handle(thread, context);
             }
@@ -77,7 +78,7 @@ fn run(thread: &Arc<Thread>, context: &mut UserContext) {
         }
         if call.is_some() || asked {
             if trace::on() {
-                thread.trace_return(context);
+                syscall::describe::end(thread, context);
             }
             if !deliver::attend(thread, context, call.take(), &last_fault) {
                 return;

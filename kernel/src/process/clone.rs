@@ -59,6 +59,7 @@ pub fn clone(maker: &Arc<Thread>, context: &UserContext, request: &CloneRequest)
     }
     let thread = Thread::new(process.clone(), number, maker.name(), maker.blocked());
     thread.inherit(maker);
+    maker.pass_watcher_on(&thread);
     if request.flags.contains(CloneFlags::CHILD_CLEARTID) {
         thread.clear_on_exit.store(request.child_tid, Ordering::Relaxed);
     }

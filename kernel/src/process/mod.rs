@@ -39,6 +39,7 @@ mod traced;
 mod users;
 pub mod vdso;
 pub mod wait;
+pub mod watched;
 
 pub use memory_hog::{OOM_SCORE_ADJ_MIN, badness, free_some as free_memory};
 pub use place::write_user_place;
@@ -69,6 +70,7 @@ use machine::time::Instant;
 use pidfd::PidFile;
 use signal::{Actions, Pending};
 use users::OfUser;
+use watched::Watcher;
 
 /// A process.
 pub struct Process {
@@ -109,6 +111,8 @@ pub struct Process {
     pub personality: AtomicU32,
     /// The commands of membarrier(2) for which it has registered.
     pub barriers: AtomicU32,
+    /// Who is told of its system calls.
+    watcher: Once<Arc<Watcher>>,
     /// What the first thread was called, once it has ended.
     leader_name: SpinLock<[u8; 15]>,
     /// How much sooner than its size says it is ended when memory runs out: -1000 (never) to 1000.

@@ -8,6 +8,7 @@ use crate::sched;
 use crate::sched::tick::Sample;
 use abi::signal::{SigSet, SigaltStack};
 use abi::{Errno, Signal};
+use alloc::string::String;
 use alloc::sync::{Arc, Weak};
 use core::any::Any;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -59,6 +60,8 @@ pub struct Thread {
     pub(super) cpu_time_due: AtomicBool,
     /// The system call whose begin was traced and whose end is to be; [`NO_CALL`] for none.
     pub(super) traced_call: AtomicU32,
+    /// The begin of the line about that call, for [`super::watched::Watcher`].
+    pub(super) call_line: SpinLock<String>,
 }
 
 impl Thread {
@@ -86,6 +89,7 @@ impl Thread {
             told_time: SpinLock::new("CPU time of a thread", Rank::Process, Division::default()),
             cpu_time_due: AtomicBool::new(false),
             traced_call: AtomicU32::new(NO_CALL),
+            call_line: SpinLock::new("line about a call", Rank::Process, String::new()),
         })
     }
 
