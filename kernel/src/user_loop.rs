@@ -42,7 +42,10 @@ pub fn enter(thread: Arc<Thread>, start: Start) {
         // As on Linux, a bad address is the program's loss.
         let _ = copy::write(store_tid, &thread.tid().to_le_bytes());
     }
+    // This function keeps the thread while ticks are told to it.
+    sched::data(&task::current()).tell_of_ticks(true);
     run(&thread, &mut context);
+    sched::data(&task::current()).tell_of_ticks(false);
     sched::will_end();
     thread.leave_memory();
     let tables = task::current().set_space(None);

@@ -30,8 +30,9 @@ pub struct Hooks {
     pub exit_task: fn() -> !,
     /// `previous` has left this CPU. Called with interrupts off on the stack of the task switched to.
     pub switched: fn(previous: Arc<Task>),
-    /// The CPU's timer reached the deadline set by [`crate::time::set_timer`]. In interrupt context.
-    pub timer: fn(),
+    /// The CPU's timer reached the deadline set by [`crate::time::set_timer`], while a program ran in user mode or not. In
+    /// interrupt context.
+    pub timer: fn(from_user: bool),
     /// A user copy touched `address` and faulted: make it accessible if the current process may, true if done.
     pub page_fault: fn(address: u64, access: Access) -> bool,
     /// Writes which file is mapped at a user address of the task, and how far into it; false if none is. May run in a
@@ -83,9 +84,9 @@ pub(crate) fn switched(previous: Arc<Task>) {
     }
 }
 
-pub(crate) fn timer() {
+pub(crate) fn timer(from_user: bool) {
     if let Some(hooks) = HOOKS.get() {
-        (hooks.timer)();
+        (hooks.timer)(from_user);
     }
 }
 

@@ -28,6 +28,16 @@ impl Process {
         self.has_executed.load(Ordering::Relaxed)
     }
 
+    /// Whether others that run as the same user may look into it.
+    pub fn is_dumpable(&self) -> bool {
+        self.dumpable.load(Ordering::Relaxed)
+    }
+
+    /// Sets whether they may.
+    pub fn set_dumpable(&self, dumpable: bool) {
+        self.dumpable.store(dumpable, Ordering::Relaxed);
+    }
+
     /// The signal that its parent gets when it ends; 0 for none.
     pub fn exit_signal(&self) -> u8 {
         self.exit_signal.load(Ordering::Relaxed)

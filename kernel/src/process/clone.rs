@@ -6,6 +6,7 @@ use super::users::OfUser;
 use super::{Process, Thread, pidfd};
 use crate::sched;
 use crate::vfs::File;
+use abi::capability::{CAP_SYS_ADMIN, CAP_SYS_RESOURCE};
 use abi::process::CloneFlags;
 use abi::system::RLIMIT_NPROC;
 use abi::{Errno, Signal};
@@ -39,16 +40,25 @@ pub struct CloneRequest {
     pub tls: u64,
 }
 
-/// Makes a process or a thread like the current one, `maker`, whose registers are `context`; its number.
+/// Makes a process or a thread like the current one, `maker`, whose registers are `context`; its number. EINTR if a signal
+/// comes first: the call is to begin again when that has been seen to.
 pub fn clone(maker: &Arc<Thread>, context: &UserContext, request: &CloneRequest) -> Result<u32, Errno> {
     check(request)?;
+    let signals = maker.process().signals_to_many.load(Ordering::SeqCst);
+    if maker.has_deliverable() {
+        return Err(Errno::EINTR);
+    }
     if table::thread_count() >= MAX_THREADS {
         return Err(Errno::EAGAIN);
     }
     let number = table::lock().new_number()?;
     let is_thread = request.flags.contains(CloneFlags::THREAD);
     let process = if is_thread { maker.process().clone() } else { new_process(maker, number, request)? };
+    if is_thread {
+        process.of_user.add_thread(thread_limit(&process))?;
+    }
     let thread = Thread::new(process.clone(), number, maker.name(), maker.blocked());
+    thread.inherit(maker);
     maker.pass_watcher_on(&thread);
     if request.flags.contains(CloneFlags::CHILD_CLEARTID) {
         thread.clear_on_exit.store(request.child_tid, Ordering::Relaxed);
@@ -71,6 +81,9 @@ pub fn clone(maker: &Arc<Thread>, context: &UserContext, request: &CloneRequest)
         if let Some((fd, file)) = &pid_file {
             take_back(maker.process(), *fd, file);
         }
+        if is_thread {
+            process.of_user.remove_thread();
+        }
     })?;
     sched::inherit(&task, &task::current());
     process.threads.lock().push(thread.clone());
@@ -80,7 +93,14 @@ pub fn clone(maker: &Arc<Thread>, context: &UserContext, request: &CloneRequest)
         process.thread_ended.wake_all();
     } else {
         let with_parent = request.flags.contains(CloneFlags::PARENT);
-        Ties::Child { maker: maker.process(), of_makers_parent: with_parent }.tie(&process, &thread);
+        let ties = Ties::Child { maker: maker.process(), of_makers_parent: with_parent, signals };
+        ties.tie(&process, &thread).inspect_err(|_| {
+            if let Some((fd, file)) = &pid_file {
+                take_back(maker.process(), *fd, file);
+            }
+            sched::discard(&task);
+            process.threads.lock().clear(); // which keep it
+        })?;
     }
     sched::start_task(&task);
     drop((thread, task));
@@ -142,10 +162,17 @@ fn take_back(maker: &Process, fd: i32, file: &Arc<File>) {
     drop(file);
 }
 
+/// How many threads its user may have in all, for it to make one more (RLIMIT_NPROC).
+fn thread_limit(process: &Process) -> u64 {
+    let own = process.credentials();
+    let exempt = own.user.real == 0 || own.has(CAP_SYS_RESOURCE) || own.has(CAP_SYS_ADMIN);
+    if exempt { u64::MAX } else { process.limits().current(RLIMIT_NPROC) }
+}
+
 fn new_process(maker: &Thread, pid: u32, request: &CloneRequest) -> Result<Arc<Process>, Errno> {
     let process = maker.process();
     let credentials = process.credentials();
-    let limit = if credentials.is_privileged() { u64::MAX } else { process.limits().current(RLIMIT_NPROC) };
+    let limit = thread_limit(process);
     let of_user = OfUser::new(credentials.user.real, limit)?;
     let shares = |flag| request.flags.contains(flag);
     let space = if shares(CloneFlags::VM) { process.space() } else { process.space().fork()? };
@@ -173,6 +200,8 @@ fn new_process(maker: &Thread, pid: u32, request: &CloneRequest) -> Result<Arc<P
         actions,
         credentials,
         limits: process.limits(),
+        barriers: process.barriers.load(Ordering::Relaxed),
+        dumpable: process.is_dumpable(),
         personality: process.personality.load(Ordering::Relaxed),
         oom_score_adj: process.oom_score_adj.load(Ordering::Relaxed),
         space,

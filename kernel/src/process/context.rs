@@ -36,8 +36,16 @@ impl Process {
 
     /// Changes who it runs as; nothing changes on an error.
     pub fn change_credentials<E>(&self, change: impl FnOnce(&mut Credentials) -> Result<(), E>) -> Result<(), E> {
-        let mut new = Credentials::clone(&self.credentials());
+        let former = self.credentials();
+        let mut new = Credentials::clone(&former);
         change(&mut new)?;
+        let numbers = |of: &Credentials| [of.user.effective, of.group.effective, of.user.file, of.group.file];
+        let gains = new.capabilities.permitted & !former.capabilities.permitted != 0;
+        if numbers(&new) != numbers(&former) || gains {
+            // Its memory may hold what is not for the new ones.
+            self.set_dumpable(false);
+            self.set_parent_death_signal(0);
+        }
         self.of_user.move_to(new.user.real);
         let new = Arc::new(new);
         let old = core::mem::replace(&mut *self.credentials.lock(), new);

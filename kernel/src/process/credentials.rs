@@ -1,7 +1,9 @@
 //! Who a process runs as (credentials(7)), and what that allows.
 
+use super::capability::Capabilities;
 use crate::vfs::Who;
 use abi::Errno;
+use abi::capability::{CAP_KILL, CAP_SYS_PTRACE, secure};
 use alloc::sync::Arc;
 
 /// Most supplementary groups (NGROUPS_MAX).
@@ -10,7 +12,7 @@ pub const MAX_GROUPS: usize = 65536;
 const UNCHANGED: u32 = u32::MAX;
 
 /// Real, effective and saved identity, that for files, and supplementary groups.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Credentials {
     /// User.
     pub user: Identity,
@@ -18,6 +20,16 @@ pub struct Credentials {
     pub group: Identity,
     /// Supplementary groups.
     pub groups: Arc<[u32]>,
+    /// What it may do of what is root's.
+    pub capabilities: Capabilities,
+}
+
+impl Default for Credentials {
+    /// Root's.
+    fn default() -> Self {
+        let (user, group) = (Identity::default(), Identity::default());
+        Credentials { user, group, groups: Arc::default(), capabilities: Capabilities::ROOT }
+    }
 }
 
 /// One kind of identity.
@@ -34,38 +46,52 @@ pub struct Identity {
 }
 
 impl Credentials {
-    /// Whether it may do what is root's alone. There are no finer capabilities.
-    pub fn is_privileged(&self) -> bool {
-        self.user.effective == 0
+    /// Whether it may do what this capability allows.
+    pub fn has(&self, capability: u32) -> bool {
+        self.capabilities.effective >> capability & 1 != 0
     }
 
-    /// Whether a process with these credentials may look into one with `target` (ptrace(2), "Ptrace access mode checking").
-    pub fn may_inspect(&self, target: &Credentials) -> bool {
-        let same = |own: Identity, other: Identity| [other.real, other.effective, other.saved] == [own.file; 3];
-        self.is_privileged() || same(self.user, target.user) && same(self.group, target.group)
+    /// Whether a process with these credentials may look into one with `target` (ptrace(2), "Ptrace access mode checking",
+    /// PTRACE_MODE_FSCREDS), if that is `dumpable`.
+    pub fn may_inspect(&self, target: &Credentials, dumpable: bool) -> bool {
+        let effective = self.capabilities.effective;
+        self.is_as([self.user.file, self.group.file], effective, target, dumpable)
+    }
+
+    /// The same with the real numbers (PTRACE_MODE_REALCREDS).
+    pub fn may_trace(&self, target: &Credentials, dumpable: bool) -> bool {
+        let permitted = self.capabilities.permitted;
+        self.is_as([self.user.real, self.group.real], permitted, target, dumpable)
+    }
+
+    fn is_as(&self, [user, group]: [u32; 2], capabilities: u64, target: &Credentials, dumpable: bool) -> bool {
+        let is_all = |own: u32, other: Identity| [other.real, other.effective, other.saved] == [own; 3];
+        let same = is_all(user, target.user) && is_all(group, target.group) && dumpable;
+        self.has(CAP_SYS_PTRACE) || same && target.capabilities.permitted & !capabilities == 0
     }
 
     /// Whose rights it has to files.
     pub fn who(&self) -> Who {
-        Who { user: self.user.file, group: self.group.file, groups: self.groups.clone() }
+        let capabilities = self.capabilities.effective;
+        Who { user: self.user.file, group: self.group.file, groups: self.groups.clone(), capabilities }
     }
 
     /// The same by the real identities, for access(2).
     pub fn real_who(&self) -> Who {
-        Who { user: self.user.real, group: self.group.real, groups: self.groups.clone() }
+        // As if its program had been started by the real ones.
+        let own = &self.capabilities;
+        let capabilities = match own.is_secure(secure::NO_SETUID_FIXUP) {
+            true => own.effective,
+            false if self.user.real == 0 => own.permitted,
+            false => 0,
+        };
+        Who { user: self.user.real, group: self.group.real, groups: self.groups.clone(), capabilities }
     }
 
     /// Whether a process with these credentials may send signals to one with `target` (kill(2)).
     pub fn may_signal(&self, target: &Credentials) -> bool {
         let own = [self.user.effective, self.user.real];
-        self.is_privileged() || own.contains(&target.user.real) || own.contains(&target.user.saved)
-    }
-
-    /// Whether a process with these credentials may look into one with `target` (ptrace(2), "Ptrace access mode
-    /// checking", PTRACE_MODE_REALCREDS).
-    pub fn may_trace(&self, target: &Credentials) -> bool {
-        let is_all = |own: Identity, other: Identity| [other.real, other.effective, other.saved] == [own.real; 3];
-        self.is_privileged() || is_all(self.user, target.user) && is_all(self.group, target.group)
+        self.has(CAP_KILL) || own.contains(&target.user.real) || own.contains(&target.user.saved)
     }
 }
 

@@ -5,7 +5,7 @@
 
 use super::signal::{Disposition, flags};
 use super::table;
-use super::{ExitStatus, Thread};
+use super::{ExitStatus, Thread, cpu_limit};
 use abi::pod::Pod;
 use abi::sigframe::{
     FpxSwBytes, RtSigframe, Sigcontext, Siginfo, UC_FP_XSTATE, UC_SIGCONTEXT_SS, UC_STRICT_RESTORE_SS, Ucontext,
@@ -13,6 +13,7 @@ use abi::sigframe::{
 use abi::signal::{DefaultAction, SS_DISABLE, SS_ONSTACK, SaFlags, SigSet, Sigaction, SigaltStack};
 use abi::{Errno, Signal};
 use alloc::sync::Arc;
+use core::sync::atomic::Ordering;
 use machine::addr::USER_END;
 use machine::cpu::features::{self, Features};
 use machine::task::{self, FpuState};
@@ -27,6 +28,8 @@ const MAGIC1: u32 = 0x4650_5853;
 const MAGIC2: u32 = 0x4650_5845;
 /// Bytes of the area without XSAVE.
 const LEGACY_LEN: usize = 512;
+/// `ss_flags`: the stack is out of use while a handler runs, so that the handler may leave it.
+pub const SS_AUTODISARM: i32 = i32::MIN;
 const FLAG_DIRECTION: u64 = 1 << 10;
 const FLAG_TRAP: u64 = 1 << 8;
 const USER_CODE: u16 = 0x33;
@@ -46,6 +49,8 @@ pub struct Interrupted {
 /// When an interrupted call begins again (signal(7), "Interruption of system calls").
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Restart {
+    /// Always, after a handler too.
+    Always,
     /// If no handler ran, or one with SA_RESTART.
     AfterHandler,
     /// Only if no handler ran.
@@ -72,13 +77,16 @@ pub fn attend(thread: &Arc<Thread>, context: &mut UserContext, call: Option<Inte
     let mut handled = false;
     let mut call = call;
     loop {
-        thread.attention.store(false, core::sync::atomic::Ordering::SeqCst);
+        thread.attention.store(false, Ordering::SeqCst);
+        if thread.cpu_time_due.load(Ordering::Relaxed) {
+            cpu_limit::check(thread);
+        }
         if thread.is_ending() {
             return false;
         }
         if thread.process().is_stopped() {
             thread.process().wait_while_stopped(thread);
-            thread.attention.store(true, core::sync::atomic::Ordering::SeqCst);
+            thread.attention.store(true, Ordering::SeqCst);
             continue;
         }
         let Some((signal, info, continuations)) = thread.take_signal() else { break };
@@ -89,7 +97,8 @@ pub fn attend(thread: &Arc<Thread>, context: &mut UserContext, call: Option<Inte
             Disposition::Default(action) => default_action(thread, signal, action, continuations),
             Disposition::Handler(action) => {
                 let again = |call: &Interrupted| {
-                    call.restart == Restart::AfterHandler && flags(&action).contains(SaFlags::RESTART)
+                    let restarts = flags(&action).contains(SaFlags::RESTART);
+                    call.restart == Restart::Always || call.restart == Restart::AfterHandler && restarts
                 };
                 if let Some(call) = call.take_if(|call| again(call)) {
                     begin_again(context, call);
@@ -183,6 +192,9 @@ fn push_frame(
         info: *info,
     };
     image.with_bytes(|bytes| copy::write(frame, bytes)).map_err(|_| Errno::EFAULT)?;
+    if stack.ss_flags & SS_AUTODISARM != 0 {
+        thread.alternate_stack(Some(SigaltStack::NONE));
+    }
     let mut blocked = thread.blocked().union(action.sa_mask);
     if !how.contains(SaFlags::NODEFER) {
         blocked = blocked.with(signal);
@@ -235,7 +247,7 @@ pub fn sigreturn(thread: &Thread, context: &mut UserContext) -> Result<u64, Errn
     thread.set_blocked(frame.uc.uc_sigmask);
     let stack = frame.uc.uc_stack;
     if !is_on(&thread.alternate_stack(None), saved.rsp) {
-        thread.alternate_stack(Some(SigaltStack { ss_flags: stack.ss_flags & SS_DISABLE, ..stack }));
+        thread.alternate_stack(Some(SigaltStack { ss_flags: stack.ss_flags & (SS_DISABLE | SS_AUTODISARM), ..stack }));
     }
     Ok(saved.rax)
 }
@@ -265,9 +277,9 @@ fn load_fpu(at: u64) -> Result<(), Errno> {
     Ok(())
 }
 
-/// Whether `rsp` lies in the alternate stack.
+/// Whether `rsp` lies in the alternate stack; what is disarmed by a handler does not count.
 pub fn is_on(stack: &SigaltStack, rsp: u64) -> bool {
-    stack.ss_flags & SS_DISABLE == 0 && rsp > stack.ss_sp && rsp - stack.ss_sp <= stack.ss_size
+    stack.ss_flags & (SS_DISABLE | SS_AUTODISARM) == 0 && rsp > stack.ss_sp && rsp - stack.ss_sp <= stack.ss_size
 }
 
 fn save_registers(context: &UserContext, mask: SigSet, fpstate: u64, fault: &LastFault) -> Sigcontext {

@@ -5,7 +5,7 @@ use super::table::{self, INIT, Table};
 use super::wait::{forget, notify_of_end, tell_of_end, wants_no_zombies};
 use super::{ExitStatus, Process, Thread, send};
 use crate::futex;
-use crate::sched;
+use crate::sched::tick::Sample;
 use abi::sigframe::Siginfo;
 use abi::{Errno, Signal};
 use alloc::sync::Arc;
@@ -45,8 +45,7 @@ impl Thread {
     /// The thread has left user mode for good and given its address space back. Called in its context.
     pub fn finish(self: &Arc<Self>) {
         let process = self.process();
-        let run_time = sched::run_time_ns(&task::current());
-        process.past_run_time_ns.fetch_add(run_time, Ordering::Relaxed);
+        let time = self.end_time(Sample::of(&task::current()));
         table::lock().remove_thread(self.tid());
         futex::owner_ended(self.tid());
         if self.tid() == process.pid() {
@@ -54,7 +53,9 @@ impl Thread {
         }
         let (last, others) = {
             let mut threads = process.threads.lock();
+            // Whoever adds the times up finds the thread's in one of the two.
             threads.retain(|other| !Arc::ptr_eq(other, self));
+            process.cpu.add_ended(time);
             (threads.is_empty(), threads.clone())
         };
         // A signal that this thread was to take goes to another.
@@ -67,6 +68,8 @@ impl Thread {
         }
         if last {
             end(process);
+        } else {
+            process.of_user.remove_thread();
         }
         process.thread_ended.wake_all();
     }
@@ -105,11 +108,11 @@ fn end(process: &Arc<Process>) {
     become_zombie(process, status);
 }
 
-/// Gives the children to init, or to nobody; who they are.
+/// Gives the children to whoever adopts them, or to nobody; who they are.
 fn adopt_children(process: &Arc<Process>) -> Vec<Arc<Process>> {
     let (orphans, heir) = {
         let table = table::lock();
-        let heir = table.processes.get(&INIT).filter(|init| init.pid() != process.pid() && !init.is_gone()).cloned();
+        let heir = heir(&table, process);
         let orphans = core::mem::take(&mut *process.children.lock());
         for orphan in &orphans {
             orphan.parent.store(heir.as_ref().map_or(0, |heir| heir.pid()), Ordering::Relaxed);
@@ -132,6 +135,18 @@ fn adopt_children(process: &Arc<Process>) -> Vec<Arc<Process>> {
         }
     }
     orphans
+}
+
+/// The next ancestor that adopts orphans (PR_SET_CHILD_SUBREAPER) and does not end, else init, if there is one.
+fn heir(table: &Table, process: &Process) -> Option<Arc<Process>> {
+    let mut above = process.parent();
+    while let Some(ancestor) = table.processes.get(&above) {
+        if ancestor.adopts_orphans.load(Ordering::Relaxed) && !ancestor.is_gone() && !ancestor.is_ending() {
+            return Some(ancestor.clone());
+        }
+        above = ancestor.parent();
+    }
+    table.processes.get(&INIT).filter(|init| init.pid() != process.pid() && !init.is_gone()).cloned()
 }
 
 /// Groups that the end of `process` leaves without anybody to continue them are told, if they are stopped.

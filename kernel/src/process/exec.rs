@@ -49,6 +49,8 @@ pub struct Program {
     pub context: Box<UserContext>,
     /// Who it runs as: the caller, or whom the file's set-user-ID and set-group-ID bits name.
     pub credentials: Credentials,
+    /// The caller may read the program's file.
+    pub readable: bool,
 }
 
 /// For whom a program is loaded.
@@ -57,6 +59,8 @@ pub struct Setting<'a> {
     pub directories: &'a FsContext,
     /// Who asks for it.
     pub credentials: &'a Credentials,
+    /// Set-user-ID and set-group-ID bits of its file do not count (PR_SET_NO_NEW_PRIVS).
+    pub no_new_privileges: bool,
     /// What its address space may grow to.
     pub limits: vm::Limits,
     /// Whether things lie at random places in it; not under personality(ADDR_NO_RANDOMIZE).
@@ -95,7 +99,9 @@ pub fn load_file(
         file = open_executable(setting, &interpreter)?;
         name = interpreter;
     }
-    let credentials = credentials_of(&file, setting.credentials)?;
+    let metadata = file.metadata()?;
+    let credentials = credentials_of(&metadata, setting);
+    let readable = setting.credentials.who().check(&metadata, access::READ).is_ok();
     let image = map_image(setting, &file, &name)?;
     let stack = build_stack(&image, &texts, path, credentials_identity(&credentials))?;
     log::debug!("{}: entry {:#x}, stack {:#x}", name.escape_ascii(), image.entry, stack.stack_pointer);
@@ -115,7 +121,7 @@ pub fn load_file(
     if let Some(space) = Arc::get_mut(&mut space) {
         space.set_program(program);
     }
-    Ok(Program { space, context, credentials })
+    Ok(Program { space, context, credentials, readable })
 }
 
 /// The file, if it may be executed; EACCES for what is no regular file too, as on Linux.
@@ -166,21 +172,23 @@ fn interpret(line: &[u8], script: &[u8], args: &mut Vec<Vec<u8>>) -> Result<Vec<
     Ok(interpreter)
 }
 
-/// Who the program in `file` runs as when `credentials` start it.
-fn credentials_of(file: &File, credentials: &Credentials) -> Result<Credentials, Errno> {
-    let metadata = file.metadata()?;
-    let mut new = credentials.clone();
-    if metadata.mode & SET_USER != 0 {
+/// Who the program in a file with this `metadata` runs as.
+fn credentials_of(metadata: &Metadata, setting: &Setting<'_>) -> Credentials {
+    let mut new = setting.credentials.clone();
+    if !setting.no_new_privileges && metadata.mode & SET_USER != 0 {
         new.user.effective = metadata.uid;
     }
-    if metadata.mode & SET_GROUP == SET_GROUP {
+    if !setting.no_new_privileges && metadata.mode & SET_GROUP == SET_GROUP {
         new.group.effective = metadata.gid;
     }
     for identity in [&mut new.user, &mut new.group] {
         identity.saved = identity.effective;
         identity.file = identity.effective;
     }
-    Ok(new)
+    let (own, other) = (&setting.credentials, &new);
+    let changes = own.user.real != other.user.effective || own.group.real != other.group.effective;
+    new.capabilities.at_execution(new.user.real, new.user.effective, changes);
+    new
 }
 
 fn credentials_identity(credentials: &Credentials) -> Identity {

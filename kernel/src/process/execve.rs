@@ -25,6 +25,7 @@ pub fn replace(thread: &Arc<Thread>, context: &mut UserContext, program: Program
     task::current().set_space(Some(program.space.tables().clone()));
     drop(former);
     process.release_maker();
+    process.barriers.store(0, Ordering::Relaxed);
     task::current().set_fpu(fpu);
     task::current().set_segment_bases(0, 0);
     *context = *program.context;
@@ -44,6 +45,12 @@ pub fn replace(thread: &Arc<Thread>, context: &mut UserContext, program: Program
         let name = Label::new(core::str::from_utf8(&name).unwrap_or("?"));
         trace::note(Event::Exec(Life { pid: process.pid(), name }));
     }
+    let changes = program.credentials.user.effective != program.credentials.user.real
+        || program.credentials.group.effective != program.credentials.group.real;
+    if changes {
+        process.set_parent_death_signal(0);
+    }
+    process.set_dumpable(!changes && program.readable);
     let credentials = Arc::new(program.credentials);
     let old = core::mem::replace(&mut *process.credentials.lock(), credentials);
     drop(old);

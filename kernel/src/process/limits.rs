@@ -4,9 +4,10 @@ use super::credentials::Credentials;
 use super::files::MAX_FILES;
 use crate::vm;
 use abi::Errno;
+use abi::capability::CAP_IPC_LOCK;
 use abi::system::{
-    RLIM_INFINITY, RLIM_NLIMITS, RLIMIT_AS, RLIMIT_CORE, RLIMIT_DATA, RLIMIT_MEMLOCK, RLIMIT_NOFILE, RLIMIT_NPROC,
-    RLIMIT_SIGPENDING, RLIMIT_STACK, Rlimit64,
+    RLIM_INFINITY, RLIM_NLIMITS, RLIMIT_AS, RLIMIT_CORE, RLIMIT_CPU, RLIMIT_DATA, RLIMIT_MEMLOCK, RLIMIT_NOFILE,
+    RLIMIT_NPROC, RLIMIT_RTTIME, RLIMIT_SIGPENDING, RLIMIT_STACK, Rlimit64,
 };
 
 /// Bytes that a process without privilege may lock (Linux's default).
@@ -50,7 +51,19 @@ impl Limits {
             address_space: self.current(RLIMIT_AS),
             data: self.current(RLIMIT_DATA),
             stack: self.current(RLIMIT_STACK),
-            locked: if credentials.is_privileged() { RLIM_INFINITY } else { self.current(RLIMIT_MEMLOCK) },
+            locked: if credentials.has(CAP_IPC_LOCK) { RLIM_INFINITY } else { self.current(RLIMIT_MEMLOCK) },
+        }
+    }
+
+    /// Whether CPU time is limited.
+    pub fn watch_cpu_time(&self) -> bool {
+        [RLIMIT_CPU, RLIMIT_RTTIME].iter().any(|&resource| self.current(resource) != RLIM_INFINITY)
+    }
+
+    /// Raises the limit that counts now to `limit`.
+    pub fn raise(&mut self, resource: u32, limit: u64) {
+        if let Some(slot) = self.by_resource.get_mut(resource as usize) {
+            slot.rlim_cur = slot.rlim_cur.max(limit);
         }
     }
 

@@ -12,8 +12,11 @@
 
 mod about;
 pub mod alarm;
+pub mod capability;
 pub mod clone;
 mod context;
+pub mod cpu_limit;
+pub mod cpu_time;
 pub mod credentials;
 pub mod deliver;
 mod end;
@@ -54,7 +57,8 @@ use alarm::Timer;
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU32, Ordering};
+use cpu_time::CpuTime;
 use credentials::Credentials;
 use files::FileTable;
 use klib::objects::Counted;
@@ -80,6 +84,10 @@ pub struct Process {
     exit_signal: AtomicU8,
     /// What the process gets when its parent ends (PR_SET_PDEATHSIG); 0 for nothing.
     parent_death_signal: AtomicU8,
+    /// It is given the children of descendants that end (PR_SET_CHILD_SUBREAPER).
+    pub adopts_orphans: AtomicBool,
+    /// Others that run as the same user may look into it (PR_SET_DUMPABLE).
+    dumpable: AtomicBool,
     /// None once the last thread has left it.
     space: SpinLock<Option<Arc<AddressSpace>>>,
     /// Open files.
@@ -91,6 +99,8 @@ pub struct Process {
     pub actions: Arc<Actions>,
     /// Signals sent to the process, for any thread.
     pub pending: Pending,
+    /// How many came that were sent to several processes, its group for one: whoever makes a child meanwhile begins anew.
+    signals_to_many: AtomicU32,
     /// Woken whenever a signal has been sent to the process or one of its threads.
     pub signal_sent: WaitQueue,
     credentials: SpinLock<Arc<Credentials>>,
@@ -99,6 +109,8 @@ pub struct Process {
     limits: SpinLock<Limits>,
     /// What personality(2) says; of its bits, ADDR_NO_RANDOMIZE has an effect.
     pub personality: AtomicU32,
+    /// The commands of membarrier(2) for which it has registered.
+    pub barriers: AtomicU32,
     /// Who is told of its system calls.
     watcher: Once<Arc<Watcher>>,
     /// What the first thread was called, once it has ended.
@@ -134,13 +146,15 @@ pub struct Process {
     started: Instant,
     /// What the last thread to call exit(2) gave.
     last_code: AtomicU8,
-    /// The timer of setitimer(ITIMER_REAL) and alarm(2).
-    pub real_timer: Once<Arc<Timer>>,
+    /// The timers of setitimer(2), by its numbers; the first is that of alarm(2), too.
+    pub interval_timers: [Once<Arc<Timer>>; 3],
     /// Timers of timer_create(2), by number.
     pub timers: SpinLock<BTreeMap<i32, Arc<Timer>>>,
-    /// CPU time in ns of threads that have ended, and of children that were waited for.
-    past_run_time_ns: AtomicU64,
-    children_run_time_ns: AtomicU64,
+    /// CPU time, and whether something is to happen when it has reached something.
+    pub cpu: CpuTime,
+    /// Timers by the clocks of the process and its threads, whosever they are. Rank `JobControl`: their states are
+    /// locked under it.
+    cpu_timers: SpinLock<Vec<Arc<Timer>>>,
 }
 
 /// The thread that the current task runs; None for kernel tasks.
@@ -228,18 +242,6 @@ impl Process {
     /// When it was started.
     pub fn started(&self) -> Instant {
         self.started
-    }
-
-    /// CPU time of all its threads, in ns.
-    #[inline(never)]
-    pub fn run_time_ns(&self) -> u64 {
-        let live: u64 = self.threads().iter().map(|thread| thread.run_time_ns()).sum();
-        live + self.past_run_time_ns.load(Ordering::Relaxed)
-    }
-
-    /// CPU time of the children it has waited for, in ns.
-    pub fn children_run_time_ns(&self) -> u64 {
-        self.children_run_time_ns.load(Ordering::Relaxed)
     }
 
     /// Its threads that have not ended.

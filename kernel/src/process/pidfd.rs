@@ -52,6 +52,10 @@ impl FileOperations for PidFile {
         [Some(&self.ended), None]
     }
 
+    fn link_name(&self) -> &'static str {
+        "anon_inode:[pidfd]"
+    }
+
     fn mode(&self) -> u32 {
         0o600
     }

@@ -13,6 +13,7 @@ use abi::system::RLIMIT_SIGPENDING;
 use abi::{Errno, Signal};
 use alloc::collections::BTreeSet;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::sync::atomic::Ordering;
 use machine::sync::WaitQueue;
 
@@ -25,17 +26,14 @@ pub fn kill(sender: &Process, target: i32, signal: Option<Signal>) -> Result<(),
     let own_group = sender.group();
     if target == 0 || target < -1 && target != i32::MIN {
         let group = if target == 0 { own_group } else { target.unsigned_abs() };
-        return to_group(group, |process| send_if_permitted(sender, process, signal));
+        return to_all(signal, || table::group(group), |process| send_if_permitted(sender, process, signal));
     }
     if target != -1 {
         let process = u32::try_from(target).ok().and_then(table::find_process_of).ok_or(Errno::ESRCH)?;
         return send_if_permitted(sender, &process, signal);
     }
-    let mut result = Err(Errno::ESRCH);
-    for process in table::all_but(&[1, sender.pid()]) {
-        result = merge(result, send_if_permitted(sender, &process, signal));
-    }
-    result
+    let all = || table::all_but(&[1, sender.pid()]);
+    to_all(signal, all, |process| send_if_permitted(sender, process, signal))
 }
 
 fn send_if_permitted(sender: &Process, target: &Arc<Process>, signal: Option<Signal>) -> Result<(), Errno> {
@@ -53,29 +51,38 @@ fn merge(result: Result<(), Errno>, next: Result<(), Errno>) -> Result<(), Errno
     if result.is_err() { next } else { result }
 }
 
-/// Calls `send` for every process of `group`, and for those that members make meanwhile: whoever has its signal makes no
-/// more that escape, as SIGKILL goes over to children that it is about to make (`Ties::tie`).
-fn to_group(group: u32, mut send: impl FnMut(&Arc<Process>) -> Result<(), Errno>) -> Result<(), Errno> {
+/// Calls `send` for all that `list` gives, and for those that they make meanwhile. Whoever gets the signal while it makes a
+/// child sees so when the child is entered into the table, and begins anew; so a child that is not in the last list was made
+/// after the signal came. One that ignores the signal need not, as its child does, too.
+fn to_all(
+    signal: Option<Signal>,
+    list: impl Fn() -> Vec<Arc<Process>>,
+    mut send: impl FnMut(&Arc<Process>) -> Result<(), Errno>,
+) -> Result<(), Errno> {
     let mut result = Err(Errno::ESRCH);
     let mut done = BTreeSet::new();
     loop {
-        let mut members = table::group(group);
-        members.retain(|member| done.insert(member.pid()));
-        if members.is_empty() {
+        let mut targets = list();
+        targets.retain(|target| done.insert(target.pid()));
+        if targets.is_empty() {
             return result;
         }
-        for member in &members {
-            result = merge(result, send(member));
+        for target in &targets {
+            result = merge(result, send(target));
+            if signal.is_some_and(|signal| !target.actions.is_ignored(signal)) {
+                target.signals_to_many.fetch_add(1, Ordering::SeqCst);
+            }
         }
     }
 }
 
 /// Sends `signal` to every process of `group`, from the kernel: the terminal's keys, a session's end.
 pub fn kill_group(group: u32, signal: Signal) {
-    let _ = to_group(group, |process| {
+    let send = |process: &Arc<Process>| {
         process.send(signal, Siginfo::kernel(signal));
         Ok(())
-    });
+    };
+    let _ = to_all(Some(signal), || table::group(group), send);
 }
 
 /// Sends `signal` to process `pid` from the kernel; ESRCH if there is none.

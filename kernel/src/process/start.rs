@@ -1,6 +1,7 @@
 //! How processes come to be: the parts of a new one, the first code of its threads, and programs that the kernel itself
 //! starts.
 
+use super::cpu_time::CpuTime;
 use super::credentials::Credentials;
 use super::exec;
 use super::files::FileTable;
@@ -8,7 +9,7 @@ use super::limits::Limits;
 use super::signal::{Actions, Pending};
 use super::table::{self, INIT, Ties};
 use super::users::OfUser;
-use super::{ExitStatus, Process, Thread, short_name, thread};
+use super::{ExitStatus, Process, Thread, cpu_limit, short_name, thread};
 use crate::sched::{self, Owner};
 use crate::vfs::{File, FsContext};
 use crate::vm::AddressSpace;
@@ -20,7 +21,7 @@ use alloc::string::String;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::any::Any;
-use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU32, Ordering};
 use klib::objects::{Counted, Kind};
 use machine::sync::{Mutex, Once, Rank, SpinLock, WaitQueue};
 use machine::task::FpuState;
@@ -109,8 +110,13 @@ fn spawn(
     let credentials = Arc::new(Credentials::default());
     let limits = Limits::initial();
     let memory = limits.of_memory(&credentials);
-    let setting =
-        exec::Setting { directories: &directories, credentials: &credentials, limits: memory, randomized: true };
+    let setting = exec::Setting {
+        directories: &directories,
+        credentials: &credentials,
+        no_new_privileges: false,
+        limits: memory,
+        randomized: true,
+    };
     let program = exec::load(&setting, path.as_bytes(), bytes(args), bytes(env))?;
     let files = FileTable::with_console(terminal);
     let parts = Parts {
@@ -122,6 +128,8 @@ fn spawn(
         credentials,
         limits,
         personality: 0,
+        barriers: 0,
+        dumpable: true,
         oom_score_adj: 0,
         space: program.space.clone(),
         exit_signal: 0,
@@ -134,7 +142,7 @@ fn spawn(
         Start { space: program.space, context: program.context, fpu: None, segment_bases: (0, 0), store_tid: 0 };
     let task = thread.create_task(start)?;
     process.threads.lock().push(thread.clone());
-    Ties::Leader.tie(&process, &thread);
+    Ties::Leader.tie(&process, &thread)?;
     before_start(pid);
     sched::start_task(&task);
     Ok(ProgramHandle { process })
@@ -165,6 +173,8 @@ pub(super) struct Parts {
     pub credentials: Arc<Credentials>,
     pub limits: Limits,
     pub personality: u32,
+    pub barriers: u32,
+    pub dumpable: bool,
     pub oom_score_adj: i32,
     pub space: Arc<AddressSpace>,
     pub exit_signal: u8,
@@ -182,17 +192,21 @@ impl Parts {
             session: AtomicU32::new(0),
             exit_signal: AtomicU8::new(self.exit_signal),
             parent_death_signal: AtomicU8::new(0),
+            adopts_orphans: AtomicBool::new(false),
+            dumpable: AtomicBool::new(self.dumpable),
             space: SpinLock::new("process address space", Rank::Process, Some(self.space)),
             files: self.files,
             directories: self.directories,
             umask: self.umask,
             actions: self.actions,
             pending: Pending::new(),
+            signals_to_many: AtomicU32::new(0),
             signal_sent: WaitQueue::new("signal"),
             credentials: SpinLock::new("credentials", Rank::Process, self.credentials),
             of_user: self.of_user,
             limits: SpinLock::new("resource limits", Rank::Process, self.limits),
             personality: AtomicU32::new(self.personality),
+            barriers: AtomicU32::new(self.barriers),
             watcher: Once::new(),
             leader_name: SpinLock::new("name of the first thread", Rank::Process, [0; 15]),
             oom_score_adj: AtomicI32::new(self.oom_score_adj),
@@ -213,10 +227,10 @@ impl Parts {
             pid_file: Once::new(),
             started: time::now(),
             last_code: AtomicU8::new(0),
-            real_timer: Once::new(),
+            interval_timers: [const { Once::new() }; 3],
             timers: SpinLock::new("process timers", Rank::Process, BTreeMap::new()),
-            past_run_time_ns: AtomicU64::new(0),
-            children_run_time_ns: AtomicU64::new(0),
+            cpu: CpuTime::new(self.limits.watch_cpu_time()),
+            cpu_timers: SpinLock::new("timers of CPU time", Rank::JobControl, Vec::new()),
         })
     }
 }
@@ -231,6 +245,7 @@ impl Thread {
             pid: self.process().pid(),
             thread: Arc::downgrade(self) as Weak<dyn Any + Send + Sync>,
             switched: thread::switched,
+            ticked: cpu_limit::ticked,
         };
         let thread = self.clone();
         let user_loop = hooks().user_loop;

@@ -188,13 +188,20 @@ pub(super) enum Ties<'a> {
     /// To the kernel; it leads a session and a group.
     Leader,
     /// To its maker's session and group, and to the maker or the maker's parent.
-    Child { maker: &'a Arc<Process>, of_makers_parent: bool },
+    /// `signals`: how many had come for it and others when the making began.
+    Child { maker: &'a Arc<Process>, of_makers_parent: bool, signals: u32 },
 }
 
 impl Ties<'_> {
-    /// Puts the process and its first thread into the table.
-    pub(super) fn tie(self, process: &Arc<Process>, thread: &Arc<Thread>) {
+    /// Puts the process and its first thread into the table. EINTR, and it is not there, if a signal came meanwhile for the
+    /// maker and others among which the child would be.
+    pub(super) fn tie(self, process: &Arc<Process>, thread: &Arc<Thread>) -> Result<(), Errno> {
         let mut table = lock();
+        if let Ties::Child { maker, signals, .. } = self
+            && maker.signals_to_many.load(Ordering::SeqCst) != signals
+        {
+            return Err(Errno::EINTR);
+        }
         // A maker that has been killed leaves no child behind that whoever killed its group did not see.
         if let Ties::Child { maker, .. } = self
             && maker.is_ending()
@@ -203,8 +210,8 @@ impl Ties<'_> {
         }
         let (session, group, parent) = match self {
             Ties::Leader => (process.pid(), process.pid(), None),
-            Ties::Child { maker, of_makers_parent: false } => (maker.session(), maker.group(), Some(maker.clone())),
-            Ties::Child { maker, of_makers_parent: true } => {
+            Ties::Child { maker, of_makers_parent: false, .. } => (maker.session(), maker.group(), Some(maker.clone())),
+            Ties::Child { maker, of_makers_parent: true, .. } => {
                 (maker.session(), maker.group(), table.processes.get(&maker.parent()).cloned())
             }
         };
@@ -216,5 +223,6 @@ impl Ties<'_> {
         }
         table.processes.insert(process.pid(), process.clone());
         table.add_thread(thread);
+        Ok(())
     }
 }

@@ -1,9 +1,11 @@
 //! One thread of a process: its number, its signals, and what it has to look at before user mode.
 
 use super::Process;
+use super::cpu_time::Division;
 use super::rseq::Rseq;
 use super::signal::Pending;
 use crate::sched;
+use crate::sched::tick::Sample;
 use abi::signal::{SigSet, SigaltStack};
 use abi::{Errno, Signal};
 use alloc::string::String;
@@ -47,6 +49,15 @@ pub struct Thread {
     pub(super) restart_deadline: SpinLock<Option<Instant>>,
     /// What it has registered by rseq(2).
     pub rseq: Rseq,
+    /// No program that it executes gives it rights (PR_SET_NO_NEW_PRIVS).
+    pub no_new_privileges: AtomicBool,
+    /// What its timers may be late by, in ns (PR_SET_TIMERSLACK); nothing comes of it.
+    pub timer_slack_ns: AtomicU64,
+    /// Its CPU time, once it has ended, and what was last told of how that divides.
+    pub(super) ended_time: Once<Sample>,
+    pub(super) told_time: SpinLock<Division>,
+    /// Some timer or limit of CPU time may have been reached ([`super::cpu_limit`]).
+    pub(super) cpu_time_due: AtomicBool,
     /// The system call whose begin was traced and whose end is to be; [`NO_CALL`] for none.
     pub(super) traced_call: AtomicU32,
     /// The begin of the line about that call, for [`super::watched::Watcher`].
@@ -72,9 +83,20 @@ impl Thread {
             robust_list: AtomicU64::new(0),
             restart_deadline: SpinLock::new("restart deadline", Rank::Process, None),
             rseq: Rseq::new(),
+            no_new_privileges: AtomicBool::new(false),
+            timer_slack_ns: AtomicU64::new(50_000),
+            ended_time: Once::new(),
+            told_time: SpinLock::new("CPU time of a thread", Rank::Process, Division::default()),
+            cpu_time_due: AtomicBool::new(false),
             traced_call: AtomicU32::new(NO_CALL),
             call_line: SpinLock::new("line about a call", Rank::Process, String::new()),
         })
+    }
+
+    /// What a new thread takes over from the one that makes it, whatever it shares with that.
+    pub(super) fn inherit(&self, maker: &Thread) {
+        self.no_new_privileges.store(maker.no_new_privileges.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.timer_slack_ns.store(maker.timer_slack_ns.load(Ordering::Relaxed), Ordering::Relaxed);
     }
 
     /// Its number.
@@ -112,11 +134,6 @@ impl Thread {
     /// Its task, while it has one.
     pub fn task(&self) -> Option<Arc<task::Task>> {
         self.task.get().and_then(Weak::upgrade)
-    }
-
-    /// CPU time, in ns.
-    pub fn run_time_ns(&self) -> u64 {
-        self.task().map_or(0, |task| sched::run_time_ns(&task))
     }
 
     /// Signals kept back.

@@ -1,52 +1,74 @@
-//! How many processes each user has (RLIMIT_NPROC), zombies too. A process counts from the moment its maker may make it:
-//! so that many makers at once cannot come over the limit, looking and counting are one step.
+//! How many processes and threads each user has (RLIMIT_NPROC), zombies too. One counts from the moment its maker may make
+//! it: so that many makers at once cannot come over the limit, looking and counting are one step.
 //!
 //! Lock: the table's, rank `AddressSpace`; nothing is taken under it.
 
 use abi::Errno;
 use alloc::collections::BTreeMap;
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use machine::sync::{Rank, SpinLock};
 
-static COUNTS: SpinLock<BTreeMap<u32, u64>> = SpinLock::new("processes by user", Rank::AddressSpace, BTreeMap::new());
+static COUNTS: SpinLock<BTreeMap<u32, u64>> = SpinLock::new("threads by user", Rank::AddressSpace, BTreeMap::new());
 
-/// One process of a user; counts until it is dropped.
+/// The threads of a process, which are of one user; one at least counts until it is dropped.
 pub(super) struct OfUser {
+    /// Changed with the counts locked.
     user: AtomicU32,
+    threads: AtomicU64,
 }
 
 impl OfUser {
     /// One more of `user`; EAGAIN if there are `limit` already.
     pub(super) fn new(user: u32, limit: u64) -> Result<Self, Errno> {
-        let mut counts = COUNTS.lock();
-        let count = counts.entry(user).or_default();
-        if *count >= limit {
-            return Err(Errno::EAGAIN);
-        }
-        *count += 1;
-        Ok(OfUser { user: AtomicU32::new(user) })
+        add(&mut COUNTS.lock(), user, limit)?;
+        Ok(OfUser { user: AtomicU32::new(user), threads: AtomicU64::new(1) })
     }
 
-    /// It is another user's now, whatever that user's limit (setuid(2)).
+    /// One thread more; EAGAIN if the user has `limit` already.
+    pub(super) fn add_thread(&self, limit: u64) -> Result<(), Errno> {
+        let mut counts = COUNTS.lock();
+        add(&mut counts, self.user.load(Ordering::Relaxed), limit)?;
+        self.threads.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// One thread less, but not the last.
+    pub(super) fn remove_thread(&self) {
+        let mut counts = COUNTS.lock();
+        self.threads.fetch_sub(1, Ordering::Relaxed);
+        leave(&mut counts, self.user.load(Ordering::Relaxed), 1);
+    }
+
+    /// They are another user's now, whatever that user's limit (setuid(2)).
     pub(super) fn move_to(&self, user: u32) {
         let mut counts = COUNTS.lock();
         let former = self.user.swap(user, Ordering::Relaxed);
         if former != user {
-            leave(&mut counts, former);
-            *counts.entry(user).or_default() += 1;
+            let threads = self.threads.load(Ordering::Relaxed);
+            leave(&mut counts, former, threads);
+            *counts.entry(user).or_default() += threads;
         }
     }
 }
 
 impl Drop for OfUser {
     fn drop(&mut self) {
-        leave(&mut COUNTS.lock(), *self.user.get_mut());
+        leave(&mut COUNTS.lock(), *self.user.get_mut(), *self.threads.get_mut());
     }
 }
 
-fn leave(counts: &mut BTreeMap<u32, u64>, user: u32) {
+fn add(counts: &mut BTreeMap<u32, u64>, user: u32, limit: u64) -> Result<(), Errno> {
+    let count = counts.entry(user).or_default();
+    if *count >= limit {
+        return Err(Errno::EAGAIN);
+    }
+    *count += 1;
+    Ok(())
+}
+
+fn leave(counts: &mut BTreeMap<u32, u64>, user: u32, threads: u64) {
     if let Some(count) = counts.get_mut(&user) {
-        *count -= 1;
+        *count -= threads;
         if *count == 0 {
             counts.remove(&user);
         }

@@ -136,8 +136,7 @@ fn take_report(child: &Process, flags: WaitFlags, keep: bool) -> Option<Report> 
 
 /// The parent gets the CPU time of a child that it has waited for, and of its children.
 fn account(parent: &Process, child: &Process) {
-    let time_ns = child.run_time_ns() + child.children_run_time_ns();
-    parent.children_run_time_ns.fetch_add(time_ns, Ordering::Relaxed);
+    parent.cpu.add_children(child.cpu_time().plus(child.cpu.children()));
 }
 
 /// Takes a child that has ended out of the table: its number is free.
@@ -193,8 +192,9 @@ fn send_end(parent: &Arc<Process>, child: &Process, status: ExitStatus) {
 
 /// What SIGCHLD says of a child's change; also what waitid(2) fills in.
 pub fn child_info(child: &Process, code: i32, status: i32) -> Siginfo {
-    let ticks = (child.run_time_ns() / NS_PER_TICK) as i64;
-    Siginfo::child(code, child.pid() as i32, child.credentials().user.real, status, ticks, 0)
+    let time = child.cpu_time();
+    let [user, system] = [time.user_ns, time.system_ns].map(|ns| (ns / NS_PER_TICK) as i64);
+    Siginfo::child(code, child.pid() as i32, child.credentials().user.real, status, user, system)
 }
 
 /// `si_code` and `si_status` of a wait status.

@@ -17,6 +17,7 @@ use crate::process::current_thread;
 use crate::vfs::pseudo::{self, Entry, Kind, PRIVATE, PseudoFs, Subject, Text};
 use crate::vfs::{self, Metadata, MountError, MountSource, Result};
 use abi::Errno;
+use abi::capability::CAP_SYS_ADMIN;
 
 /// `PROC_SUPER_MAGIC` of `statfs(2)`.
 const MAGIC: u64 = 0x9fa0;
@@ -66,7 +67,7 @@ fn check(subject: Subject, private: bool) -> Result<()> {
         return subject::check(subject, private);
     }
     match current_thread() {
-        Some(thread) if private && !thread.process().credentials().is_privileged() => Err(Errno::EACCES),
+        Some(thread) if private && !thread.process().credentials().has(CAP_SYS_ADMIN) => Err(Errno::EACCES),
         _ => Ok(()),
     }
 }

@@ -3,10 +3,11 @@
 use super::subject::{process, put_path};
 use super::{memory, mounts, status};
 use crate::process::{self, Process, current_thread, table};
-use crate::vfs::flags::{O_ACCMODE, O_RDONLY, O_WRONLY, PERMISSION_BITS};
+use crate::vfs::flags::{O_ACCMODE, O_RDONLY, O_WRONLY, PERMISSION_BITS, S_IFDIR, S_IFMT};
 use crate::vfs::pseudo::{Entry, Kind, Members, Next, PRIVATE, Subject, Text, WHOLE};
 use crate::vfs::{File, FsContext, Location, Metadata, Result};
 use abi::Errno;
+use abi::capability::CAP_SYS_RESOURCE;
 use alloc::sync::Arc;
 use core::sync::atomic::Ordering;
 
@@ -59,8 +60,12 @@ static ENTRIES: [Entry; 20] = [
 /// Files of a process belong to whom it runs as. A link to a descriptor shows how that was opened.
 pub(super) fn describe(subject: Subject, entry: &Entry, metadata: &mut Metadata) {
     let Ok(process) = process(subject) else { return };
-    let credentials = process.credentials();
-    (metadata.uid, metadata.gid) = (credentials.user.effective, credentials.group.effective);
+    // The directory shows whose it is in any case; what is in it is root's if the process is not to be looked into.
+    let is_directory = metadata.mode & S_IFMT == S_IFDIR;
+    if is_directory || process.is_dumpable() {
+        let credentials = process.credentials();
+        (metadata.uid, metadata.gid) = (credentials.user.effective, credentials.group.effective);
+    }
     if entry.mode & PERMISSION_BITS == DESCRIPTOR_LINK
         && let Ok(file) = descriptor(subject)
     {
@@ -183,7 +188,7 @@ fn set_oom_score_adj(subject: Subject, bytes: &[u8]) -> Result<()> {
     if !(process::OOM_SCORE_ADJ_MIN..=-process::OOM_SCORE_ADJ_MIN).contains(&wanted) {
         return Err(Errno::EINVAL);
     }
-    let privileged = current_thread().is_none_or(|thread| thread.process().credentials().is_privileged());
+    let privileged = current_thread().is_none_or(|thread| thread.process().credentials().has(CAP_SYS_RESOURCE));
     if wanted < process.oom_score_adj.load(Ordering::Relaxed) && !privileged {
         return Err(Errno::EACCES);
     }

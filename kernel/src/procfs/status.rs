@@ -11,6 +11,7 @@ use abi::signal::SigSet;
 use abi::system::{RLIM_INFINITY, RLIMIT_RSS};
 use alloc::sync::Arc;
 use core::ops::Range;
+use core::sync::atomic::Ordering;
 use machine::cpu;
 
 /// Ns in a tick of times(2).
@@ -20,8 +21,6 @@ const PRIORITY: i64 = 20;
 /// PF_EXITING and PF_FORKNOEXEC.
 const FLAG_EXITING: i64 = 4;
 const FLAG_FORKED: i64 = 0x40;
-/// All capabilities, as the last one is number 40.
-const ALL_CAPABILITIES: u64 = (1 << 41) - 1;
 
 /// The name of a thread, or of a whole process.
 pub(super) fn put_name(process: &Process, subject: Subject, text: &mut Text) -> Result<()> {
@@ -49,6 +48,7 @@ pub(super) struct View {
     pub waits_for: &'static str,
     /// Pending signals of the thread and of its process, blocked, ignored and caught ones.
     signals: [SigSet; 5],
+    no_new_privileges: bool,
 }
 
 impl View {
@@ -66,10 +66,12 @@ impl View {
             cpus: u64::MAX,
             waits_for: "",
             signals: [SigSet::EMPTY, process.pending.set(), SigSet::EMPTY, ignored, caught],
+            no_new_privileges: false,
             process,
         };
         let Some(thread) = thread(&view.process, subject)? else { return Ok(view) };
         view.number = thread.tid();
+        view.no_new_privileges = thread.no_new_privileges.load(Ordering::Relaxed);
         view.signals[0] = thread.pending.set();
         view.signals[2] = thread.blocked();
         let Some(task) = thread.task().filter(|_| !view.process.is_gone()) else { return Ok(view) };
@@ -93,10 +95,11 @@ pub(super) fn stat(subject: Subject, text: &mut Text) -> Result<()> {
     let view = View::of(subject)?;
     let process = &*view.process;
     let (terminal, foreground) = terminal(process);
-    let time_ns = match thread(process, subject)? {
-        Some(thread) if subject.part != 0 => thread.run_time_ns(),
-        _ => process.run_time_ns(),
+    let time = match thread(process, subject)? {
+        Some(thread) if subject.part != 0 => thread.cpu_time(),
+        _ => process.cpu_time(),
     };
+    let children = process.cpu.children();
     let flags =
         if process.is_ending() { FLAG_EXITING } else { 0 } | if process.has_executed() { 0 } else { FLAG_FORKED };
     write!(text, "{} (", view.number);
@@ -108,9 +111,10 @@ pub(super) fn stat(subject: Subject, text: &mut Text) -> Result<()> {
     let real_time = view.policy.priority().map(i64::from);
     let priority = real_time.map_or(PRIORITY + nice, |priority| -1 - priority);
     put_numbers(text, &[process.parent(), process.group(), process.session()].map(i64::from));
-    // Page faults are not counted; time in the kernel counts as the program's.
-    put_numbers(text, &[terminal, foreground, flags, 0, 0, 0, 0, ticks(time_ns), 0]);
-    put_numbers(text, &[ticks(process.children_run_time_ns()), 0, priority, nice, process.thread_count() as i64]);
+    // Page faults are not counted.
+    put_numbers(text, &[terminal, foreground, flags, 0, 0, 0, 0, ticks(time.user_ns), ticks(time.system_ns)]);
+    put_numbers(text, &[ticks(children.user_ns), ticks(children.system_ns), priority, nice]);
+    put_numbers(text, &[process.thread_count() as i64]);
     put_numbers(text, &[0, ticks(process.started().as_ns()), space.map_or(0, |space| space.totals().mapped as i64)]);
     put_numbers(text, &[space.map_or(0, |space| space.resident_pages() as i64)]);
     write!(text, " {}", process.limits().current(RLIMIT_RSS));
@@ -175,22 +179,23 @@ pub(super) fn status(subject: Subject, text: &mut Text) -> Result<()> {
     super::memory::status(process, text);
     writeln!(text, "Threads:\t{}", process.thread_count());
     let [pending, shared, blocked, ignored, caught] = view.signals.map(|set| set.0);
-    let capabilities = if credentials.is_privileged() { ALL_CAPABILITIES } else { 0 };
+    let capabilities = credentials.capabilities;
     let sets = [
         ("SigPnd", pending),
         ("ShdPnd", shared),
         ("SigBlk", blocked),
         ("SigIgn", ignored),
         ("SigCgt", caught),
-        ("CapInh", 0),
-        ("CapPrm", capabilities),
-        ("CapEff", capabilities),
-        ("CapBnd", ALL_CAPABILITIES),
-        ("CapAmb", 0),
+        ("CapInh", capabilities.inheritable),
+        ("CapPrm", capabilities.permitted),
+        ("CapEff", capabilities.effective),
+        ("CapBnd", capabilities.bounding),
+        ("CapAmb", capabilities.ambient),
     ];
     for (name, set) in sets {
         writeln!(text, "{name}:\t{set:016x}");
     }
+    writeln!(text, "NoNewPrivs:\t{}\nSeccomp:\t0", u8::from(view.no_new_privileges));
     let cpus = view.cpus & cpu::online_mask();
     write!(text, "Cpus_allowed:\t{cpus:x}\nCpus_allowed_list:\t");
     text.ranges(cpus);

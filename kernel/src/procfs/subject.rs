@@ -32,7 +32,7 @@ pub(super) fn check(subject: Subject, private: bool) -> Result<()> {
 pub(super) fn may_inspect(process: &Process) -> bool {
     current_thread().is_none_or(|thread| {
         let own = thread.process();
-        own.pid() == process.pid() || own.credentials().may_inspect(&process.credentials())
+        own.pid() == process.pid() || own.credentials().may_inspect(&process.credentials(), process.is_dumpable())
     })
 }
 

@@ -4,11 +4,12 @@ use super::status::TICK_NS;
 use crate::clock;
 use crate::device::{self, DISK_MAJOR, DISK_MINORS};
 use crate::process::table;
-use crate::sched::load;
+use crate::sched::{load, tick};
 use crate::version;
 use crate::vfs::pseudo::{Subject, Text};
 use crate::vfs::{self, Result};
 use abi::fs::split_dev;
+use core::array;
 use klib::objects;
 use machine::boot;
 use machine::cpu;
@@ -105,20 +106,24 @@ pub(super) fn pages(_: Subject, text: &mut Text) -> Result<()> {
     Ok(())
 }
 
-/// `/proc/stat`. What a CPU does counts as programs' work.
+/// `/proc/stat`. Time that is not idle is divided by ticks into user mode, low priority there, and the kernel.
 pub(super) fn statistics(_: Subject, text: &mut Text) -> Result<()> {
     let up_ns = time::since_boot_ns();
     let idle_ns = |cpu| load::idle_time_ns(cpu).min(up_ns);
     let count = u64::from(cpu::online_count());
-    let line = |text: &mut Text, idle_ns: u64, all_ns: u64| {
-        let busy_ns = all_ns - idle_ns.min(all_ns);
-        writeln!(text, " {} 0 0 {} 0 0 0 0 0 0", busy_ns / TICK_NS, idle_ns / TICK_NS);
+    let line = |text: &mut Text, idle_ns: u64, all_ns: u64, [user, nice, system]: [u64; 3]| {
+        let busy = (all_ns - idle_ns.min(all_ns)) / TICK_NS;
+        let sum = (user + nice + system).max(1);
+        let (user, nice) = (busy * user / sum, busy * nice / sum);
+        let system = busy - user - nice;
+        writeln!(text, " {user} {nice} {system} {} 0 0 0 0 0 0", idle_ns / TICK_NS);
     };
+    let ticks = cpu::online().map(tick::counts).fold([0; 3], |sum, cpu| array::from_fn(|at| sum[at] + cpu[at]));
     text.put(b"cpu ");
-    line(text, cpu::online().map(idle_ns).sum(), count * up_ns);
+    line(text, cpu::online().map(idle_ns).sum(), count * up_ns, ticks);
     for cpu in cpu::online() {
         write!(text, "cpu{cpu}");
-        line(text, idle_ns(cpu), up_ns);
+        line(text, idle_ns(cpu), up_ns, tick::counts(cpu));
     }
     let interrupts: u64 = irq::counts().iter().flat_map(|row| &row.counts).map(|&count| u64::from(count)).sum();
     writeln!(text, "intr {interrupts}\nctxt {}", load::switches());

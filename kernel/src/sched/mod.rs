@@ -15,6 +15,7 @@ pub mod load;
 pub mod policy;
 mod queue;
 mod tests;
+pub mod tick;
 pub mod timer;
 
 use alloc::boxed::Box;
@@ -67,6 +68,10 @@ pub struct TaskData {
     /// When it was last put on a CPU, for accounting.
     started_ns: AtomicU64,
     run_time_ns: AtomicU64,
+    /// At how many ticks it ran, in user mode and in the kernel (`tick`).
+    ticks: [AtomicU64; 2],
+    /// What `run_time_ns` was when it last went to sleep.
+    slept_at_ns: AtomicU64,
     switches: AtomicU64,
     /// Nice value, as setpriority(2) has it.
     nice: AtomicI32,
@@ -80,6 +85,8 @@ pub struct TaskData {
     migrating: AtomicBool,
     /// Its owner is told when it is on a CPU again after others.
     tells_of_switches: AtomicBool,
+    /// Its owner is told of ticks.
+    tells_of_ticks: AtomicBool,
     /// What one that waits keeps with its task for those that wake it: whoever the task waits for says what it means.
     pub wait_mark: AtomicUsize,
     /// Whom it runs for, for tasks of processes.
@@ -104,6 +111,9 @@ pub struct Owner {
     /// What is called with it, if that is wanted ([`TaskData::tell_of_switches`]), when the task is on a CPU again after
     /// others. In the task's context, with interrupts off.
     pub switched: fn(Arc<dyn Any + Send + Sync>),
+    /// What is called with it, while that is wanted ([`TaskData::tell_of_ticks`]), at each tick at which the task runs. In
+    /// interrupt context, on the task's CPU.
+    pub ticked: fn(Arc<dyn Any + Send + Sync>),
 }
 
 static TASKS: SpinLock<BTreeMap<u64, Weak<Task>>> = SpinLock::new("task list", Rank::Table, BTreeMap::new());
@@ -163,6 +173,12 @@ pub fn create(
     tasks.insert(task.id(), Arc::downgrade(&task));
     queue::reserve(tasks.len())?;
     Ok(task)
+}
+
+/// Forgets a created task that is never to run.
+pub fn discard(task: &Task) {
+    let entry = TASKS.lock().remove(&task.id());
+    drop(entry);
 }
 
 /// Lets a created task run.
@@ -326,9 +342,14 @@ pub fn run_time_ns(task: &Task) -> u64 {
     }
 }
 
-/// The CPU's timer fired: wakes who waited for that, and asks for a switch if the slice is over.
-fn timer_interrupt() {
-    if timer::fire() {
+/// The CPU's timer fired: wakes who waited for that, counts the time of the running task, and asks for a switch if the
+/// slice is over.
+fn timer_interrupt(from_user: bool) {
+    let fired = timer::fire(!queue::is_idle());
+    if fired.ticked {
+        tick::count(from_user);
+    }
+    if fired.slice_over {
         queue::look_at_slice();
     }
 }
@@ -353,6 +374,8 @@ impl TaskData {
             cpu: AtomicU32::new(0),
             started_ns: AtomicU64::new(0),
             run_time_ns: AtomicU64::new(0),
+            ticks: [const { AtomicU64::new(0) }; 2],
+            slept_at_ns: AtomicU64::new(0),
             switches: AtomicU64::new(0),
             nice: AtomicI32::new(0),
             policy: AtomicPolicy::new(),
@@ -361,6 +384,7 @@ impl TaskData {
             habit: Habit::new(),
             migrating: AtomicBool::new(false),
             tells_of_switches: AtomicBool::new(false),
+            tells_of_ticks: AtomicBool::new(false),
             wait_mark: AtomicUsize::new(0),
             owner,
         }

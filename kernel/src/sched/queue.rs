@@ -221,6 +221,7 @@ pub(super) fn requeue(task: &Arc<Task>, first: bool) {
 pub(super) fn leave(current: &TaskData, now: Instant) {
     let guard = IrqGuard::new();
     account(current, now, &guard);
+    current.slept_at_ns.store(current.run_time_ns(), Ordering::Relaxed);
     current.habit.sleeps(now);
     let clock = CLOCK.get(&guard).load(Ordering::Relaxed);
     let lag = current.vruntime.load(Ordering::Relaxed).wrapping_sub(clock);
@@ -282,7 +283,11 @@ pub(super) fn pick_next(
         }
     };
     let look_at = queue.look_at_slice();
+    let is_idle = queue.slice_end.is_none();
     drop(queue);
+    if !is_idle {
+        timer::keep_ticking(now, &guard);
+    }
     if let Some(look_at) = look_at {
         timer::set_slice_end(look_at);
     }
@@ -327,6 +332,11 @@ pub(super) fn look_at_slice() {
         drop(queue);
         timer::set_slice_end(look_at);
     }
+}
+
+/// Whether this CPU's idle task runs. With interrupts off.
+pub(super) fn is_idle() -> bool {
+    RUNNING_CLAIM.get(&IrqGuard::new()).load(Ordering::Relaxed) == u64::MAX
 }
 
 /// Time for which `cpu` has had nothing to do, in ns.

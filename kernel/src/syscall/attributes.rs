@@ -6,6 +6,7 @@ use super::{Caller, SyscallResult};
 use crate::clock;
 use crate::vfs::{AttributeChange, FileType, Location, Who, access};
 use abi::Errno;
+use abi::capability::CAP_CHOWN;
 use abi::time::{Timespec, Timeval};
 
 const AT_SYMLINK_NOFOLLOW: u32 = 0x100;
@@ -78,7 +79,7 @@ fn change_owner(caller: &Caller<'_>, location: &Location, user: u32, group: u32)
         group == metadata.gid || group == credentials.group.file || credentials.groups.contains(&group)
     });
     let to_same_user = new_user.is_none_or(|user| user == metadata.uid);
-    let allowed = credentials.is_privileged() || own && to_same_user && to_own_group;
+    let allowed = credentials.has(CAP_CHOWN) || own && to_same_user && to_own_group;
     if !allowed {
         return Err(Errno::EPERM);
     }

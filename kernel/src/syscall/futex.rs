@@ -7,6 +7,7 @@ use crate::futex::{self, ANY, Word};
 use crate::process::{self, table};
 use abi::Errno;
 use abi::time::Timespec;
+use alloc::sync::Arc;
 use core::sync::atomic::Ordering;
 use core::time::Duration;
 use machine::time::{self, Instant};
@@ -204,7 +205,8 @@ pub fn get_robust_list(caller: &mut Caller<'_>, tid: u32, head: UserOut<u64>, le
         0 => caller.thread.clone(),
         tid => table::find_thread(tid).ok_or(Errno::ESRCH)?,
     };
-    if !caller.thread.process().credentials().may_signal(&thread.process().credentials()) {
+    let (own, target) = (caller.thread.process(), thread.process());
+    if !Arc::ptr_eq(own, target) && !own.credentials().may_trace(&target.credentials(), target.is_dumpable()) {
         return Err(Errno::EPERM);
     }
     len.write(&ROBUST_LIST_LEN)?;

@@ -2,9 +2,11 @@
 
 use super::argument::{UserIn, UserOut};
 use super::{Caller, SyscallResult};
-use crate::process::credentials::{Credentials, MAX_GROUPS};
+use crate::process::cpu_time::Division;
+use crate::process::credentials::{Credentials, Identity, MAX_GROUPS};
 use crate::process::{Process, find, table};
 use abi::Errno;
+use abi::capability::{CAP_SETGID, CAP_SETUID, CAP_SYS_RESOURCE};
 use abi::system::{Rlimit64, Rusage};
 use abi::time::Timeval;
 use alloc::sync::Arc;
@@ -68,43 +70,51 @@ pub fn getegid(caller: &mut Caller<'_>) -> SyscallResult {
     Ok(caller.thread.process().credentials().group.effective.into())
 }
 
-/// Changes the caller's credentials; `change` learns whether it is privileged.
-fn change(caller: &Caller<'_>, change: impl FnOnce(&mut Credentials, bool) -> Result<(), Errno>) -> SyscallResult {
+/// Changes the caller's credentials; `change` learns whether it has `capability`.
+fn change(
+    caller: &Caller<'_>,
+    capability: u32,
+    change: impl FnOnce(&mut Credentials, bool) -> Result<(), Errno>,
+) -> SyscallResult {
     caller.thread.process().change_credentials(|credentials| {
-        let privileged = credentials.is_privileged();
-        change(credentials, privileged)
+        let before = credentials.clone();
+        change(credentials, before.has(capability))?;
+        let numbers = |of: Identity| [of.real, of.effective, of.saved];
+        credentials.capabilities.follow_user(numbers(before.user), numbers(credentials.user));
+        Ok::<(), Errno>(())
     })?;
     Ok(0)
 }
 
 pub fn setuid(caller: &mut Caller<'_>, id: u32) -> SyscallResult {
-    change(caller, |own, privileged| own.user.set(id, privileged))
+    change(caller, CAP_SETUID, |own, privileged| own.user.set(id, privileged))
 }
 
 pub fn setgid(caller: &mut Caller<'_>, id: u32) -> SyscallResult {
-    change(caller, |own, privileged| own.group.set(id, privileged))
+    change(caller, CAP_SETGID, |own, privileged| own.group.set(id, privileged))
 }
 
 pub fn setreuid(caller: &mut Caller<'_>, real: u32, effective: u32) -> SyscallResult {
-    change(caller, |own, privileged| own.user.set_real_effective(real, effective, privileged))
+    change(caller, CAP_SETUID, |own, privileged| own.user.set_real_effective(real, effective, privileged))
 }
 
 pub fn setregid(caller: &mut Caller<'_>, real: u32, effective: u32) -> SyscallResult {
-    change(caller, |own, privileged| own.group.set_real_effective(real, effective, privileged))
+    change(caller, CAP_SETGID, |own, privileged| own.group.set_real_effective(real, effective, privileged))
 }
 
 pub fn setresuid(caller: &mut Caller<'_>, real: u32, effective: u32, saved: u32) -> SyscallResult {
-    change(caller, |own, privileged| own.user.set_all(real, effective, saved, privileged))
+    change(caller, CAP_SETUID, |own, privileged| own.user.set_all(real, effective, saved, privileged))
 }
 
 pub fn setresgid(caller: &mut Caller<'_>, real: u32, effective: u32, saved: u32) -> SyscallResult {
-    change(caller, |own, privileged| own.group.set_all(real, effective, saved, privileged))
+    change(caller, CAP_SETGID, |own, privileged| own.group.set_all(real, effective, saved, privileged))
 }
 
 pub fn setfsuid(caller: &mut Caller<'_>, id: u32) -> SyscallResult {
     let mut old = 0;
-    change(caller, |own, privileged| {
+    change(caller, CAP_SETUID, |own, privileged| {
         old = own.user.set_file(id, privileged);
+        own.capabilities.follow_file_user(old, own.user.file);
         Ok(())
     })?;
     Ok(old.into())
@@ -112,7 +122,7 @@ pub fn setfsuid(caller: &mut Caller<'_>, id: u32) -> SyscallResult {
 
 pub fn setfsgid(caller: &mut Caller<'_>, id: u32) -> SyscallResult {
     let mut old = 0;
-    change(caller, |own, privileged| {
+    change(caller, CAP_SETGID, |own, privileged| {
         old = own.group.set_file(id, privileged);
         Ok(())
     })?;
@@ -160,16 +170,14 @@ pub fn getgroups(caller: &mut Caller<'_>, count: i32, out: u64) -> SyscallResult
 }
 
 pub fn setgroups(caller: &mut Caller<'_>, count: i32, groups: u64) -> SyscallResult {
-    if !caller.thread.process().credentials().is_privileged() {
-        return Err(Errno::EPERM);
-    }
+    caller.needs(CAP_SETGID)?;
     let count = usize::try_from(count).ok().filter(|&count| count <= MAX_GROUPS).ok_or(Errno::EINVAL)?;
     let mut new = Vec::new();
     new.try_reserve_exact(count).map_err(|_| Errno::ENOMEM)?;
     for at in (groups..).step_by(4).take(count) {
         new.push(UserIn::<u32>::at(at).read()?);
     }
-    change(caller, |own, _| {
+    change(caller, CAP_SETGID, |own, _| {
         own.groups = new.into();
         Ok(())
     })
@@ -187,7 +195,7 @@ pub fn getrlimit(caller: &mut Caller<'_>, resource: u32, out: UserOut<Rlimit64>)
 pub fn setrlimit(caller: &mut Caller<'_>, resource: u32, new: UserIn<Rlimit64>) -> SyscallResult {
     let new = new.read()?;
     let process = caller.thread.process();
-    let privileged = process.credentials().is_privileged();
+    let privileged = caller.has(CAP_SYS_RESOURCE);
     process.with_limits(|limits| limits.set(resource, new, privileged))?;
     apply_limits(process);
     Ok(0)
@@ -203,13 +211,17 @@ pub fn prlimit64(
     let target = named(caller, pid)?;
     let new = new.read_if_given()?;
     let own = caller.thread.process().credentials();
-    if !own.may_signal(&target.credentials()) {
+    let other = target.credentials();
+    let is_all = |[real, effective, saved]: [u32; 3], own: u32| [real, effective, saved] == [own; 3];
+    let same = is_all([other.user.real, other.user.effective, other.user.saved], own.user.real)
+        && is_all([other.group.real, other.group.effective, other.group.saved], own.group.real);
+    if !Arc::ptr_eq(&target, caller.thread.process()) && !same && !own.has(CAP_SYS_RESOURCE) {
         return Err(Errno::EPERM);
     }
     let before = target.with_limits(|limits| {
         let before = limits.get(resource)?;
         match new {
-            Some(new) => limits.set(resource, new, own.is_privileged()).map(|()| before),
+            Some(new) => limits.set(resource, new, own.has(CAP_SYS_RESOURCE)).map(|()| before),
             None => Ok(before),
         }
     })?;
@@ -218,8 +230,11 @@ pub fn prlimit64(
     Ok(0)
 }
 
-/// Tells the address space of the limits that concern it.
+/// Tells the address space of the limits that concern it, and has CPU time looked at if it is limited.
 fn apply_limits(process: &Process) {
+    if process.limits().watch_cpu_time() {
+        process.cpu.watch();
+    }
     if let Some(space) = process.try_space() {
         space.set_limits(process.limits().of_memory(&process.credentials()));
     }
@@ -230,21 +245,21 @@ pub fn getrusage(caller: &mut Caller<'_>, who: i32, out: UserOut<Rusage>) -> Sys
     const CHILDREN: i32 = -1;
     const THREAD: i32 = 1;
     let process = caller.thread.process();
-    let run_time_ns = match who {
-        SELF => process.run_time_ns(),
-        THREAD => caller.thread.run_time_ns(),
-        CHILDREN => process.children_run_time_ns(),
+    let time = match who {
+        SELF => process.cpu_time(),
+        THREAD => caller.thread.cpu_time(),
+        CHILDREN => process.cpu.children(),
         _ => return Err(Errno::EINVAL),
     };
     let pages = if who == CHILDREN { 0 } else { process.space().resident_pages() };
-    out.write(&usage(run_time_ns, pages))?;
+    out.write(&usage(time, pages))?;
     Ok(0)
 }
 
-/// CPU time is all told as user time.
-pub(super) fn usage(run_time_ns: u64, resident_pages: usize) -> Rusage {
+pub(super) fn usage(time: Division, resident_pages: usize) -> Rusage {
     Rusage {
-        ru_utime: Timeval::from(Duration::from_nanos(run_time_ns)),
+        ru_utime: Timeval::from(Duration::from_nanos(time.user_ns)),
+        ru_stime: Timeval::from(Duration::from_nanos(time.system_ns)),
         ru_maxrss: (resident_pages * 4) as i64,
         ..Rusage::default()
     }

@@ -6,6 +6,7 @@
 
 mod argument;
 mod attributes;
+mod capability;
 pub mod describe;
 mod directory;
 mod epoll;
@@ -24,6 +25,7 @@ mod pipe;
 mod policy;
 mod poll;
 mod power;
+mod prctl;
 mod process;
 mod restart;
 mod schedule;
@@ -49,6 +51,18 @@ pub struct Caller<'a> {
     pub thread: &'a Arc<Thread>,
     /// Its registers.
     pub context: &'a mut UserContext,
+}
+
+impl Caller<'_> {
+    /// Whether it may do what this capability allows.
+    fn has(&self, capability: u32) -> bool {
+        self.thread.process().credentials().has(capability)
+    }
+
+    /// EPERM if it may not.
+    fn needs(&self, capability: u32) -> Result<(), Errno> {
+        if self.has(capability) { Ok(()) } else { Err(Errno::EPERM) }
+    }
 }
 
 /// Result of a system call.
@@ -181,6 +195,8 @@ syscalls! {
     122 => identity::setfsuid(id: u32);
     123 => identity::setfsgid(id: u32);
     124 => identity::getsid(pid: u32);
+    125 => capability::capget(header: UserIn<abi::capability::CapHeader>, data: UserOut<abi::capability::CapData>);
+    126 => capability::capset(header: UserIn<abi::capability::CapHeader>, data: UserIn<abi::capability::CapData>);
     127 => signal::rt_sigpending(out: UserOut<abi::signal::SigSet>, size: usize);
     128 => signal::rt_sigtimedwait(set: UserIn<abi::signal::SigSet>, info: UserOut<abi::sigframe::Siginfo>, timeout: UserIn<abi::time::Timespec>, size: usize);
     129 => signal::rt_sigqueueinfo(pid: i32, signal: i32, info: UserIn<abi::sigframe::Siginfo>);
@@ -204,7 +220,7 @@ syscalls! {
     150 => memory::munlock(start: u64, len: u64);
     151 => memory::mlockall(flags: u32);
     152 => memory::munlockall();
-    157 => process::prctl(option: u32, argument: u64);
+    157 => prctl::prctl(option: u32, argument: u64, third: u64, fourth: u64, fifth: u64);
     158 => misc::arch_prctl(code: u32, address: u64);
     160 => identity::setrlimit(resource: u32, new: UserIn<abi::system::Rlimit64>);
     161 => mount::chroot(path: UserPath);

@@ -5,6 +5,7 @@ use super::file::locate;
 use super::{Caller, SyscallResult};
 use crate::vfs::{self, Location, MountSource};
 use abi::Errno;
+use abi::capability::{CAP_SYS_ADMIN, CAP_SYS_CHROOT};
 use abi::fs::Statfs;
 use alloc::vec::Vec;
 
@@ -19,13 +20,6 @@ const ST_RDONLY: i64 = 1;
 const ST_VALID: i64 = 0x20;
 const NAME_MAX: i64 = 255;
 
-fn check_privileged(caller: &Caller<'_>) -> Result<(), Errno> {
-    match caller.thread.process().credentials().is_privileged() {
-        true => Ok(()),
-        false => Err(Errno::EPERM),
-    }
-}
-
 /// A string of at most a page, empty for a null pointer.
 fn text(address: u64) -> Result<Vec<u8>, Errno> {
     match address {
@@ -38,7 +32,7 @@ pub fn mount(caller: &mut Caller<'_>, source: u64, at: UserPath, kind: u64, flag
     let (kind, source) = (text(kind)?, text(source)?);
     let path = at.read()?;
     let place = locate(caller, Fd(-100), &path, true)?;
-    check_privileged(caller)?;
+    caller.needs(CAP_SYS_ADMIN)?;
     let flags = if flags & 0xffff_0000 == MS_MAGIC { flags & 0xffff } else { flags };
     if flags & !(MS_RDONLY | MS_REMOUNT | MS_IGNORED) != 0 {
         return Err(Errno::EINVAL);
@@ -81,7 +75,7 @@ pub fn umount2(caller: &mut Caller<'_>, at: UserPath, flags: u32) -> SyscallResu
     if flags & !MNT_KNOWN != 0 {
         return Err(Errno::EINVAL);
     }
-    check_privileged(caller)?;
+    caller.needs(CAP_SYS_ADMIN)?;
     let path = at.read()?;
     let context = caller.thread.process().fs_context();
     vfs::unmount(&context, &path).map_err(|error| error.errno())?;
@@ -138,7 +132,7 @@ pub fn chroot(caller: &mut Caller<'_>, path: UserPath) -> SyscallResult {
     if !target.is_dir() {
         return Err(Errno::ENOTDIR);
     }
-    check_privileged(caller)?;
+    caller.needs(CAP_SYS_CHROOT)?;
     let old = caller.thread.process().change_directories(|context| context.root = target);
     drop(old);
     Ok(0)

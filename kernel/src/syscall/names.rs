@@ -6,6 +6,8 @@ use super::file::locate;
 use super::{Caller, SyscallResult};
 use crate::vfs::{self, FileType, FsContext, Location, NewKind, NewNode};
 use abi::Errno;
+use abi::capability::CAP_DAC_READ_SEARCH;
+use abi::capability::CAP_MKNOD;
 use alloc::sync::Arc;
 
 const AT_REMOVEDIR: u32 = 0x200;
@@ -65,9 +67,7 @@ pub fn mknodat(caller: &mut Caller<'_>, directory: Fd, path: UserPath, mode: u32
         (_, Some(FileType::Directory)) => return Err(Errno::EPERM),
         (_, Some(kind @ (FileType::Fifo | FileType::Socket))) => NewKind::Special(kind, 0),
         (_, Some(kind @ (FileType::CharDevice | FileType::BlockDevice))) => {
-            if !caller.thread.process().credentials().is_privileged() {
-                return Err(Errno::EPERM);
-            }
+            caller.needs(CAP_MKNOD)?;
             // The call's number has 32 bits.
             NewKind::Special(kind, device & 0xffff_ffff)
         }
@@ -106,7 +106,7 @@ pub fn linkat(
     let old = old.read()?;
     let target = if old.is_empty() && flags & AT_EMPTY_PATH != 0 {
         // A descriptor may be one that somebody was handed: only who may look up everything anyway.
-        if !caller.thread.process().credentials().is_privileged() {
+        if !caller.thread.process().credentials().has(CAP_DAC_READ_SEARCH) {
             return Err(Errno::ENOENT);
         }
         old_directory.file(caller.thread)?.location().cloned().ok_or(Errno::ENOENT)?

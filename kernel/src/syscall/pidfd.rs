@@ -64,7 +64,7 @@ pub fn pidfd_getfd(caller: &mut Caller<'_>, pidfd: Fd, fd: Fd, flags: u32) -> Sy
     }
     let target = process_of(&*pidfd.file(caller.thread)?)?.ok_or(Errno::ESRCH)?;
     let own = caller.thread.process();
-    if !Arc::ptr_eq(own, &target) && !own.credentials().may_trace(&target.credentials()) {
+    if !Arc::ptr_eq(own, &target) && !own.credentials().may_trace(&target.credentials(), target.is_dumpable()) {
         return Err(Errno::EPERM);
     }
     let file = target.files.lock().get(fd.0)?;

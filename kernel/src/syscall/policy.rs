@@ -6,6 +6,7 @@ use super::{Caller, SyscallResult};
 use crate::process::Thread;
 use crate::sched::policy::{Class, PRIORITY_MAX, Policy};
 use crate::sched::{self, NICE_MAX, NICE_MIN};
+use abi::capability::CAP_SYS_NICE;
 use abi::process::SchedAttr;
 use abi::system::RLIMIT_RTPRIO;
 use abi::time::Timespec;
@@ -51,7 +52,7 @@ fn change(caller: &Caller<'_>, thread: &Arc<Thread>, new: Policy) -> Result<(), 
     may_change(caller, thread)?;
     let Some(task) = thread.task() else { return Err(Errno::ESRCH) };
     let old = sched::data(&task).policy();
-    if !caller.thread.process().credentials().is_privileged() {
+    if !caller.has(CAP_SYS_NICE) {
         let limit = caller.thread.process().limits().current(RLIMIT_RTPRIO);
         let (before, after) = (old.class.priority(), new.class.priority().unwrap_or(0));
         let raises = after > before.unwrap_or(0);
@@ -168,7 +169,7 @@ pub fn sched_setattr(caller: &mut Caller<'_>, tid: u32, at: u64, flags: u32) -> 
     let nice = attr.sched_nice.clamp(NICE_MIN, NICE_MAX);
     let sets_nice = !keeps(SCHED_FLAG_KEEP_PARAMS) && class.priority().is_none();
     if let Some(task) = thread.task().filter(|_| sets_nice) {
-        let privileged = caller.thread.process().credentials().is_privileged();
+        let privileged = caller.has(CAP_SYS_NICE);
         may_change(caller, &thread)?;
         if nice < sched::data(&task).nice() && !privileged {
             return Err(Errno::EPERM);

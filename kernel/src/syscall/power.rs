@@ -3,14 +3,13 @@
 use super::{Caller, SyscallResult};
 use crate::tty::keyboard;
 use abi::Errno;
+use abi::capability::CAP_SYS_BOOT;
 use abi::system::reboot as command;
 use machine::power;
 
 /// Nothing is written out first, as on Linux: programs call sync(2) before. For root alone.
 pub fn reboot(caller: &mut Caller<'_>, magic: u32, magic_2: u32, what: u32, argument: u64) -> SyscallResult {
-    if !caller.thread.process().credentials().is_privileged() {
-        return Err(Errno::EPERM);
-    }
+    caller.needs(CAP_SYS_BOOT)?;
     if magic != command::MAGIC1 || !command::MAGIC2.contains(&magic_2) {
         return Err(Errno::EINVAL);
     }

@@ -1,4 +1,4 @@
-//! The life of processes and threads: clone(2), execve(2), exit(2), wait(2), prctl(2).
+//! The life of processes and threads: clone(2), execve(2), exit(2), wait(2).
 
 use super::argument::{Fd, UserIn, UserOut, UserPath, read_extensible, read_string};
 use super::{Caller, SyscallResult, pidfd};
@@ -6,7 +6,7 @@ use crate::process::clone::{CloneRequest, clone as clone_thread};
 use crate::process::credentials::Credentials;
 use crate::process::exec::{self, MAX_ARGUMENT_BYTES, Program, Setting};
 use crate::process::wait::{self, Target, Waited};
-use crate::process::{ExitStatus, Process, execve as commit};
+use crate::process::{ExitStatus, Process, Thread, execve as commit};
 use crate::vfs::FsContext;
 use crate::vfs::flags::{O_CLOEXEC, O_NONBLOCK};
 use abi::process::{CloneArgs, CloneFlags, WaitFlags};
@@ -17,7 +17,6 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::Ordering;
 use machine::addr::{PAGE_SIZE, USER_END};
-use machine::user::copy;
 
 /// Longest argument or environment entry (Linux's MAX_ARG_STRLEN).
 const MAX_TEXT: usize = 32 * PAGE_SIZE;
@@ -97,7 +96,7 @@ pub fn clone3(caller: &mut Caller<'_>, args: u64, size: usize) -> SyscallResult 
 pub fn execve(caller: &mut Caller<'_>, path: UserPath, args: u64, env: u64) -> SyscallResult {
     let path = path.read()?;
     let (args, env) = read_texts(args, env)?;
-    let own = Own::of(caller.thread.process());
+    let own = Own::of(caller.thread);
     let program = exec::load(&own.setting(), &path, args, env)?;
     replace(caller, program, &path)
 }
@@ -114,7 +113,7 @@ pub fn execveat(
         return Err(Errno::EINVAL);
     }
     let path = path.read()?;
-    let own = Own::of(caller.thread.process());
+    let own = Own::of(caller.thread);
     let file = if path.is_empty() && flags & AT_EMPTY_PATH != 0 {
         directory.file(caller.thread)?
     } else {
@@ -138,16 +137,19 @@ struct Own {
     credentials: Arc<Credentials>,
     limits: crate::vm::Limits,
     randomized: bool,
+    no_new_privileges: bool,
 }
 
 impl Own {
-    fn of(process: &Process) -> Self {
+    fn of(thread: &Thread) -> Self {
+        let process = thread.process();
         let credentials = process.credentials();
         Own {
             directories: process.fs_context(),
             limits: process.limits().of_memory(&credentials),
             credentials,
             randomized: process.personality.load(Ordering::Relaxed) & super::misc::ADDR_NO_RANDOMIZE == 0,
+            no_new_privileges: thread.no_new_privileges.load(Ordering::Relaxed),
         }
     }
 
@@ -155,6 +157,7 @@ impl Own {
         Setting {
             directories: &self.directories,
             credentials: &self.credentials,
+            no_new_privileges: self.no_new_privileges,
             limits: self.limits,
             randomized: self.randomized,
         }
@@ -267,53 +270,5 @@ pub fn waitid(
 }
 
 fn usage_of_child(child: &Process) -> Rusage {
-    super::identity::usage(child.run_time_ns() + child.children_run_time_ns(), 0)
-}
-
-pub fn prctl(caller: &mut Caller<'_>, option: u32, argument: u64) -> SyscallResult {
-    const PR_SET_PDEATHSIG: u32 = 1;
-    const PR_GET_PDEATHSIG: u32 = 2;
-    const PR_GET_DUMPABLE: u32 = 3;
-    const PR_SET_DUMPABLE: u32 = 4;
-    const PR_SET_NAME: u32 = 15;
-    const PR_GET_NAME: u32 = 16;
-    match option {
-        PR_SET_PDEATHSIG => {
-            if argument > u64::from(abi::signal::NSIG) {
-                return Err(Errno::EINVAL);
-            }
-            caller.thread.process().set_parent_death_signal(argument as u8);
-            Ok(0)
-        }
-        PR_GET_PDEATHSIG => {
-            let signal = i32::from(caller.thread.process().parent_death_signal());
-            UserOut::at(argument).write(&signal)?;
-            Ok(0)
-        }
-        // There are no core dumps and no debuggers to be kept out.
-        PR_GET_DUMPABLE => Ok(1),
-        PR_SET_DUMPABLE if argument <= 1 => Ok(0),
-        PR_SET_NAME => {
-            let mut name = [0; 15];
-            // Up to fifteen bytes; what lies behind the zero need not be readable.
-            for (index, byte) in name.iter_mut().enumerate() {
-                let mut one = [0];
-                let at = argument.checked_add(index as u64).ok_or(Errno::EFAULT)?;
-                copy::read(at, &mut one).map_err(|_| Errno::EFAULT)?;
-                *byte = one[0];
-                if one[0] == 0 {
-                    break;
-                }
-            }
-            caller.thread.set_name(name);
-            Ok(0)
-        }
-        PR_GET_NAME => {
-            let mut name = [0; 16];
-            name[..15].copy_from_slice(&caller.thread.name());
-            copy::write(argument, &name).map_err(|_| Errno::EFAULT)?;
-            Ok(0)
-        }
-        _ => Err(Errno::EINVAL),
-    }
+    super::identity::usage(child.cpu_time().plus(child.cpu.children()), 0)
 }

@@ -20,6 +20,8 @@ pub fn of(number: u64, arguments: &[u64; 6]) -> Restart {
         | 162 | FUTEX | 247 | 257 | 275 | 276 | 278
         // accept4 preadv pwritev recvmmsg sendmmsg getrandom preadv2 pwritev2 openat2
         | 288 | 295 | 296 | 299 | 307 | 318 | 327 | 328 | 437 => Restart::AfterHandler,
+        // clone fork vfork clone3
+        56 | 57 | 58 | 435 => Restart::Always,
         // rt_sigtimedwait epoll_wait epoll_pwait epoll_pwait2
         128 | 232 | 281 | 441 => Restart::Never,
         _ => Restart::WithoutHandler,

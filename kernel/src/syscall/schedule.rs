@@ -5,8 +5,10 @@ use super::{Caller, SyscallResult};
 use crate::process::{Thread, table};
 use crate::sched;
 use abi::Errno;
+use abi::capability::CAP_SYS_NICE;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::sync::atomic::Ordering;
 use machine::cpu;
 use machine::percpu::this_cpu;
 
@@ -28,7 +30,7 @@ pub(super) fn named(caller: &Caller<'_>, tid: u32) -> Result<Arc<Thread>, Errno>
 pub(super) fn may_change(caller: &Caller<'_>, target: &Thread) -> Result<(), Errno> {
     let (own, other) = (caller.thread.process().credentials(), target.process().credentials());
     let same = own.user.effective == other.user.effective || own.user.effective == other.user.real;
-    if own.is_privileged() || same { Ok(()) } else { Err(Errno::EPERM) }
+    if own.has(CAP_SYS_NICE) || same { Ok(()) } else { Err(Errno::EPERM) }
 }
 
 /// The threads that getpriority(2) and setpriority(2) mean.
@@ -59,7 +61,7 @@ pub fn getpriority(caller: &mut Caller<'_>, which: u32, who: u32) -> SyscallResu
 
 pub fn setpriority(caller: &mut Caller<'_>, which: u32, who: u32, nice: i32) -> SyscallResult {
     let nice = nice.clamp(sched::NICE_MIN, sched::NICE_MAX);
-    let privileged = caller.thread.process().credentials().is_privileged();
+    let privileged = caller.has(CAP_SYS_NICE);
     for thread in meant(caller, which, who)? {
         may_change(caller, &thread).map_err(|_| Errno::EPERM)?;
         let Some(task) = thread.task() else { continue };
@@ -126,6 +128,9 @@ pub fn membarrier(caller: &mut Caller<'_>, command: u32, flags: u32) -> SyscallR
     if flags != 0 && (flags != FLAG_CPU || command != PRIVATE_EXPEDITED_RSEQ) {
         return Err(Errno::EINVAL);
     }
+    let barriers = &caller.thread.process().barriers;
+    let check_registered =
+        |command| if barriers.load(Ordering::Relaxed) & command != 0 { Ok(()) } else { Err(Errno::EPERM) };
     match command {
         QUERY => Ok(ALL.into()),
         GLOBAL | GLOBAL_EXPEDITED => {
@@ -133,17 +138,22 @@ pub fn membarrier(caller: &mut Caller<'_>, command: u32, flags: u32) -> SyscallR
             Ok(0)
         }
         PRIVATE_EXPEDITED => {
+            check_registered(REGISTER_PRIVATE_EXPEDITED)?;
             caller.thread.process().space().tables().synchronize_cpus();
             Ok(0)
         }
         PRIVATE_EXPEDITED_RSEQ => {
+            check_registered(REGISTER_PRIVATE_EXPEDITED_RSEQ)?;
             let process = caller.thread.process();
             // Whoever is in user mode is brought out of it by the barrier.
             process.threads().iter().for_each(|thread| thread.make_rseq_due());
             process.space().tables().synchronize_cpus();
             Ok(0)
         }
-        REGISTER_GLOBAL_EXPEDITED | REGISTER_PRIVATE_EXPEDITED | REGISTER_PRIVATE_EXPEDITED_RSEQ => Ok(0),
+        REGISTER_GLOBAL_EXPEDITED | REGISTER_PRIVATE_EXPEDITED | REGISTER_PRIVATE_EXPEDITED_RSEQ => {
+            barriers.fetch_or(command, Ordering::Relaxed);
+            Ok(0)
+        }
         _ => Err(Errno::EINVAL),
     }
 }

@@ -2,6 +2,7 @@
 
 use super::argument::{UserIn, UserOut};
 use super::{Caller, SyscallResult};
+use crate::process::deliver::SS_AUTODISARM;
 use crate::process::signal::ignores;
 use crate::process::{self, Process, Thread, deliver, find, send, table};
 use abi::sigframe::{SI_TKILL, Siginfo};
@@ -17,8 +18,6 @@ use machine::user::copy;
 
 /// Bytes of a signal set.
 const SET_LEN: usize = 8;
-/// `ss_flags`: the stack is taken out of use while a handler runs on it.
-const SS_AUTODISARM: i32 = i32::MIN;
 
 fn check_size(size: usize) -> Result<(), Errno> {
     if size == SET_LEN { Ok(()) } else { Err(Errno::EINVAL) }
@@ -211,7 +210,9 @@ pub fn sigaltstack(caller: &mut Caller<'_>, new: UserIn<SigaltStack>, old: UserO
         match new.ss_flags & !SS_AUTODISARM {
             SS_DISABLE => caller.thread.alternate_stack(Some(SigaltStack::NONE)),
             0 | SS_ONSTACK if new.ss_size < MINSIGSTKSZ => return Err(Errno::ENOMEM),
-            0 | SS_ONSTACK => caller.thread.alternate_stack(Some(SigaltStack { ss_flags: 0, ..new })),
+            0 | SS_ONSTACK => {
+                caller.thread.alternate_stack(Some(SigaltStack { ss_flags: new.ss_flags & SS_AUTODISARM, ..new }))
+            }
             _ => return Err(Errno::EINVAL),
         };
     }

@@ -2,11 +2,19 @@
 
 use super::argument::{UserIn, UserOut};
 use super::{Caller, SyscallResult};
+use crate::process::alarm::{Action, Timer, TimerClock};
+use crate::process::cpu_time::CpuClock;
+use crate::sched::timer::TICK_NS;
 use crate::{clock, process, sched};
 use abi::Errno;
+use abi::capability::CAP_SYS_TIME;
 use abi::system::Tms;
-use abi::time::{Timespec, Timeval};
+use abi::time::{
+    CLOCK_BOOTTIME, CLOCK_MONOTONIC, CLOCK_MONOTONIC_COARSE, CLOCK_MONOTONIC_RAW, CLOCK_REALTIME,
+    CLOCK_REALTIME_COARSE, CLOCK_TAI, CLOCK_THREAD_CPUTIME_ID, TIMER_ABSTIME, Timespec, Timeval,
+};
 use core::time::Duration;
+use machine::task;
 use machine::time::{self, Instant};
 
 const NS_PER_SECOND: u64 = 1_000_000_000;
@@ -20,7 +28,9 @@ pub fn clock_gettime(caller: &mut Caller<'_>, clock: u32, out: UserOut<Timespec>
 
 pub fn clock_getres(caller: &mut Caller<'_>, clock: u32, out: UserOut<Timespec>) -> SyscallResult {
     read_clock(caller, clock)?;
-    out.write_if_given(&Timespec { tv_sec: 0, tv_nsec: 1 })?;
+    // Of those that tell user and system time apart it is the tick.
+    let is_exact = CpuClock::named(caller.thread, clock)?.is_none_or(|clock| clock.is_exact());
+    out.write_if_given(&timespec(if is_exact { 1 } else { TICK_NS }))?;
     Ok(0)
 }
 
@@ -34,9 +44,10 @@ pub fn gettimeofday(_: &mut Caller<'_>, out: UserOut<Timeval>, zone: u64) -> Sys
 }
 
 pub fn clock_settime(caller: &mut Caller<'_>, clock: u32, new: UserIn<Timespec>) -> SyscallResult {
-    const REALTIME: u32 = 0;
-    if clock != REALTIME {
-        return Err(Errno::EINVAL);
+    if clock != CLOCK_REALTIME {
+        // Nobody sets how much time was used. As on Linux, that is told only by the numbers that name somebody.
+        let named = (clock as i32) < 0 && CpuClock::named(caller.thread, clock)?.is_some();
+        return Err(if named { Errno::EPERM } else { Errno::EINVAL });
     }
     set_time_of_day(caller, new.read()?.to_duration()?)
 }
@@ -50,9 +61,7 @@ pub fn settimeofday(caller: &mut Caller<'_>, new: UserIn<Timeval>, _zone: u64) -
 }
 
 fn set_time_of_day(caller: &Caller<'_>, since_1970: Duration) -> SyscallResult {
-    if !caller.thread.process().credentials().is_privileged() {
-        return Err(Errno::EPERM);
-    }
+    caller.needs(CAP_SYS_TIME)?;
     let ns = u64::try_from(since_1970.as_nanos()).map_err(|_| Errno::EINVAL)?;
     process::vdso::set_time_of_day(ns);
     Ok(0)
@@ -65,8 +74,15 @@ pub fn time(_: &mut Caller<'_>, out: UserOut<i64>) -> SyscallResult {
 }
 
 pub fn times(caller: &mut Caller<'_>, out: UserOut<Tms>) -> SyscallResult {
-    let user = (caller.thread.process().run_time_ns() / (NS_PER_SECOND / CLOCK_TICKS)) as i64;
-    out.write_if_given(&Tms { tms_utime: user, ..Tms::default() })?;
+    let process = caller.thread.process();
+    let (own, children) = (process.cpu_time(), process.cpu.children());
+    let ticks = |ns: u64| (ns / (NS_PER_SECOND / CLOCK_TICKS)) as i64;
+    out.write_if_given(&Tms {
+        tms_utime: ticks(own.user_ns),
+        tms_stime: ticks(own.system_ns),
+        tms_cutime: ticks(children.user_ns),
+        tms_cstime: ticks(children.system_ns),
+    })?;
     Ok(time::since_boot_ns() / (NS_PER_SECOND / CLOCK_TICKS))
 }
 
@@ -81,9 +97,19 @@ pub fn clock_nanosleep(
     wanted: UserIn<Timespec>,
     left: UserOut<Timespec>,
 ) -> SyscallResult {
-    const TIMER_ABSTIME: u32 = 1;
+    // As on Linux, where one cannot sleep by the own thread's: by its general number, and by its name.
+    if clock == CLOCK_THREAD_CPUTIME_ID {
+        return Err(Errno::EOPNOTSUPP);
+    }
+    let cpu_clock = CpuClock::named(caller.thread, clock)?;
+    if cpu_clock.as_ref().is_some_and(|clock| clock.is_of_thread(caller.thread)) {
+        return Err(Errno::EINVAL);
+    }
     let now = read_clock(caller, clock)?;
     let wanted = wanted.read()?.to_duration()?;
+    if let Some(clock) = cpu_clock {
+        return sleep_by_cpu_time(caller, clock, wanted, flags & TIMER_ABSTIME != 0, left);
+    }
     if flags & TIMER_ABSTIME == 0 {
         return sleep_until(time::now() + wanted, left);
     }
@@ -106,13 +132,37 @@ fn sleep_until(end: Instant, left: UserOut<Timespec>) -> SyscallResult {
     }
 }
 
+/// Sleeps until a clock of CPU time shows what is `wanted`, or more by that; as `sleep_until`.
+fn sleep_by_cpu_time(
+    caller: &Caller<'_>,
+    clock: CpuClock,
+    wanted: Duration,
+    absolute: bool,
+    left: UserOut<Timespec>,
+) -> SyscallResult {
+    let action = Action::Wake(task::current().arc());
+    let timer = Timer::new(caller.thread.process(), action, TimerClock::Cpu(clock));
+    let deadline = if absolute { Instant::default() } else { timer.now() } + wanted;
+    timer.set(Some(deadline), Duration::ZERO);
+    while let (Some(more), _) = timer.get() {
+        if process::interrupted() {
+            timer.set(None, Duration::ZERO);
+            if !absolute {
+                left.write_if_given(&timespec(more.as_nanos() as u64))?;
+            }
+            return Err(Errno::EINTR);
+        }
+        sched::park("CPU time", None);
+    }
+    Ok(0)
+}
+
 /// A clock's time in ns. Clock numbers: clock_gettime(2).
 fn read_clock(caller: &Caller<'_>, clock: u32) -> Result<u64, Errno> {
     match clock {
-        0 | 5 => Ok(clock::realtime_ns()),
-        1 | 4 | 6 | 7 => Ok(time::since_boot_ns()),
-        2 | 3 => Ok(caller.thread.process().run_time_ns()),
-        _ => Err(Errno::EINVAL),
+        CLOCK_REALTIME | CLOCK_REALTIME_COARSE | CLOCK_TAI => Ok(clock::realtime_ns()),
+        CLOCK_MONOTONIC | CLOCK_MONOTONIC_RAW | CLOCK_MONOTONIC_COARSE | CLOCK_BOOTTIME => Ok(time::since_boot_ns()),
+        _ => CpuClock::named(caller.thread, clock)?.and_then(|clock| clock.now_ns()).ok_or(Errno::EINVAL),
     }
 }
 

@@ -4,11 +4,12 @@ use super::argument::{UserIn, UserOut};
 use super::{Caller, SyscallResult};
 use crate::clock;
 use crate::process::Process;
-use crate::process::alarm::{Action, Timer};
+use crate::process::alarm::{Action, Timer, TimerClock};
+use crate::process::cpu_time::{Counts, CpuClock};
 use abi::signal::{SIGEV_NONE, SIGEV_SIGNAL, SIGEV_THREAD_ID, Sigevent};
 use abi::time::{
-    CLOCK_BOOTTIME, CLOCK_MONOTONIC, CLOCK_REALTIME, ITIMER_REAL, Itimerspec, Itimerval, TIMER_ABSTIME, Timespec,
-    Timeval,
+    CLOCK_BOOTTIME, CLOCK_MONOTONIC, CLOCK_REALTIME, CLOCK_TAI, ITIMER_PROF, ITIMER_REAL, ITIMER_VIRTUAL, Itimerspec,
+    Itimerval, TIMER_ABSTIME, Timespec, Timeval,
 };
 use abi::{Errno, Signal};
 use alloc::sync::Arc;
@@ -18,10 +19,16 @@ use machine::time::{self, Instant};
 /// Most timers of a process.
 const MAX_TIMERS: usize = 1024;
 
-/// The process's real-time timer, made when it is first needed.
-fn real_timer(process: &Arc<Process>) -> &Arc<Timer> {
-    let action = Action::Signal { signal: Signal::SIGALRM, value: 0, timer_id: None, tid: 0 };
-    process.real_timer.call_once(|| Timer::new(process, action, false))
+/// The process's timer of setitimer(2)'s number `which`, made when it is first needed; EINVAL if there is no such number.
+fn interval_timer(process: &Arc<Process>, which: u32) -> Result<&Arc<Timer>, Errno> {
+    let timer = process.interval_timers.get(which as usize).ok_or(Errno::EINVAL)?;
+    let (signal, clock) = match which {
+        ITIMER_VIRTUAL => (Signal::SIGVTALRM, TimerClock::Cpu(CpuClock::of(process, Counts::User))),
+        ITIMER_PROF => (Signal::SIGPROF, TimerClock::Cpu(CpuClock::of(process, Counts::All))),
+        _ => (Signal::SIGALRM, TimerClock::Boot),
+    };
+    let action = Action::Signal { signal, value: 0, timer_id: None, tid: 0 };
+    Ok(timer.call_once(|| Timer::new(process, action, clock)))
 }
 
 /// Time left, which is not zero for a timer that is armed.
@@ -31,7 +38,7 @@ fn left(span: Option<Duration>) -> Duration {
 
 pub fn alarm(caller: &mut Caller<'_>, seconds: u32) -> SyscallResult {
     let deadline = (seconds != 0).then(|| time::now() + Duration::from_secs(seconds.into()));
-    let (before, _) = real_timer(caller.thread.process()).set(deadline, Duration::ZERO);
+    let (before, _) = interval_timer(caller.thread.process(), ITIMER_REAL)?.set(deadline, Duration::ZERO);
     // Rounded, but never to zero for one that was armed.
     Ok(before.map_or(0, |span| rounded_seconds(span).max(1)))
 }
@@ -40,12 +47,8 @@ fn rounded_seconds(span: Duration) -> u64 {
     span.as_secs() + u64::from(span.subsec_millis() >= 500)
 }
 
-/// Only the timer of real time: those of CPU time are not there.
 pub fn getitimer(caller: &mut Caller<'_>, which: u32, out: UserOut<Itimerval>) -> SyscallResult {
-    if which != ITIMER_REAL {
-        return Err(Errno::EINVAL);
-    }
-    out.write(&itimerval(real_timer(caller.thread.process()).get()))?;
+    out.write(&itimerval(interval_timer(caller.thread.process(), which)?.get()))?;
     Ok(0)
 }
 
@@ -55,13 +58,11 @@ pub fn setitimer(
     new: UserIn<Itimerval>,
     old: UserOut<Itimerval>,
 ) -> SyscallResult {
-    if which != ITIMER_REAL {
-        return Err(Errno::EINVAL);
-    }
     let new = new.read_if_given()?.unwrap_or_default();
     let (value, interval) = (new.it_value.to_duration()?, new.it_interval.to_duration()?);
-    let deadline = (!value.is_zero()).then(|| time::now() + value);
-    let before = real_timer(caller.thread.process()).set(deadline, interval);
+    let timer = interval_timer(caller.thread.process(), which)?;
+    let deadline = (!value.is_zero()).then(|| timer.now() + value);
+    let before = timer.set(deadline, interval);
     old.write_if_given(&itimerval(before))?;
     Ok(0)
 }
@@ -71,9 +72,11 @@ fn itimerval((value, interval): (Option<Duration>, Duration)) -> Itimerval {
 }
 
 pub fn timer_create(caller: &mut Caller<'_>, clock: u32, event: UserIn<Sigevent>, out: UserOut<i32>) -> SyscallResult {
-    if !matches!(clock, CLOCK_REALTIME | CLOCK_MONOTONIC | CLOCK_BOOTTIME) {
-        return Err(Errno::EINVAL);
-    }
+    let clock = match clock {
+        CLOCK_REALTIME | CLOCK_TAI => TimerClock::WallClock,
+        CLOCK_MONOTONIC | CLOCK_BOOTTIME => TimerClock::Boot,
+        _ => TimerClock::Cpu(CpuClock::named(caller.thread, clock)?.ok_or(Errno::EINVAL)?),
+    };
     let event = event.read_if_given()?;
     let process = caller.thread.process();
     let mut timers = process.timers.lock();
@@ -82,7 +85,7 @@ pub fn timer_create(caller: &mut Caller<'_>, clock: u32, event: UserIn<Sigevent>
         None => Action::Signal { signal: Signal::SIGALRM, value: id as u64, timer_id: Some(id), tid: 0 },
         Some(event) => action(process, &event, id)?,
     };
-    timers.insert(id, Timer::new(process, action, clock == CLOCK_REALTIME));
+    timers.insert(id, Timer::new(process, action, clock));
     drop(timers);
     if let Err(error) = out.write(&id) {
         process.timers.lock().remove(&id);
@@ -122,8 +125,8 @@ pub fn timer_settime(
     let timer = named(caller, id)?;
     let deadline = match (value.is_zero(), flags & TIMER_ABSTIME != 0) {
         (true, _) => None,
-        (false, false) => Some(time::now() + value),
-        (false, true) if timer.is_realtime() => {
+        (false, false) => Some(timer.now() + value),
+        (false, true) if matches!(timer.clock(), TimerClock::WallClock) => {
             Some(time::now() + value.saturating_sub(Duration::from_nanos(clock::realtime_ns())))
         }
         (false, true) => Some(Instant::default() + value),

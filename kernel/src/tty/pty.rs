@@ -12,6 +12,7 @@ use super::state::{Effects, QUEUE_LEN, shrink};
 use super::terminal::{Waiting, wait_in};
 use crate::process;
 use crate::vfs::{self, File, FileOperations, Result, Sink, Source, flags};
+use abi::capability::CAP_SYS_ADMIN;
 use abi::termios;
 use abi::{Errno, Signal};
 use alloc::sync::Arc;
@@ -26,7 +27,7 @@ impl Terminal {
     /// An opening: how often the terminal was hung up before. EIO for a slave that is locked or has no master, EBUSY for
     /// a terminal that is another's alone.
     pub fn count_opening(&self) -> Result<u32> {
-        let privileged = || process::current_thread().is_none_or(|it| it.process().credentials().is_privileged());
+        let privileged = || process::current_thread().is_none_or(|it| it.process().credentials().has(CAP_SYS_ADMIN));
         let mut state = self.state.lock();
         if state.exclusive && !privileged() {
             return Err(Errno::EBUSY);

@@ -4,6 +4,7 @@
 use super::Terminal;
 use crate::process;
 use crate::vfs::Result;
+use abi::capability::CAP_SYS_ADMIN;
 use abi::pod::Pod;
 use abi::termios::{self, Termios, Termios2, VSTART, VSTOP, Winsize};
 use abi::{Errno, Signal};
@@ -99,7 +100,7 @@ fn job_control(terminal: &Terminal, command: u32, argument: u64) -> Result<()> {
     match command {
         termios::TIOCSCTTY => terminal.acquire(process, argument == 1),
         termios::TIOCSTI => {
-            if !controls && !process.credentials().is_privileged() {
+            if !controls && !process.credentials().has(CAP_SYS_ADMIN) {
                 return Err(Errno::EPERM);
             }
             get::<u8>(argument).map(|byte| terminal.receive(&[byte]))

@@ -5,6 +5,7 @@ use super::state::{Effects, Session};
 use crate::process::{self, Process, send, table};
 use abi::Errno;
 use abi::Signal;
+use abi::capability::CAP_SYS_ADMIN;
 use abi::termios::Termios;
 use alloc::vec::Vec;
 use core::sync::atomic::Ordering;
@@ -86,7 +87,7 @@ impl Terminal {
         if is_leader && current == Some(leader.session()) {
             return Ok(());
         }
-        let stolen = current.is_some() && !(steal && leader.credentials().is_privileged());
+        let stolen = current.is_some() && !(steal && leader.credentials().has(CAP_SYS_ADMIN));
         if !is_leader || super::controlling(leader.session()).is_some() || stolen {
             return Err(Errno::EPERM);
         }

@@ -221,7 +221,7 @@ fn rename_locked(from: &Walk<'_>, name: &Last, to: &Walk<'_>, new_name: &Last, h
 /// Whether both names may be changed; a directory gets another `..`, so it must be writable itself for that.
 fn check_rename(from: &Walk<'_>, to: &Walk<'_>, moved: &Dentry, replaced: Option<&Dentry>) -> Result<()> {
     let who = from.who;
-    if who.is_root() {
+    if who.may_all() {
         return Ok(());
     }
     let new_directory = to.at.metadata()?;

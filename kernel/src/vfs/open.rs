@@ -76,7 +76,7 @@ fn open_unnamed(walk: Walk<'_>, flags: u32, mode: u32) -> Result<Arc<File>> {
 
 /// Whether `who` may open what is at `location` in this way.
 fn check_access(who: &Who, location: &Location, flags: u32) -> Result<()> {
-    if who.is_root() || flags & O_PATH != 0 || location.file_type() == FileType::Symlink {
+    if who.may_all() || flags & O_PATH != 0 || location.file_type() == FileType::Symlink {
         return Ok(());
     }
     let file = location.metadata()?;

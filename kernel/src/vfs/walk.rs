@@ -173,7 +173,7 @@ impl<'a> Walk<'a> {
 
     /// EACCES unless names may be looked up where the walk has come to.
     pub fn check_search(&self) -> Result<()> {
-        if self.who.is_root() || !self.at.is_dir() { Ok(()) } else { self.who.check(&self.at.metadata()?, EXECUTE) }
+        if self.who.may_all() || !self.at.is_dir() { Ok(()) } else { self.who.check(&self.at.metadata()?, EXECUTE) }
     }
 
     /// The bytes of a component.

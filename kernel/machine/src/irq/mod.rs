@@ -170,14 +170,14 @@ fn name_of(vector: u8) -> Option<String> {
     Some(own.into())
 }
 
-/// Serves `vector`, in interrupt context.
-pub(crate) fn dispatch(vector: u8) {
+/// Serves `vector`, in interrupt context. `from_user`: it came in user mode.
+pub(crate) fn dispatch(vector: u8, from_user: bool) {
     let guard = PreemptGuard::new();
     let count = &COUNTS.get(&guard)[usize::from(vector)];
     count.store(count.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
     match vector {
         VECTOR_SPURIOUS => return, // wants no end of interrupt (SDM volume 3, 11.9)
-        VECTOR_TIMER => time::timer_fired(),
+        VECTOR_TIMER => time::timer_fired(from_user),
         VECTOR_RESCHEDULE => guard::set_need_reschedule(),
         VECTOR_SHOOTDOWN => tlb::serve(),
         VECTOR_ERROR => lapic::clear_error(),

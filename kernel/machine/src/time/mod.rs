@@ -198,13 +198,14 @@ pub fn spin_for(duration: Duration) {
     }
 }
 
-pub(crate) fn timer_fired() {
+/// The timer fired, in user mode or in the kernel.
+pub(crate) fn timer_fired(from_user: bool) {
     let guard = IrqGuard::new();
     WANTED.get(&guard).store(u64::MAX, Ordering::Relaxed);
     let ticks = TICK.get();
     let sampled = NEXT_SAMPLE.get(&guard).load(Ordering::Relaxed) != u64::MAX;
     if ticks.is_none() && !sampled {
-        return crate::hooks::timer();
+        return crate::hooks::timer(from_user);
     }
     let now = now();
     if sampled {
@@ -216,7 +217,7 @@ pub(crate) fn timer_fired() {
         LAST_TICK.get(&guard).store(now.0, Ordering::Relaxed);
         tick(now);
     }
-    crate::hooks::timer();
+    crate::hooks::timer(from_user);
     program(&guard);
 }
 

@@ -41,7 +41,7 @@ pub const FIRST_INTERRUPT: u64 = 32;
 extern "C" fn kernel_trap(frame: &mut TrapFrame) {
     user::copy::close();
     if frame.vector >= FIRST_INTERRUPT {
-        interrupt(frame.vector as u8);
+        interrupt(frame.vector as u8, false);
         if time::take_due_sample() {
             sample(frame);
         }
@@ -59,13 +59,13 @@ extern "C" fn kernel_trap(frame: &mut TrapFrame) {
     fatal(frame)
 }
 
-/// Serves interrupt `vector`, with interrupts off.
-pub fn interrupt(vector: u8) {
+/// Serves interrupt `vector`, with interrupts off. `from_user`: it came in user mode.
+pub fn interrupt(vector: u8, from_user: bool) {
     guard::enter_interrupt();
     if trace::on() {
         trace::note(Event::Interrupt { vector });
     }
-    irq::dispatch(vector);
+    irq::dispatch(vector, from_user);
     if trace::on() {
         trace::note(Event::InterruptEnd { vector });
     }

@@ -175,7 +175,7 @@ fn leave(frame: &TrapFrame) -> Exit {
         return Exit::Syscall;
     }
     if frame.vector >= FIRST_INTERRUPT {
-        crate::trap::interrupt(frame.vector as u8);
+        crate::trap::interrupt(frame.vector as u8, true);
         let sampled = time::take_due_sample();
         guard::interrupts_enable();
         return if sampled { Exit::Sampled } else { Exit::Interrupt };
