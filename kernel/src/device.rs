@@ -10,11 +10,6 @@ use drivers::rng::RandomSource;
 use drivers::{Bound, Device, PciDevice};
 use machine::sync::Once;
 
-/// Major number of disks, one of those that Linux gives to drivers without a fixed one.
-pub const DISK_MAJOR: u32 = 254;
-/// Minor numbers of a disk: itself and its partitions.
-pub const DISK_MINORS: u32 = 16;
-
 static PCI_DEVICES: Once<Vec<PciDevice>> = Once::new();
 
 /// Finds and starts all devices. A device that fails is logged and left alone.

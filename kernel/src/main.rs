@@ -19,6 +19,7 @@ pub mod random;
 pub mod sched;
 pub mod screen;
 pub mod shell;
+pub mod storage;
 pub mod syscall;
 pub mod tty;
 pub mod user_loop;
@@ -49,6 +50,7 @@ fn init() {
     if let Err(error) = vfs::init(random::fill, clock::time_of_day) {
         panic!("the first file system cannot be made: {error}");
     }
+    storage::init();
     process::init(process::Hooks { user_loop: user_loop::enter, session_ended: tty::session_ended });
     if sched::spawn("timers", process::alarm::serve).is_err() {
         panic!("no memory for the task that serves timers");

@@ -35,6 +35,7 @@ const ROOT: &[Entry] = &[
     Entry { name: "cmdline", mode: 0o444, kind: Kind::Text(system::command_line) },
     Entry { name: "cpuinfo", mode: 0o444, kind: Kind::Text(cpu::info) },
     Entry { name: "devices", mode: 0o444, kind: Kind::Text(system::devices) },
+    Entry { name: "diskstats", mode: 0o444, kind: Kind::Text(system::disks) },
     Entry { name: "filesystems", mode: 0o444, kind: Kind::Text(mounts::types) },
     Entry { name: "interrupts", mode: 0o444, kind: Kind::Text(system::interrupts) },
     Entry { name: "kmsg", mode: PRIVATE | 0o400, kind: Kind::Text(system::log) },

@@ -68,6 +68,21 @@ pub fn register_device(name: &str, mode: u32, rdev: u64, operations: Arc<dyn Fil
     }
 }
 
+/// Undoes [`register_device`]; whoever has the device open keeps it.
+pub fn remove_device(name: &str, block: bool, rdev: u64) {
+    device::forget_number(block, rdev);
+    let removed = root().and_then(|root| {
+        let context = FsContext { root: root.clone(), cwd: root, who: Who::default() };
+        change::remove_file(&context, None, name.as_bytes())
+    });
+    // A program may have removed the name already.
+    if let Err(error) = removed
+        && error != Errno::ENOENT
+    {
+        log::warn!("devfs: the node {name} stays: {error}");
+    }
+}
+
 fn make(name: &str, node: NewNode<'_>) -> Result<()> {
     let root = root()?;
     let context = FsContext { root: root.clone(), cwd: root.clone(), who: Who::default() };

@@ -241,9 +241,9 @@ impl Inode for Node {
         self.inode.lock().size
     }
 
-    fn check_write(&self, end: u64) -> Result<()> {
+    fn check_write(&self, _start: u64, end: u64) -> Result<u64> {
         match end <= self.volume.format.geometry().max_file_bytes() {
-            true => Ok(()),
+            true => Ok(end),
             false => Err(Errno::EFBIG),
         }
     }
@@ -269,7 +269,7 @@ impl Inode for Node {
     }
 
     fn truncate(&self, size: u64) -> Result<()> {
-        self.check_write(size)?;
+        self.check_write(0, size)?;
         if self.volume.writer.lock().is_none() {
             return Err(Errno::EROFS);
         }
