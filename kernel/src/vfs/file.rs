@@ -418,6 +418,9 @@ impl File {
     }
 
     fn seek_data(&self, offset: i64, data: bool) -> Result<u64> {
+        if let Kind::Block(..) = self.kind {
+            return Err(Errno::EINVAL);
+        }
         let size = self.size()?;
         let offset = u64::try_from(offset).ok().filter(|&offset| offset < size).ok_or(Errno::ENXIO)?;
         let Some((inode, _)) = self.paged() else { return Ok(if data { offset } else { size }) };

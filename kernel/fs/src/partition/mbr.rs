@@ -61,11 +61,24 @@ fn is_signed(sector: &Sector) -> bool {
     u16_at(sector, SIGNATURE_AT) == Some(SIGNATURE)
 }
 
+/// Whether it is the boot sector of a FAT file system: a jump over a parameter block that could be one.
+fn is_fat(sector: &Sector) -> bool {
+    let byte = |offset| u8_at(sector, offset).unwrap_or(0);
+    let sector_len = u16_at(sector, 11).unwrap_or(0);
+    matches!(byte(0), 0xe9 | 0xeb)
+        && sector_len.is_power_of_two()
+        && (512..=4096).contains(&sector_len)
+        && byte(13).is_power_of_two()
+        && u16_at(sector, 14) != Some(0)
+        && matches!(byte(16), 1 | 2)
+        && (byte(21) == 0xf0 || byte(21) >= 0xf8)
+}
+
 /// What `sector`, the first of a disk, is. A boot sector of a file system has the same signature: it is told by boot flags
-/// that are none.
+/// that are none, or as a FAT, since mtools write an entry for the whole disk into those.
 pub(super) fn look(sector: &Sector) -> Look {
     let entries = entries(sector);
-    if !is_signed(sector) || entries.iter().any(|entry| entry.boot & 0x7f != 0) {
+    if !is_signed(sector) || is_fat(sector) || entries.iter().any(|entry| entry.boot & 0x7f != 0) {
         return Look::Nothing;
     }
     match entries.iter().any(|entry| entry.kind == PROTECTIVE) {

@@ -2,7 +2,8 @@
 //!
 //! [`read`] goes by Linux's rules: a GPT counts if the MBR has a protective entry, and hides the MBR; a FAT boot sector
 //! is no table; partitions that begin behind the end of the disk are left out, those that reach over it are cut. Unlike
-//! there, a GPT whose first header is damaged is read from its copy without being asked to. A hostile table costs at most [`MOST`] partitions and a few hundred reads.
+//! there, a GPT whose first header is damaged is read from its copy without being asked to, and a FAT boot sector is none
+//! even if it has an entry. A hostile table costs at most [`MOST`] partitions and a few hundred reads.
 
 mod gpt;
 mod mbr;

@@ -174,6 +174,14 @@ fn what_is_no_table() {
     assert_eq!(disk.table().scheme, Scheme::Mbr);
     disk.bytes[446..460].copy_from_slice(b"no system disk");
     assert_eq!(disk.table().scheme, Scheme::None);
+    // As mtools write it: a FAT over the whole disk, with an entry for itself.
+    let mut disk = mbr(100, 0, &[(0x0c, 0, 100)], None);
+    disk.bytes[..3].copy_from_slice(&[0xeb, 0x58, 0x90]);
+    disk.bytes[11..17].copy_from_slice(&[0, 2, 1, 32, 0, 2]);
+    disk.bytes[21] = 0xf8;
+    assert_eq!(disk.table().scheme, Scheme::None);
+    disk.bytes[16] = 3;
+    assert_eq!(disk.table().scheme, Scheme::Mbr);
     // A protective entry on a disk of one sector.
     let mut disk = Disk::new(vec![0; 512]);
     disk.bytes[510..512].copy_from_slice(&[0x55, 0xaa]);
