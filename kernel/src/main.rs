@@ -21,6 +21,7 @@ pub mod screen;
 pub mod shell;
 pub mod storage;
 pub mod syscall;
+pub mod sysfs;
 pub mod tty;
 pub mod user_loop;
 pub mod version;
@@ -62,6 +63,9 @@ fn init() {
     tty::init();
     if let Err(error) = procfs::init() {
         log::warn!("no /proc: {error}");
+    }
+    if let Err(error) = sysfs::init() {
+        log::warn!("no /sys: {error}");
     }
     timeline::mark("file systems and terminal");
     if shell::start().is_err() {

@@ -13,6 +13,8 @@ mod status;
 mod subject;
 mod system;
 
+pub use system::disk_counts;
+
 use crate::process::current_thread;
 use crate::vfs::pseudo::{self, Entry, Kind, PRIVATE, PseudoFs, Subject, Text};
 use crate::vfs::{self, Metadata, MountError, MountSource, Result};
@@ -26,6 +28,8 @@ static FILE_SYSTEM: PseudoFs = PseudoFs {
     magic: MAGIC,
     root: Entry { name: "", mode: 0o555, kind: Kind::Members(ROOT, &process::PROCESSES) },
     check,
+    // Of a process, not of its threads.
+    has: |subject, _| subject.part == 0,
     describe,
 };
 

@@ -14,8 +14,8 @@ pub const COMMANDS: &[Command] = &[
         arity: (0, 2),
         help: "mount a file system, or list the mounts",
         details: "The source is a block device with an ext2 file system, by number (see `block`) or as /dev/vda1, tmpfs,\n\
-                  devfs or proc; the path is / if none is given: what is mounted there covers the root, and /dev and\n\
-                  /proc stay visible. A last name of the path that does not exist is made.\n\
+                  devfs, proc or sysfs; the path is / if none is given: what is mounted there covers the root, and\n\
+                  /dev, /proc and /sys stay visible. A last name of the path that does not exist is made.\n\
                   Example: mount 2; mount /dev/vdd1 /mnt; mount tmpfs /tmp",
         run: mount,
     },
@@ -33,15 +33,16 @@ fn mount(shell: &mut Shell, arguments: &[&str]) -> CommandResult {
     let Some((&source, rest)) = arguments.split_first() else { return list(shell) };
     let path = rest.first().copied();
     let (what, at) = match (source, path) {
-        ("tmpfs" | "devfs" | "proc", None) => {
+        ("tmpfs" | "devfs" | "proc" | "sysfs", None) => {
             return Err(CommandError::about(
                 source,
-                "needs a path to be mounted on; usage: mount tmpfs|devfs|proc path",
+                "needs a path to be mounted on; usage: mount tmpfs|devfs|proc|sysfs path",
             ));
         }
         ("tmpfs", Some(path)) => (MountSource::Tmpfs, path),
         ("devfs", Some(path)) => (MountSource::Dev, path),
         ("proc", Some(path)) => (crate::procfs::source(), path),
+        ("sysfs", Some(path)) => (crate::sysfs::source(), path),
         (device, path) => (MountSource::Block(disk(device)?), path.unwrap_or("/")),
     };
     vfs::mount(what, &vfs::root_context(), at.as_bytes(), false).map_err(|error| failure(source, &error))
@@ -54,7 +55,7 @@ fn disk(text: &str) -> Result<Arc<BlockNode>, CommandError> {
         return found.map_err(|error| CommandError::about(text, super::error_text(error)));
     }
     let index = number(text, "source", u32::MAX.into()).map_err(|_| {
-        CommandError::about(text, "neither number nor path of a block device, nor tmpfs, devfs or proc")
+        CommandError::about(text, "neither number nor path of a block device, nor tmpfs, devfs, proc or sysfs")
     })?;
     vfs::whole_disk(index as usize).ok_or_else(|| {
         let count = vfs::block_nodes().iter().filter(|node| node.disk().partition() == 0).count();

@@ -59,6 +59,7 @@ pub fn mount(caller: &mut Caller<'_>, source: u64, at: UserPath, kind: u64, flag
         b"tmpfs" | b"ramfs" => MountSource::Tmpfs,
         b"devtmpfs" => MountSource::Dev,
         b"proc" => crate::procfs::source(),
+        b"sysfs" => crate::sysfs::source(),
         _ => return Err(Errno::ENODEV),
     };
     if !place.is_dir() {

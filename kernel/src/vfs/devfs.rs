@@ -61,7 +61,7 @@ pub fn register_device(name: &str, mode: u32, rdev: u64, operations: Arc<dyn Fil
         Some(FileType::BlockDevice) => FileType::BlockDevice,
         _ => FileType::CharDevice,
     };
-    device::register_number(kind == FileType::BlockDevice, rdev, operations);
+    device::register_number(kind == FileType::BlockDevice, rdev, name, operations);
     let node = NewNode { kind: NewKind::Special(kind, rdev), mode, uid: 0, gid: 0 };
     if let Err(error) = make(name, node) {
         log::warn!("devfs: no node for {name}: {error}");

@@ -5,6 +5,7 @@
 use super::Result;
 use abi::Errno;
 use alloc::collections::BTreeMap;
+use alloc::string::String;
 use alloc::sync::Arc;
 use fs::FileType;
 use machine::sync::{Once, Rank, SpinLock};
@@ -17,14 +18,22 @@ pub const fn device_number(major: u32, minor: u32) -> u64 {
     (major & 0xfff) << 8 | (major & !0xfff) << 32 | minor & 0xff | (minor & !0xff) << 12
 }
 
-/// Devices by kind (block or not) and number.
-static DEVICES: SpinLock<BTreeMap<(bool, u64), Arc<dyn FileOperations>>> =
+/// Devices by kind (block or not) and number, with their names on /dev.
+static DEVICES: SpinLock<BTreeMap<(bool, u64), (String, Arc<dyn FileOperations>)>> =
     SpinLock::new("devices", Rank::Table, BTreeMap::new());
 
 /// Makes `operations` the device `number`, in place of what was it before.
-pub(super) fn register_number(block: bool, number: u64, operations: Arc<dyn FileOperations>) {
-    let old = DEVICES.lock().insert((block, number), operations);
+pub(super) fn register_number(block: bool, number: u64, name: &str, operations: Arc<dyn FileOperations>) {
+    let device = (String::from(name), operations);
+    let old = DEVICES.lock().insert((block, number), device);
     drop(old);
+}
+
+/// The first character device from `number` on: its number and its name.
+pub fn next_character_device(number: u64) -> Option<(u64, String)> {
+    let devices = DEVICES.lock();
+    let (&(_, found), (name, _)) = devices.range((false, number)..(true, 0)).next()?;
+    Some((found, name.clone()))
 }
 
 /// The device `number` is not there any more.
@@ -57,7 +66,7 @@ pub fn for_each_number(mut f: impl FnMut(bool, u64)) {
 pub(super) fn open_number(kind: FileType, number: u64, flags: u32) -> Result<Arc<dyn FileOperations>> {
     let found = match kind {
         FileType::CharDevice | FileType::BlockDevice => {
-            DEVICES.lock().get(&(kind == FileType::BlockDevice, number)).cloned()
+            DEVICES.lock().get(&(kind == FileType::BlockDevice, number)).map(|(_, device)| device.clone())
         }
         _ => None,
     };

@@ -41,7 +41,7 @@ pub use block_node::{
 };
 pub use change::{link, make, remove_directory, remove_file, rename};
 pub use devfs::{RandomFill, register_device, remove_device};
-pub use device::{FileOperations, device_number, for_each_number, set_fifo_opener};
+pub use device::{FileOperations, device_number, for_each_number, next_character_device, set_fifo_opener};
 pub use file::{EndWatcher, File};
 pub use inode::{AttributeChange, DirEntry, FileSystem, FileType, Inode, Metadata, NewKind, NewNode, Statistics, Time};
 pub use location::Location;

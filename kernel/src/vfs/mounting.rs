@@ -273,7 +273,8 @@ fn release_point(point: &Location) {
 }
 
 /// File systems there are, for `/proc/filesystems`: name, and whether it wants a block device.
-pub const TYPES: &[(&str, bool)] = &[("tmpfs", false), ("proc", false), ("devtmpfs", false), ("ext2", true)];
+pub const TYPES: &[(&str, bool)] =
+    &[("tmpfs", false), ("proc", false), ("sysfs", false), ("devtmpfs", false), ("ext2", true)];
 
 /// Moves the mounts that lie on directories directly in `from` to those of the same name in `to`.
 fn move_mounts(from: &Location, to: &Location) {
