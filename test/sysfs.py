@@ -50,16 +50,17 @@ def all_read(**settings: str):
 
     def run(context: Context) -> None:
         image = partitioned(context, PARTITIONS["gpt"])
+        reading = "$b find /sys/block/ /sys/devices/ -type f -exec $b cat {} + >/dev/null 2>&1"
         commands = script(
-            "for l in $($b find /sys -type l); do [ -e $l ] || echo broken $l; done", "for f in $($b find /sys -type f); do $b cat $f >/dev/null || echo unreadable $f; done",
-            "for i in 1 2 3 4; do (for f in $($b find /sys/block/ /sys/devices/ -type f -o -type l); do $b cat $f >/dev/null 2>&1; done; echo reader done) & done",
-            "for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do $b blockdev --rereadpt /dev/vdd; done", "wait", "echo files $($b find /sys -type f | $b wc -l)",
+            "for l in $($b find /sys -type l); do [ -e $l ] || echo broken $l; done", "$b find /sys -type f -exec $b cat {} + >/dev/null",
+            f"for i in 1 2 3 4; do (for j in 1 2 3; do {reading}; done; echo reader done) & done",
+            "for i in 1 2 3 4 5 6 7 8; do $b blockdev --rereadpt /dev/vdd; done", "wait", "echo files $($b find /sys -type f | $b wc -l)",
             "$b ls -lR /sys | $b tail -n 1 >/dev/null", "echo all read",
         )  # fmt: skip
         result = boot(context, f"{commands}; exit", QEMU_EXTRA=second_disk(image), **settings)
         result.wants(r"^files [4-9]\d\d$", r"^all read$")
         context.check(result.count(r"^reader done$") == 4, "not all four readers came to their end")
-        context.check(not result.count(r"^(broken|unreadable) "), "a link leads nowhere, or a file cannot be read")
+        context.check(not result.count(r"^(broken |cat: )"), "a link leads nowhere, or a file cannot be read")
         image.unlink()
 
     return run
