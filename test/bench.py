@@ -94,12 +94,12 @@ def reading(context: Context) -> None:
     context.check(linux["signal"] == rows.gap("the program was ended with exit status 139"), f"signal: {linux['signal']}")
     context.check(rows.read_console("", NAMES, "no end after 9 s")["null"].reason.endswith("no end after 9 s"), "no reason for nothing")
     derived = rows.derive(russet, 2 << 30, 163646000, True)
-    context.check(derived["boot"] == rows.Figure(819, "instructions"), f"boot: {derived['boot']}")
+    context.check("boot" not in derived and "boot" not in rows.labels_of({}, True), "instructions of a boot, which waits, were told")
     context.check(derived["memory"] == rows.Figure(15.04296875, "MiB"), f"memory: {derived['memory']}")
     context.check("start" not in derived, "a raw row stayed")
     timed = rows.derive(russet, 2 << 30, 163646000, False)["boot"]
     context.check(timed.unit == "ms" and abs(timed.value - 0.000819) < 1e-9, f"boot: {timed}")
-    context.check(rows.derive(russet, 2 << 30, None, True)["boot"].value is None, "an entry that was not seen gave a figure")
+    context.check(rows.derive(russet, 2 << 30, None, False)["boot"].value is None, "an entry that was not seen gave a figure")
 
 
 def comparing(context: Context) -> None:
@@ -144,12 +144,13 @@ def keeping(context: Context) -> None:
     found = history.latest(runs, "deterministic", "linux")
     context.check(found is not None and found["date"][8:10] == "02", "not the latest run")
     context.check(history.latest(runs, "parallel", "linux") is None, "a run that was not made")
-    text = report.page({name: name for name in NAMES}, runs)
+    listed = {name: name for name in NAMES}
+    text = report.page(listed, runs)
     context.check("<script>" not in text and "&lt;script&gt;" in text, "a reason is not escaped")
     drawn = [xml.fromstring(svg) for svg in re.findall(r"<svg.*?</svg>", text, re.DOTALL)]
-    context.check(len(drawn) == 1 + sum(1 for figure in russet.values() if figure.value), f"{len(drawn)} plots")
+    context.check(len(drawn) == 1 + sum(1 for name in rows.labels_of(listed, True) if name in russet and russet[name].value), f"{len(drawn)} plots")
     bars = [rect.attrib["fill"] for rect in drawn[0].iter("rect")]
-    context.check(bars == ["var(--better)", "var(--better)", "var(--worse)"], f"bars: {bars}")
+    context.check(bars == ["var(--better)", "var(--worse)"], f"bars: {bars}")
 
 
 def archive(context: Context) -> None:

@@ -199,7 +199,7 @@ def overwritten(context: Context) -> None:
     context.check(max(lost) > 0, "nothing was lost")
     context.check(all(count == 32 for count, gone in zip(kept, lost) if gone), f"{kept} kept and {lost} lost")
     for answer in (
-        "tracing is off", "tracing is on", "sideways: must be on, off, show, save, serial or forget", "nothing has been traced",
+        "tracing is off", "tracing is on", "sideways: must be on, off, show, save, serial, forget or exec", "nothing has been traced",
     ):  # fmt: skip
         context.check(f"trace: {answer}" in console, f"`trace` never said {answer!r}")
     context.check(console.count("tracing is on") == 3 and "\nnever\n" not in console, "a trace that is under way was read")

@@ -43,6 +43,7 @@ pub fn enter(thread: Arc<Thread>, start: Start) {
         let _ = copy::write(store_tid, &thread.tid().to_le_bytes());
     }
     run(&thread, &mut context);
+    sched::will_end();
     thread.leave_memory();
     let tables = task::current().set_space(None);
     drop(tables);
@@ -57,7 +58,7 @@ fn run(thread: &Arc<Thread>, context: &mut UserContext) {
         match user::run(context, thread.attention()) {
             Exit::Syscall => {
                 if trace::on() {
-                    thread.trace_call(context);
+                    syscall::describe::begin(thread, context);
                 }
                 call = syscall::handle(thread, context);
             }
@@ -74,7 +75,7 @@ fn run(thread: &Arc<Thread>, context: &mut UserContext) {
         }
         if call.is_some() || asked {
             if trace::on() {
-                thread.trace_return(context);
+                syscall::describe::end(thread, context);
             }
             if !deliver::attend(thread, context, call.take(), &last_fault) {
                 return;

@@ -5,7 +5,8 @@ import math
 from html import escape
 
 from benchmark.history import figures_of
-from benchmark.rows import Figure, Figures, gap, number, ratio
+from benchmark.machine import DETERMINISTIC
+from benchmark.rows import Figure, Figures, gap, labels_of, number, ratio
 
 BAR_HEIGHT, LABEL_WIDTH, PLOT_WIDTH, VALUE_WIDTH = 22, 270, 440, 45
 TREND_WIDTH, TREND_HEIGHT, TREND_RUNS = 190, 44, 40
@@ -123,8 +124,8 @@ EXPLAINED = {
 }
 
 
-def page(labels: dict[str, str], runs: list[dict]) -> str:
-    """The whole report; the last of the runs is the one it is about."""
+def page(listed: dict[str, str], runs: list[dict]) -> str:
+    """The whole report, with what the program says of its rows; the last of the runs is the one it is about."""
     run = runs[-1]
     parts = [
         f"<!doctype html><html lang='en'><meta charset='utf-8'><title>Russet beside Linux</title><style>{STYLE}</style>",
@@ -133,6 +134,7 @@ def page(labels: dict[str, str], runs: list[dict]) -> str:
         "<p>The ratio is Russet's cost by Linux's: below 1 Russet is cheaper. For bandwidths it is Linux's by Russet's.</p>",
     ]
     for mode in run["modes"]:
+        labels = labels_of(listed, mode == DETERMINISTIC.name)
         linux, russet = (figures_of(run, mode, system) for system in ("linux", "russet"))
         parts.append(f"<h2>{mode.capitalize()}</h2><p>{EXPLAINED.get(mode, '')}</p>")
         parts += [bars(labels, linux, russet), comparison(labels, linux, russet)]

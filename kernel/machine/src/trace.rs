@@ -19,11 +19,16 @@ use alloc::vec::Vec;
 use core::arch::asm;
 use core::fmt;
 use core::ptr;
-use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicPtr, AtomicU8, AtomicU64, Ordering};
 use klib::trace::file::CpuPart;
 use klib::trace::{Event, Record, Words};
 
-static ON: AtomicBool = AtomicBool::new(false);
+/// What there is to note for: one bit for the rings, one for [`Watching`].
+static ON: AtomicU8 = AtomicU8::new(0);
+const RECORDING: u8 = 1;
+const WATCHING: u8 = 2;
+/// How many want to be told of system calls.
+static WATCHERS: Mutex<usize> = Mutex::new("watched system calls", 0);
 
 percpu! {
     static RING: AtomicPtr<Ring> = AtomicPtr::new(ptr::null_mut());
@@ -65,7 +70,7 @@ impl fmt::Display for Refused {
     }
 }
 
-/// Whether events are to be noted.
+/// Whether events are to be noted, or system calls watched.
 #[inline(always)]
 pub fn on() -> bool {
     // A comparison in memory: of an atomic load the compiler makes one instruction more.
@@ -74,6 +79,34 @@ pub fn on() -> bool {
         asm!("cmp byte ptr [{}], 0", "jne {}", sym ON, label { return true }, options(nostack, readonly));
     }
     false
+}
+
+fn recording() -> bool {
+    ON.load(Ordering::Relaxed) & RECORDING != 0
+}
+
+/// As long as it lives [`on`] is true, so that the kernel proper looks at each system call. Nothing is recorded for it.
+#[derive(Debug)]
+pub struct Watching(());
+
+impl Watching {
+    /// Begins. May sleep, as its end.
+    pub fn begin() -> Watching {
+        let mut watchers = WATCHERS.lock();
+        *watchers += 1;
+        ON.fetch_or(WATCHING, Ordering::Relaxed);
+        Watching(())
+    }
+}
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        let mut watchers = WATCHERS.lock();
+        *watchers -= 1;
+        if *watchers == 0 {
+            ON.fetch_and(!WATCHING, Ordering::Relaxed);
+        }
+    }
 }
 
 /// Notes an event of the task that runs here. In any context but an NMI; nothing happens when tracing is off.
@@ -102,7 +135,7 @@ pub fn note_for(task: u64, event: Event) {
 /// Begins a trace with room for `records` on each CPU; what was traced before is forgotten. May sleep.
 pub fn start(records: usize) -> Result<(), Refused> {
     let mut rings = RINGS.lock();
-    if on() {
+    if recording() {
         return Err(Refused::IsOn);
     }
     rings.of_cpus = Vec::new();
@@ -119,17 +152,17 @@ pub fn start(records: usize) -> Result<(), Refused> {
         }
     }
     rings.of_cpus = new;
-    ON.store(true, Ordering::Release);
+    ON.fetch_or(RECORDING, Ordering::Release);
     Ok(())
 }
 
 /// Ends the trace, which can be read then. May sleep.
 pub fn stop() -> Result<(), Refused> {
     let mut rings = RINGS.lock();
-    if !on() {
+    if !recording() {
         return Err(Refused::IsOff);
     }
-    ON.store(false, Ordering::Relaxed);
+    ON.fetch_and(!RECORDING, Ordering::Relaxed);
     for ring in &rings.of_cpus {
         if let Some(pointer) = RING.on(ring.cpu) {
             pointer.store(ptr::null_mut(), Ordering::Release);
@@ -147,7 +180,7 @@ pub struct Ended(MutexGuard<'static, Rings>);
 /// The trace that was ended last. May sleep.
 pub fn ended() -> Result<Ended, Refused> {
     let rings = RINGS.lock();
-    if on() { Err(Refused::IsOn) } else { Ok(Ended(rings)) }
+    if recording() { Err(Refused::IsOn) } else { Ok(Ended(rings)) }
 }
 
 impl Ended {

@@ -49,6 +49,7 @@ pub fn clone(maker: &Arc<Thread>, context: &UserContext, request: &CloneRequest)
     let is_thread = request.flags.contains(CloneFlags::THREAD);
     let process = if is_thread { maker.process().clone() } else { new_process(maker, number, request)? };
     let thread = Thread::new(process.clone(), number, maker.name(), maker.blocked());
+    maker.pass_watcher_on(&thread);
     if request.flags.contains(CloneFlags::CHILD_CLEARTID) {
         thread.clear_on_exit.store(request.child_tid, Ordering::Relaxed);
     }

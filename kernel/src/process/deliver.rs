@@ -16,6 +16,7 @@ use alloc::sync::Arc;
 use machine::addr::USER_END;
 use machine::cpu::features::{self, Features};
 use machine::task::{self, FpuState};
+use machine::trace;
 use machine::user::{UserContext, copy, copy::BadAddress};
 
 /// What lies below the stack pointer and belongs to the function (psABI, "red zone").
@@ -81,6 +82,9 @@ pub fn attend(thread: &Arc<Thread>, context: &mut UserContext, call: Option<Inte
             continue;
         }
         let Some((signal, info, continuations)) = thread.take_signal() else { break };
+        if trace::on() {
+            thread.show_signal(signal, &info);
+        }
         match thread.process().actions.take(signal) {
             Disposition::Default(action) => default_action(thread, signal, action, continuations),
             Disposition::Handler(action) => {

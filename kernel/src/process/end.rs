@@ -13,6 +13,7 @@ use alloc::vec::Vec;
 use core::sync::atomic::Ordering;
 use klib::sort::sort_by;
 use machine::task;
+use machine::trace;
 use machine::user::copy;
 
 impl Thread {
@@ -61,6 +62,9 @@ impl Thread {
             others.iter().for_each(|other| other.notify());
         }
         drop(others);
+        if trace::on() {
+            self.show_end(last.then(|| end_status(process)));
+        }
         if last {
             end(process);
         }
@@ -68,10 +72,15 @@ impl Thread {
     }
 }
 
+/// What the process, whose last thread is ending, ends with.
+fn end_status(process: &Process) -> ExitStatus {
+    process.exit(ExitStatus::Exited(process.last_code.load(Ordering::Relaxed))); // unless it has a status
+    process.status().unwrap_or(ExitStatus::Exited(0))
+}
+
 /// The last thread of `process` is ending.
 fn end(process: &Arc<Process>) {
-    process.exit(ExitStatus::Exited(process.last_code.load(Ordering::Relaxed))); // unless it has a status
-    let status = process.status().unwrap_or(ExitStatus::Exited(0));
+    let status = end_status(process);
     super::alarm::cancel_all(process);
     let space = process.space.lock().take();
     drop(space);

@@ -36,6 +36,7 @@ mod traced;
 mod users;
 pub mod vdso;
 pub mod wait;
+pub mod watched;
 
 pub use memory_hog::{OOM_SCORE_ADJ_MIN, badness, free_some as free_memory};
 pub use place::write_user_place;
@@ -65,6 +66,7 @@ use machine::time::Instant;
 use pidfd::PidFile;
 use signal::{Actions, Pending};
 use users::OfUser;
+use watched::Watcher;
 
 /// A process.
 pub struct Process {
@@ -97,6 +99,8 @@ pub struct Process {
     limits: SpinLock<Limits>,
     /// What personality(2) says; of its bits, ADDR_NO_RANDOMIZE has an effect.
     pub personality: AtomicU32,
+    /// Who is told of its system calls.
+    watcher: Once<Arc<Watcher>>,
     /// What the first thread was called, once it has ended.
     leader_name: SpinLock<[u8; 15]>,
     /// How much sooner than its size says it is ended when memory runs out: -1000 (never) to 1000.

@@ -76,7 +76,7 @@ pub fn spawn_program(
     args: &[&str],
     env: &[&str],
     terminal: Arc<File>,
-    before_start: impl FnOnce(u32),
+    before_start: &mut dyn FnMut(u32),
 ) -> Result<ProgramHandle, Errno> {
     let number = table::lock().new_number()?;
     spawn(number, path, args, env, terminal, before_start)
@@ -88,7 +88,7 @@ pub fn spawn_init(
     args: &[&str],
     env: &[&str],
     terminal: Arc<File>,
-    before_start: impl FnOnce(u32),
+    before_start: &mut dyn FnMut(u32),
 ) -> Result<ProgramHandle, Errno> {
     if table::lock().is_used(INIT) {
         return Err(Errno::EBUSY);
@@ -102,7 +102,7 @@ fn spawn(
     args: &[&str],
     env: &[&str],
     terminal: Arc<File>,
-    before_start: impl FnOnce(u32),
+    before_start: &mut dyn FnMut(u32),
 ) -> Result<ProgramHandle, Errno> {
     let directories = crate::vfs::root_context().on_top();
     let bytes = |texts: &[&str]| texts.iter().map(|text| text.as_bytes().to_vec()).collect::<Vec<_>>();
@@ -193,6 +193,7 @@ impl Parts {
             of_user: self.of_user,
             limits: SpinLock::new("resource limits", Rank::Process, self.limits),
             personality: AtomicU32::new(self.personality),
+            watcher: Once::new(),
             leader_name: SpinLock::new("name of the first thread", Rank::Process, [0; 15]),
             oom_score_adj: AtomicI32::new(self.oom_score_adj),
             threads: SpinLock::new("threads", Rank::Process, Vec::new()),

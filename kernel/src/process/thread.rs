@@ -6,6 +6,7 @@ use super::signal::Pending;
 use crate::sched;
 use abi::signal::{SigSet, SigaltStack};
 use abi::{Errno, Signal};
+use alloc::string::String;
 use alloc::sync::{Arc, Weak};
 use core::any::Any;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -48,6 +49,8 @@ pub struct Thread {
     pub rseq: Rseq,
     /// The system call whose begin was traced and whose end is to be; [`NO_CALL`] for none.
     pub(super) traced_call: AtomicU32,
+    /// The begin of the line about that call, for [`super::watched::Watcher`].
+    pub(super) call_line: SpinLock<String>,
 }
 
 impl Thread {
@@ -70,6 +73,7 @@ impl Thread {
             restart_deadline: SpinLock::new("restart deadline", Rank::Process, None),
             rseq: Rseq::new(),
             traced_call: AtomicU32::new(NO_CALL),
+            call_line: SpinLock::new("line about a call", Rank::Process, String::new()),
         })
     }
 

@@ -22,13 +22,15 @@ impl Thread {
         self.attention.store(true, Ordering::SeqCst);
     }
 
-    /// Notes the end of the system call whose begin was noted, if one was. By the thread itself.
+    /// Notes the end of the system call whose begin was noted, if one was: its number. By the thread itself.
     #[cold]
     #[inline(never)]
-    pub fn trace_return(&self, context: &UserContext) {
+    pub fn trace_return(&self, context: &UserContext) -> Option<u32> {
         let number = self.traced_call.swap(NO_CALL, Ordering::Relaxed);
-        if number != NO_CALL {
-            trace::note(Event::Return { number, result: context.result() });
+        if number == NO_CALL {
+            return None;
         }
+        trace::note(Event::Return { number, result: context.result() });
+        Some(number)
     }
 }

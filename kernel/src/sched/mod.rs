@@ -9,6 +9,7 @@
 //! CPU waits for another in a switch.
 
 mod budget;
+mod hand_over;
 mod listing;
 pub mod load;
 pub mod policy;
@@ -23,6 +24,7 @@ use core::any::Any;
 use core::fmt::Write;
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use core::time::Duration;
+use hand_over::Habit;
 use klib::trace::{Event, Label, Left, Life};
 use machine::cpu::CpuId;
 use machine::hooks::{Access, Hooks};
@@ -73,6 +75,7 @@ pub struct TaskData {
     yields: AtomicBool,
     /// CPUs it may run on, a bit each.
     affinity: AtomicU64,
+    habit: Habit,
     /// It has left a CPU that it may not run on any more, and is to be queued on another once it is off its stack there.
     migrating: AtomicBool,
     /// Its owner is told when it is on a CPU again after others.
@@ -278,6 +281,11 @@ pub fn unpark(task: &Arc<Task>) {
     }
 }
 
+/// The current task has only its end before it: whom it wakes on the way need not wait for that.
+pub fn will_end() {
+    data(&task::current()).habit.ends();
+}
+
 /// Ends the current task.
 pub fn exit_task() -> ! {
     if trace::on() {
@@ -350,6 +358,7 @@ impl TaskData {
             policy: AtomicPolicy::new(),
             yields: AtomicBool::new(false),
             affinity: AtomicU64::new(u64::MAX),
+            habit: Habit::new(),
             migrating: AtomicBool::new(false),
             tells_of_switches: AtomicBool::new(false),
             wait_mark: AtomicUsize::new(0),

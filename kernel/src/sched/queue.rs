@@ -144,12 +144,12 @@ pub(super) fn idle_task(cpu: CpuId) -> Option<Arc<Task>> {
 
 /// Queues a task that has never run on the CPU with the least to do.
 pub(super) fn enqueue_new(task: &Arc<Task>) {
-    enqueue(task, data(task), least_loaded(data(task)));
+    enqueue(task, data(task), least_loaded(data(task)), false);
 }
 
 /// Queues a task that has left a CPU which it may not run on any more.
 pub(super) fn enqueue_migrating(task: &Arc<Task>) {
-    enqueue(task, data(task), least_loaded(data(task)));
+    enqueue(task, data(task), least_loaded(data(task)), false);
 }
 
 /// Of the CPUs that a task may run on, the one with the least to do.
@@ -158,9 +158,13 @@ fn least_loaded(task: &TaskData) -> CpuId {
     allowed.min_by_key(|&cpu| load(cpu)).unwrap_or(this_cpu())
 }
 
-/// Queues a task that was woken: where it ran last if that CPU is idle or it has not left it yet, else on an idle CPU,
-/// else where it ran last.
+/// Queues a task that was woken: where it ran last if it has not left that CPU yet; here if the task that wakes it sleeps
+/// at once; where it ran last if that CPU is idle, else on an idle CPU, else where it ran last.
 pub(super) fn enqueue_woken(task: &Arc<Task>, data: &TaskData) {
+    let _on_this_cpu = IrqGuard::new();
+    if !task.on_cpu() && is_handed_over(data) {
+        return enqueue(task, data, this_cpu(), true);
+    }
     let last = data.cpu();
     let idle = |&cpu: &CpuId| load(cpu) == 0 && data.may_run_on(cpu);
     let running = |cpu: CpuId| RUNNING_CLAIM.on(cpu).map_or(0, |claim| claim.load(Ordering::Relaxed));
@@ -175,7 +179,22 @@ pub(super) fn enqueue_woken(task: &Arc<Task>, data: &TaskData) {
     } else {
         cpu::online().find(idle).unwrap_or(last)
     };
-    enqueue(task, data, target);
+    enqueue(task, data, target, false);
+}
+
+/// Whether the current task wakes another and sleeps at once, so that this CPU is the best one to run that. No interrupt
+/// is handled, and there is another CPU. Interrupts are off.
+fn is_handed_over(woken: &TaskData) -> bool {
+    if cpu::online_count() == 1 || guard::in_interrupt() {
+        return false;
+    }
+    let Some(current) = machine::task::try_current() else { return false };
+    let (here, waker) = (this_cpu(), data(&current));
+    waker.habit.wakes(time::now())
+        && load(here) == 1
+        && woken.may_run_on(here)
+        && !woken.policy.is_real_time()
+        && !waker.policy.is_real_time()
 }
 
 /// Puts off the running task's claim by a slice.
@@ -202,6 +221,7 @@ pub(super) fn requeue(task: &Arc<Task>, first: bool) {
 pub(super) fn leave(current: &TaskData, now: Instant) {
     let guard = IrqGuard::new();
     account(current, now, &guard);
+    current.habit.sleeps(now);
     let clock = CLOCK.get(&guard).load(Ordering::Relaxed);
     let lag = current.vruntime.load(Ordering::Relaxed).wrapping_sub(clock);
     current.vruntime.store(lag, Ordering::Relaxed);
@@ -222,6 +242,7 @@ pub(super) fn pick_next(
     let is_idle = queue.idle.as_ref().is_some_and(|idle| idle.id() == current.id());
     if !leaves {
         account(current_data, now, &guard);
+        current_data.habit.goes_on();
     }
     if !is_idle && !leaves {
         let goes_on = !current_data.yields.swap(false, Ordering::Relaxed);
@@ -283,7 +304,7 @@ fn send_away(task: &Arc<Task>, clock: u64, is_current: bool) {
     if is_current {
         task_data.migrating.store(true, Ordering::Relaxed);
     } else {
-        enqueue(task, task_data, least_loaded(task_data));
+        enqueue(task, task_data, least_loaded(task_data), false);
     }
 }
 
@@ -348,7 +369,8 @@ fn virtual_time(ns: u64, task: &TaskData) -> u64 {
     }
 }
 
-fn enqueue(task: &Arc<Task>, task_data: &TaskData, target: CpuId) {
+/// Queues the task on `target`; `waits` there for the running one to sleep or for the end of its slice, whatever its claim.
+fn enqueue(task: &Arc<Task>, task_data: &TaskData, target: CpuId, waits: bool) {
     let (Some(queue), Some(load)) = (QUEUE.on(target), LOAD.on(target)) else { return };
     let _on_this_cpu = IrqGuard::new();
     let (claim, look_at) = {
@@ -367,7 +389,7 @@ fn enqueue(task: &Arc<Task>, task_data: &TaskData, target: CpuId) {
     if target != this_cpu() {
         // A CPU that runs something must at least learn that its slice ends.
         irq::send_reschedule(target);
-    } else if claim < running {
+    } else if claim < running && !waits {
         guard::set_need_reschedule();
     }
     if let Some(look_at) = look_at {
@@ -403,7 +425,7 @@ fn steal(here: CpuId) {
         if let Some(load) = LOAD.on(victim) {
             load.fetch_sub(1, Ordering::Relaxed);
         }
-        enqueue(&task, data(&task), here);
+        enqueue(&task, data(&task), here, false);
     }
 }
 

@@ -1,5 +1,6 @@
 //! Kernel tests of the scheduler: sleeping, waking, preemption and locks, by many tasks on all CPUs.
 
+use super::hand_over::Habit;
 use super::{TaskInfo, data, find_task, for_each_task, load, park, sleep, spawn, unpark, yield_now};
 use alloc::format;
 use alloc::string::String;
@@ -241,5 +242,30 @@ fn load_averages_tend_to_what_runs() -> Result<(), String> {
         assert_eq!(after(3 * one, decay, 3, 100), 3 * one, "does not stay");
         assert_eq!(after(3 * one, decay, 0, 10_000), 0, "does not go back to nothing");
     }
+    Ok(())
+}
+
+#[kernel_test]
+fn who_sleeps_after_a_wake_up_is_believed_to_again() -> Result<(), String> {
+    let habit = Habit::new();
+    let start = time::now();
+    let (soon, late) = (start + Duration::from_micros(5), start + Duration::from_millis(5));
+    assert!(habit.wakes(start), "a new task is not believed");
+    habit.sleeps(soon);
+    habit.wakes(start);
+    habit.sleeps(late);
+    assert!(!habit.wakes(start), "one that goes on is believed");
+    for _ in 0..8 {
+        habit.sleeps(soon);
+        habit.wakes(start);
+    }
+    habit.goes_on();
+    assert!(habit.wakes(start), "one long time is not forgiven");
+    habit.sleeps(late);
+    habit.sleeps(late); // has woken nobody: nothing to learn
+    assert!(!habit.wakes(start), "two long times are forgiven");
+    habit.ends();
+    habit.sleeps(soon);
+    assert!(!habit.wakes(start), "one that ends is believed");
     Ok(())
 }

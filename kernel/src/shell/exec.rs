@@ -3,11 +3,13 @@
 use super::command::{ANY, Command, CommandError, CommandResult, number};
 use super::interrupt::Victims;
 use super::{Shell, interrupt};
+use crate::process::watched::Watcher;
 use crate::process::{self, ExitStatus, ProgramHandle, send};
 use crate::tty;
 use abi::Signal;
 use alloc::format;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use machine::time;
 
@@ -55,19 +57,26 @@ fn exec(shell: &mut Shell, arguments: &[&str]) -> CommandResult {
     }
 }
 
-fn start(command: &[&str], terminal_owner: bool) -> Result<ProgramHandle, CommandError> {
+/// Starts a program; `prepare` is called with its number before it runs.
+fn start(command: &[&str], prepare: &mut dyn FnMut(u32)) -> Result<ProgramHandle, CommandError> {
     let path = command[0];
-    let own_terminal = |pid| {
-        if terminal_owner {
-            tty::set_owner(Some(pid));
-        }
-    };
-    process::spawn_program(path, command, &ENVIRONMENT, tty::console_file(), own_terminal)
+    process::spawn_program(path, command, &ENVIRONMENT, tty::console_file(), prepare)
         .map_err(|errno| CommandError::about(path, super::error_text(errno)))
 }
 
 fn run_one(shell: &mut Shell, command: &[&str]) -> CommandResult {
-    finish_one(shell, command, start(command, true)?)
+    finish_one(shell, command, start(command, &mut |pid| tty::set_owner(Some(pid)))?)
+}
+
+/// Runs the program with the terminal, and lets `watcher` be told of its system calls and those of its children.
+pub fn run_watched(shell: &mut Shell, command: &[&str], watcher: &Arc<Watcher>) -> CommandResult {
+    let mut prepare = |pid| {
+        tty::set_owner(Some(pid));
+        if let Some(process) = process::find(pid) {
+            process.watch(watcher.clone());
+        }
+    };
+    finish_one(shell, command, start(command, &mut prepare)?)
 }
 
 /// Waits for the program that has the terminal, which its end gives back.
@@ -94,8 +103,8 @@ fn finish_one(shell: &mut Shell, command: &[&str], program: ProgramHandle) -> Co
 
 fn init(shell: &mut Shell, command: &[&str]) -> CommandResult {
     let path = command[0];
-    let own_terminal = |pid| tty::set_owner(Some(pid));
-    let program = process::spawn_init(path, command, &ENVIRONMENT, tty::console_file(), own_terminal)
+    let mut own_terminal = |pid| tty::set_owner(Some(pid));
+    let program = process::spawn_init(path, command, &ENVIRONMENT, tty::console_file(), &mut own_terminal)
         .map_err(|errno| CommandError::about(path, super::error_text(errno)))?;
     finish_one(shell, command, program)
 }
@@ -107,7 +116,7 @@ fn run_many(shell: &mut Shell, command: &[&str], count: usize) -> CommandResult 
     let victims = Victims::new();
     let mut failure = None;
     for _ in 0..count {
-        match interrupt::check().and_then(|()| start(command, false)) {
+        match interrupt::check().and_then(|()| start(command, &mut |_| ())) {
             Ok(program) => {
                 victims.add(program.pid());
                 programs.push(program);

@@ -1,27 +1,35 @@
 //! `trace`: switches event tracing, shows what was traced, and saves it.
 
-use super::command::{Command, CommandError, CommandResult, number};
-use super::files::Writer;
-use super::{Shell, interrupt};
+use super::command::{ANY, Command, CommandError, CommandResult, number};
+use super::files::{Writer, about};
+use super::{Shell, error_text, exec, interrupt};
 use crate::process::Thread;
+use crate::process::watched::Watcher;
 use crate::sched;
+use crate::tty;
+use crate::vfs::{self, SliceSource, flags};
+use abi::Errno;
+use alloc::boxed::Box;
 use alloc::format;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use klib::trace::file::{bytes, header};
 use klib::trace::{Event, Label, Life, RECORD_LEN, Record, merge};
+use machine::sync::Once;
 use machine::trace::{self, Ended, Refused};
 use machine::{console, cpu, irq};
 
 /// This file's command.
 pub const COMMANDS: &[Command] = &[Command {
     name: "trace",
-    arguments: "on|off|show|save|serial|forget [argument]",
-    arity: (1, 2),
+    arguments: "on|off|show|save|serial|forget|exec [argument]…",
+    arity: (1, ANY),
     help: "trace what tasks, interrupts, system calls, page faults and disks do",
     details: "on [KiB]: begins a trace, with so much memory on each CPU (1024) for the latest events. off: ends it.\n\
               show [n]: prints its last n events (40). serial: writes all to the second serial port, in words.\n\
               save PATH: writes it to a file, of which tools/chrome-trace makes a timeline for Perfetto.\n\
               forget: gives its memory back.\n\
+              exec [-o PATH] COMMAND…: runs a program and prints each of its system calls, or writes them to a file.\n\
               Example: trace on; exec 4 /bin/primes 15000; trace off; trace save /trace",
     run,
 }];
@@ -46,8 +54,13 @@ fn run(shell: &mut Shell, arguments: &[&str]) -> CommandResult {
             ended()?.forget();
             Ok(())
         }
+        ["exec", "-o", path, ref command @ ..] => watch(shell, command, Some(path)),
+        ["exec", ref command @ ..] => watch(shell, command, None),
+        ["on" | "off" | "show" | "save" | "serial" | "forget", .., extra] => {
+            Err(CommandError::about(extra, "one argument too many"))
+        }
         [what, ..] => {
-            Err(CommandError::about(what, "must be on, off, show, save, serial or forget, as `help trace` says"))
+            Err(CommandError::about(what, "must be on, off, show, save, serial, forget or exec, as `help trace` says"))
         }
         [] => Ok(()),
     }
@@ -128,4 +141,35 @@ fn save(path: &str) -> CommandResult {
         }
     }
     writer.flush()
+}
+
+/// Runs a program whose system calls are written to the console or to the file at `path`.
+fn watch(shell: &mut Shell, command: &[&str], path: Option<&str>) -> CommandResult {
+    let Some(first) = command.first() else {
+        return Err(CommandError::about("exec", "the program is missing"));
+    };
+    if first.starts_with('-') {
+        return Err(CommandError::about(first, "no such option, or its argument is missing"));
+    }
+    let Some(path) = path else {
+        let _watching = trace::Watching::begin();
+        return exec::run_watched(shell, command, &Watcher::new(Box::new(|line| tty::console().write(line))));
+    };
+    let how = flags::O_CREAT | flags::O_WRONLY | flags::O_TRUNC | flags::O_APPEND;
+    let file = vfs::open(&vfs::root_context(), None, path.as_bytes(), how, 0o644).map_err(about(path))?;
+    // A full disk costs lines, not the program.
+    let lost: Arc<Once<Errno>> = Arc::new(Once::new());
+    let of_writer = lost.clone();
+    let watcher = Watcher::new(Box::new(move |line| match file.write(&mut SliceSource::new(line)) {
+        Ok(written) if written == line.len() => {}
+        result => {
+            of_writer.call_once(|| result.err().unwrap_or(Errno::ENOSPC));
+        }
+    }));
+    let _watching = trace::Watching::begin();
+    exec::run_watched(shell, command, &watcher)?;
+    match lost.get() {
+        Some(&errno) => Err(CommandError::about(path, format_args!("some lines are missing: {}", error_text(errno)))),
+        None => Ok(()),
+    }
 }

@@ -19,26 +19,59 @@ const PATH_MAX: usize = 4096;
 /// `dirfd` that means the working directory.
 const AT_FDCWD: i32 = -100;
 
+/// What an argument is, for those who show it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum Kind {
+    /// There is none.
+    None,
+    /// A number with a sign, 32 bits.
+    Signed,
+    /// A number of things, or a place in a file.
+    Count,
+    /// 32 bits that often have meanings of their own.
+    Bits,
+    /// A descriptor.
+    Fd,
+    /// A path.
+    Path,
+    /// 64 bits that may be an address.
+    Wide,
+    /// An address.
+    Address,
+    /// Where data is that the kernel takes, as many bytes as the next argument says.
+    BytesIn,
+    /// Where data goes that the kernel gives, as many bytes as the call returns.
+    BytesOut,
+}
+
 /// A value that a register holds.
 pub trait Argument {
+    /// What it is.
+    const KIND: Kind;
+
     /// The value.
     fn decode(register: u64) -> Self;
 }
 
 macro_rules! integers {
-    ($($type:ty),*) => { $(impl Argument for $type {
+    ($($type:ty: $kind:ident),*) => { $(impl Argument for $type {
+        const KIND: Kind = Kind::$kind;
+
         fn decode(register: u64) -> Self {
             register as $type
         }
     })* };
 }
-integers!(u32, i32, u64, i64, usize);
+integers!(u32: Bits, i32: Signed, u64: Wide, i64: Count, usize: Count);
 
 /// A file descriptor.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Fd(pub i32);
 
 impl Argument for Fd {
+    const KIND: Kind = Kind::Fd;
+
     fn decode(register: u64) -> Self {
         Fd(register as i32)
     }
@@ -79,12 +112,16 @@ impl<T> Clone for UserIn<T> {
 impl<T> Copy for UserIn<T> {}
 
 impl<T> Argument for UserOut<T> {
+    const KIND: Kind = if size_of::<T>() == 1 { Kind::BytesOut } else { Kind::Address };
+
     fn decode(register: u64) -> Self {
         UserOut(register, PhantomData)
     }
 }
 
 impl<T> Argument for UserIn<T> {
+    const KIND: Kind = if size_of::<T>() == 1 { Kind::BytesIn } else { Kind::Address };
+
     fn decode(register: u64) -> Self {
         UserIn(register, PhantomData)
     }
@@ -133,6 +170,8 @@ impl<T: Pod> UserIn<T> {
 pub struct UserPath(pub u64);
 
 impl Argument for UserPath {
+    const KIND: Kind = Kind::Path;
+
     fn decode(register: u64) -> Self {
         UserPath(register)
     }

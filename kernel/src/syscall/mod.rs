@@ -1,11 +1,12 @@
 //! System calls: the one table, and dispatch.
 //!
-//! Each call is one typed line; dispatch, names and the count of what there is come from it. A handler decodes, checks
+//! Each call is one typed line; dispatch, and how `trace exec` shows the arguments, come from it. A handler decodes, checks
 //! everything, makes one subsystem call, and returns a value or an [`Errno`]; an unknown number is ENOSYS and is logged
 //! once with its name.
 
 mod argument;
 mod attributes;
+pub mod describe;
 mod directory;
 mod epoll;
 mod event;
@@ -38,7 +39,7 @@ use crate::process::deliver::Interrupted;
 use abi::Errno;
 use abi::signal::{Sigaction, SigaltStack};
 use alloc::sync::Arc;
-use argument::{Argument, Fd, UserIn, UserOut, UserPath};
+use argument::{Argument, Fd, Kind, UserIn, UserOut, UserPath};
 use core::sync::atomic::{AtomicU64, Ordering};
 use machine::user::UserContext;
 
@@ -53,19 +54,19 @@ pub struct Caller<'a> {
 /// Result of a system call.
 pub type SyscallResult = Result<u64, Errno>;
 
-/// A line of the table, for lists.
-#[derive(Clone, Copy, Debug)]
-pub struct Syscall {
-    /// Its number.
-    pub number: u64,
-    /// Its name.
-    pub name: &'static str,
+/// What the arguments of a call are.
+type Shape = [Kind; 6];
+
+const fn shape_of(given: &[Kind]) -> Shape {
+    let mut shape = [Kind::None; 6];
+    let (same, _) = shape.split_at_mut(given.len());
+    same.copy_from_slice(given);
+    shape
 }
 
 macro_rules! syscalls {
     ($($number:literal => $module:ident::$name:ident($($argument:ident: $type:ty),*);)*) => {
-        /// Every system call there is, by number.
-        pub const TABLE: &[Syscall] = &[$(Syscall { number: $number, name: stringify!($name) }),*];
+        static SHAPES: &[(u16, Shape)] = &[$(($number, shape_of(&[$(<$type as Argument>::KIND),*]))),*];
 
         fn dispatch(caller: &mut Caller<'_>, number: u64, arguments: [u64; 6]) -> SyscallResult {
             let mut arguments = arguments.into_iter();
@@ -304,6 +305,11 @@ syscalls! {
     438 => pidfd::pidfd_getfd(pidfd: Fd, fd: Fd, flags: u32);
     439 => file::faccessat2(directory: Fd, path: UserPath, mode: u32, flags: u32);
     441 => epoll::epoll_pwait2(instance: Fd, events: u64, most: i32, timeout: UserIn<abi::time::Timespec>, mask: UserIn<abi::signal::SigSet>, size: usize);
+}
+
+/// What the arguments of call `number` are; None if there is no such call here.
+fn shape(number: u64) -> Option<&'static Shape> {
+    SHAPES.iter().find(|(known, _)| u64::from(*known) == number).map(|(_, shape)| shape)
 }
 
 /// Serves the call that the context holds, and leaves its result there; tells if a signal interrupted it.

@@ -1,7 +1,7 @@
 //! Disks and partitions: below the devices that they are on, /sys/block, /sys/class/block, /sys/dev/block.
 
-use super::pci::{function, next_function};
-use super::{directory, gone, link, part, pci, text, value, virtio};
+use super::place::{function, is_virtio, next_function, put_function_path, put_virtio_path};
+use super::{directory, gone, link, part, text, value};
 use crate::block::Disk;
 use crate::device;
 use crate::procfs;
@@ -168,9 +168,9 @@ fn next_disk(from: u64, wanted: impl Fn(&Disk) -> bool) -> Option<(u64, Subject)
 fn put_path(disk: &Disk, text: &mut Text) -> Result<()> {
     let has_it = |device: &drivers::PciDevice| device::disks(device).iter().any(|one| Arc::ptr_eq(one, disk.device()));
     let (_, on) = gone(next_function(0, has_it))?;
-    match virtio::is_virtio(function(on)?) {
-        true => virtio::put_path(on, text)?,
-        false => pci::put_path(on, text)?,
+    match is_virtio(function(on)?) {
+        true => put_virtio_path(on, text)?,
+        false => put_function_path(on, text)?,
     }
     text.put(b"/block/");
     if let Some(whole) = disk.parent() {

@@ -7,6 +7,7 @@
 mod character;
 mod disk;
 mod pci;
+mod place;
 mod system;
 mod virtio;
 

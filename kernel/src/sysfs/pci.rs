@@ -1,12 +1,16 @@
 //! PCI functions: /sys/devices/pci0000:00, /sys/bus/pci.
 
-use super::{directory, disk, gone, link, members, part, subject, text, virtio};
+use super::place::{
+    bus_number, function, is_inside, is_virtio, next_function, put_address, put_bus, put_function_name,
+    put_function_path,
+};
+use super::{directory, disk, link, members, part, subject, text, virtio};
 use crate::device::{self, pci_devices};
 use crate::process::current_thread;
 use crate::vfs::Result;
 use crate::vfs::pseudo::{Entry, Kind, Members, SOME, Subject, Text};
 use drivers::PciDevice;
-use drivers::pci::{Address, BarKind, Function};
+use drivers::pci::{BarKind, Function};
 
 /// Bytes of configuration space that are shown, and how many to whom is not root.
 const CONFIG_LEN: usize = 256;
@@ -32,17 +36,17 @@ pub(super) static BUSES: Members = Members {
 /// The functions of a bus.
 static FUNCTIONS: Members = Members {
     next: |bus, from| Ok(next_function(from, |device| bus_number(&device.function.address) == bus.object)),
-    name: Some(put_name),
+    name: Some(put_function_name),
     entry: Entry { name: "", mode: 0o755, kind: Kind::Members(FUNCTION, &virtio::CHILD) },
 };
 
 /// All functions, as links.
 pub(super) static LINKS: Members = Members {
     next: |_, from| Ok(next_function(from, |_| true)),
-    name: Some(put_name),
+    name: Some(put_function_name),
     entry: link("", |subject, text| {
         text.put(b"../../../");
-        put_path(subject, text)
+        put_function_path(subject, text)
     }),
 };
 
@@ -72,10 +76,10 @@ static DRIVEN: Members = Members {
         let name = driver(function(first)?);
         Ok(next_function(from, |device| driver(device) == name))
     },
-    name: Some(put_name),
+    name: Some(put_function_name),
     entry: link("", |subject, text| {
         text.put(b"../../../../");
-        put_path(subject, text)
+        put_function_path(subject, text)
     }),
 };
 
@@ -119,53 +123,15 @@ pub(super) fn has(subject: Subject, row: &str) -> bool {
     let Ok(device) = function(subject) else { return false };
     match row {
         // Disks of virtio hang on the virtio device.
-        "block" => virtio::is_virtio(device) == virtio::is_inside(subject) && !device::disks(device).is_empty(),
+        "block" => is_virtio(device) == is_inside(subject) && !device::disks(device).is_empty(),
         _ => driver(device).is_some(),
     }
-}
-
-/// The function that a file is about.
-pub(super) fn function(subject: Subject) -> Result<&'static PciDevice> {
-    gone(usize::try_from(subject.object).ok().and_then(|number| pci_devices().get(number.checked_sub(1)?)))
-}
-
-/// The first function from number `from` on that is wanted.
-pub(super) fn next_function(from: u64, wanted: impl Fn(&PciDevice) -> bool) -> Option<(u64, Subject)> {
-    let (number, _) = (1u64..).zip(pci_devices()).find(|(number, device)| *number >= from && wanted(device))?;
-    Some((number, subject(part::FUNCTION, number)))
-}
-
-/// The path of a function from /sys on.
-pub(super) fn put_path(subject: Subject, text: &mut Text) -> Result<()> {
-    text.put(b"devices/");
-    put_bus(bus_number(&function(subject)?.function.address), text);
-    text.put(b"/");
-    put_name(subject, text)
-}
-
-fn bus_number(address: &Address) -> u64 {
-    u64::from(address.segment) << 8 | u64::from(address.bus)
-}
-
-fn put_bus(bus: u64, text: &mut Text) {
-    write!(text, "pci{:04x}:{:02x}", bus >> 8, bus & 0xff);
-}
-
-/// What a function is called, always with its segment.
-fn put_name(subject: Subject, text: &mut Text) -> Result<()> {
-    put_address(&function(subject)?.function.address, text);
-    Ok(())
-}
-
-fn put_address(address: &Address, text: &mut Text) {
-    let Address { segment, bus, device, function } = address;
-    write!(text, "{segment:04x}:{bus:02x}:{device:02x}.{function}");
 }
 
 /// The driver that has a function.
 fn driver(device: &PciDevice) -> Option<&'static str> {
     device.bound.as_ref()?.as_ref().ok()?;
-    if virtio::is_virtio(device) { Some("virtio-pci") } else { device.driver }
+    if is_virtio(device) { Some("virtio-pci") } else { device.driver }
 }
 
 fn number(text: &mut Text, number: u16) -> Result<()> {

@@ -1,6 +1,6 @@
 //! Virtio devices: below their PCI functions, and /sys/bus/virtio. Their subject is their function's, marked as inside.
 
-use super::pci::{self, function, next_function};
+use super::place::{function, inside, is_virtio, next_function, put_virtio_name, put_virtio_path};
 use super::{directory, disk, link, members, text};
 use crate::device::pci_devices;
 use crate::vfs::Result;
@@ -8,8 +8,6 @@ use crate::vfs::pseudo::{Entry, Kind, Members, SOME, Subject, Text};
 use drivers::PciDevice;
 use drivers::virtio::transport::device_type;
 
-/// [`Subject::member`] of what is about the virtio device, not about its function.
-const INSIDE: u32 = 1;
 /// The vendor id of PCI that virtio devices show as theirs.
 const VENDOR: u16 = 0x1af4;
 /// Status bits of a device that is driven: acknowledged, with driver, features agreed, running (virtio 1.2, 2.1).
@@ -21,17 +19,17 @@ pub(super) static CHILD: Members = Members {
         let there = from == 0 && is_virtio(function(subject)?);
         Ok(there.then_some((0, inside(subject))))
     },
-    name: Some(put_name),
+    name: Some(put_virtio_name),
     entry: Entry { name: "", mode: 0o755, kind: Kind::Directory(DEVICE) },
 };
 
 /// All virtio devices, as links.
 pub(super) static LINKS: Members = Members {
     next: |_, from| Ok(next_device(from, is_virtio)),
-    name: Some(put_name),
+    name: Some(put_virtio_name),
     entry: link("", |subject, text| {
         text.put(b"../../../");
-        put_path(subject, text)
+        put_virtio_path(subject, text)
     }),
 };
 
@@ -60,10 +58,10 @@ static DRIVEN: Members = Members {
         let name = driver(function(first)?);
         Ok(next_device(from, |device| driver(device) == name))
     },
-    name: Some(put_name),
+    name: Some(put_virtio_name),
     entry: link("", |subject, text| {
         text.put(b"../../../../");
-        put_path(subject, text)
+        put_virtio_path(subject, text)
     }),
 };
 
@@ -97,37 +95,8 @@ const DEVICE: &[Entry] = &[
     directory("power", &[]),
 ];
 
-/// Whether a function is a virtio device.
-pub(super) fn is_virtio(device: &PciDevice) -> bool {
-    device_type(&device.function).is_some()
-}
-
-/// Whether a file is about the virtio device itself.
-pub(super) fn is_inside(subject: Subject) -> bool {
-    subject.member == INSIDE
-}
-
-/// The path of a virtio device from /sys on.
-pub(super) fn put_path(subject: Subject, text: &mut Text) -> Result<()> {
-    pci::put_path(subject, text)?;
-    text.put(b"/");
-    put_name(subject, text)
-}
-
-fn inside(subject: Subject) -> Subject {
-    Subject { member: INSIDE, ..subject }
-}
-
 fn next_device(from: u64, wanted: impl Fn(&PciDevice) -> bool) -> Option<(u64, Subject)> {
     next_function(from, wanted).map(|(number, subject)| (number, inside(subject)))
-}
-
-/// Numbered in the order of their functions.
-fn put_name(subject: Subject, text: &mut Text) -> Result<()> {
-    let this = function(subject)?;
-    let before = pci_devices().iter().take_while(|device| !core::ptr::eq(*device, this));
-    write!(text, "virtio{}", before.filter(|device| is_virtio(device)).count());
-    Ok(())
 }
 
 /// The driver that has a virtio device.

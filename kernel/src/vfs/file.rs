@@ -38,7 +38,7 @@ pub struct File {
     /// Held while the position is used and moved; who only wants to know it does without.
     offset: Mutex<()>,
     position: AtomicU64,
-    read_ahead: SpinLock<ReadAhead>,
+    pub(super) read_ahead: SpinLock<ReadAhead>,
     end_watchers: SpinLock<Vec<Weak<dyn EndWatcher>>>,
 }
 
@@ -333,27 +333,6 @@ impl File {
         }
     }
 
-    fn read_pages(&self, inode: &dyn Inode, pages: &PageCache, mut at: u64, sink: &mut dyn Sink) -> Result<()> {
-        while sink.remaining() > 0 {
-            // Looked at for each page: another may cut the file meanwhile.
-            let size = inode.size();
-            if at >= size {
-                break;
-            }
-            let within = (at % PAGE) as usize;
-            let left = usize::try_from(size - at).unwrap_or(usize::MAX).min(sink.remaining());
-            let len = (PAGE_SIZE - within).min(left);
-            let wanted = 1 + (left - len).div_ceil(PAGE_SIZE) as u64;
-            self.start_reading(pages, at / PAGE, wanted, size.div_ceil(PAGE));
-            match pages.read(at / PAGE)? {
-                Some(frame) => sink.put_frame(&frame, within, len)?,
-                None => sink.zeros(len)?,
-            }
-            at += len as u64;
-        }
-        Ok(())
-    }
-
     /// The bytes written and the position after them.
     fn write_at_unchecked(&self, offset: u64, source: &mut dyn Source) -> Result<(usize, u64)> {
         if self.flags() & O_PATH != 0 || self.flags() & O_ACCMODE == O_RDONLY {
@@ -385,13 +364,6 @@ impl File {
                 }
             }
             Kind::Path => Err(Errno::EBADF),
-        }
-    }
-
-    pub(super) fn start_reading(&self, pages: &PageCache, index: u64, wanted: u64, end: u64) {
-        let ahead = self.read_ahead.lock().next(index, wanted, end);
-        if let Some((first, count)) = ahead {
-            pages.read_ahead(first, count);
         }
     }
 

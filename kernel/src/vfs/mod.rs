@@ -25,6 +25,7 @@ mod mounting;
 mod open;
 mod page_cache;
 pub mod pseudo;
+mod read;
 mod read_ahead;
 mod reclaim;
 mod tests;

@@ -23,6 +23,11 @@ pub(super) struct ReadAhead {
 }
 
 impl ReadAhead {
+    /// The pages up to `page` have been read, more than the one that [`ReadAhead::next`] was told of.
+    pub fn went_on(&mut self, page: u64) {
+        self.expected = page;
+    }
+
     /// `page` is about to be read, the first of `count` wanted, in a file of `end` pages: what to start reading, as first
     /// page and number of pages.
     pub fn next(&mut self, page: u64, count: u64, end: u64) -> Option<(u64, usize)> {

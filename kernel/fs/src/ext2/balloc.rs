@@ -132,8 +132,7 @@ impl<S: WriteStore> Edit<'_, S> {
     /// Sets or clears `count` bits of a bitmap, none of which may be so already.
     pub(super) fn mark_bits(&mut self, block: u64, first: usize, count: usize, taken: bool) -> EditResult<(), S> {
         let bytes = first / 8..(first + count).div_ceil(8);
-        let mut part = self.block_buffer()?;
-        part.truncate(bytes.len());
+        let mut part = self.buffer(bytes.len())?;
         self.volume.read_in_block(block, bytes.start, &mut part)?;
         let bits = first % 8..first % 8 + count;
         let len = part.len() * 8;

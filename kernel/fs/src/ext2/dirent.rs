@@ -3,6 +3,8 @@
 //! A record is inode (4 bytes, 0 if unused), `rec_len` (2), `name_len` (1), `file_type` (1; without the filetype feature
 //! the upper byte of `name_len`), and the name. The index blocks of a hashed directory look like unused records here.
 
+use core::ops::Range;
+
 use super::field::Field;
 use super::superblock::Superblock;
 use crate::FileType;
@@ -65,6 +67,11 @@ impl<'a> Records<'a> {
     /// The records of `block`, which is a whole block of a directory.
     pub(super) fn of(block: &'a [u8], rules: Rules) -> Self {
         Records { block, next: 0, rules }
+    }
+
+    /// Those from the one at `offset` on.
+    pub(super) fn from(block: &'a [u8], offset: usize, rules: Rules) -> Self {
+        Records { block, next: offset, rules }
     }
 }
 
@@ -177,14 +184,21 @@ impl Rules {
         record.len - used_bytes(record) >= record_bytes(name_len)
     }
 
-    /// The bytes of `entry` in the room that `record` of `block` has: where they go, and where `rec_len` of `record`
-    /// itself has to say that it is shorter now, if it is in use.
-    pub(super) fn enter(&self, block: &mut [u8], record: (usize, usize, usize), entry: NewEntry<'_>) {
+    /// Puts `entry` into the room that `record` of `block` has, which is shorter then if it is in use. The ranges that
+    /// have changed.
+    pub(super) fn enter(
+        &self,
+        block: &mut [u8],
+        record: (usize, usize, usize),
+        entry: NewEntry<'_>,
+    ) -> [Range<usize>; 2] {
         let (offset, len, used) = record;
         if used > 0 {
             put_len(&mut block[offset..], used);
         }
-        self.write(block, offset + used, len - used, entry);
+        let start = offset + used;
+        self.write(block, start, len - used, entry);
+        [offset..offset + HEADER_BYTES.min(used), start..start + record_bytes(entry.name.len())]
     }
 
     /// Writes a record of `len` bytes.

@@ -12,7 +12,7 @@ use alloc::vec::Vec;
 use super::error::{Error, Place};
 use super::field::{Field, LittleEndian};
 use super::group;
-use super::inode::{self, Inode, Timestamp};
+use super::inode::{self, Inode, RECORD_BYTES, Timestamp};
 use super::superblock::{S_FREE_BLOCKS_COUNT, S_FREE_INODES_COUNT};
 use super::volume::Ext2;
 use super::writer::Writer;
@@ -105,7 +105,11 @@ impl<S: WriteStore> Edit<'_, S> {
 
     /// A block of zeros.
     pub(super) fn block_buffer(&self) -> EditResult<Vec<u8>, S> {
-        let len = self.volume.geometry().block_size();
+        self.buffer(self.volume.geometry().block_size())
+    }
+
+    /// So many zeros.
+    pub(super) fn buffer(&self, len: usize) -> EditResult<Vec<u8>, S> {
         let mut buffer = Vec::new();
         buffer.try_reserve_exact(len).map_err(|_| Error::NoMemory)?;
         buffer.resize(len, 0);
@@ -115,10 +119,11 @@ impl<S: WriteStore> Edit<'_, S> {
     /// Writes `inode` to its table.
     pub(super) fn write_inode(&mut self, inode: &Inode) -> EditResult<(), S> {
         let (block, offset) = self.volume.inode_place(inode.number)?;
-        let mut record = self.volume.inode_record(inode.number)?;
-        let record = &mut record[..self.volume.inode_record_len()];
-        inode.encode(record);
-        self.modify(block, offset, record)
+        let len = self.volume.inode_record_len();
+        let mut record = [0; RECORD_BYTES];
+        self.volume.read_in_block(block, offset, &mut record[..len])?;
+        inode.encode(&mut record, len);
+        self.modify(block, offset, &record[..len])
     }
 
     /// Writes attributes, owner, times and size as they are in `inode`.
@@ -148,7 +153,10 @@ impl<S: WriteStore> Edit<'_, S> {
     }
 
     fn count_in_superblock(&mut self, field: Field<u32>, by: i64) -> EditResult<(), S> {
-        let old = field.get(&self.volume.superblock_record()?);
+        let (block, offset) = self.volume.superblock_place();
+        let mut bytes = [0; 4];
+        self.volume.read_in_block(block, offset + field.offset(), &mut bytes)?;
+        let old = u32::from_le_bytes(bytes);
         let new = u32::try_from(i64::from(old) + by)
             .map_err(|_| field.corrupt(Place::Superblock, old, "must count what the bitmaps show as free"))?;
         self.set_superblock(field, new)

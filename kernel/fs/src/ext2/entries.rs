@@ -27,10 +27,11 @@ impl<S: WriteStore> Edit<'_, S> {
         let shift = self.volume.geometry().block_shift;
         let hint = self.state.room_hints.get(&directory.number).copied().unwrap_or(0);
         self.changes_entries(directory);
-        let mut blocks = self.volume.blocks_of(directory, hint)?;
+        let mut blocks = self.volume.blocks_of(directory, hint >> shift)?;
+        blocks.buffer = core::mem::take(&mut self.state.scratch);
         let mut found = None;
         while let Some(base) = blocks.read_next()? {
-            for record in Records::of(&blocks.buffer, rules) {
+            for record in Records::from(&blocks.buffer, hint.saturating_sub(base) as usize, rules) {
                 let record = record.map_err(|defect| corrupt(directory, base, defect))?;
                 if Rules::has_room(&record, entry.name.len()) {
                     found = Some((record.offset, record.len, used_bytes(&record)));
@@ -39,11 +40,12 @@ impl<S: WriteStore> Edit<'_, S> {
             }
             if let Some(record) = found {
                 let (block, mut content) = (blocks.block, core::mem::take(&mut blocks.buffer));
-                rules.enter(&mut content, record, entry);
-                let (offset, len, _) = record;
-                self.modify(block, offset, &content[offset..offset + len])?;
+                for range in rules.enter(&mut content, record, entry).into_iter().filter(|range| !range.is_empty()) {
+                    self.modify(block, range.start, &content[range])?;
+                }
+                self.state.scratch = content;
                 // No room before here, at least for a name of this length; short ones lose little.
-                self.state.room_hints.insert(directory.number, base >> shift);
+                self.state.room_hints.insert(directory.number, base + record.0 as u64);
                 return self.wrote_entries(directory);
             }
         }
@@ -63,7 +65,7 @@ impl<S: WriteStore> Edit<'_, S> {
         rules.write(&mut content, 0, len, entry);
         self.replace(block, content.into_boxed_slice());
         directory.size = size.into();
-        self.state.room_hints.insert(directory.number, number);
+        self.state.room_hints.insert(directory.number, number << shift);
         self.wrote_entries(directory)
     }
 
@@ -78,8 +80,10 @@ impl<S: WriteStore> Edit<'_, S> {
         Rules::remove(&mut content, before, record);
         let offset = before.map_or(record.0, |(offset, _)| offset);
         self.modify(block, offset, &content[offset..offset + 8])?;
+        self.state.scratch = content;
         if let Some(hint) = self.state.room_hints.get_mut(&directory.number) {
-            *hint = (*hint).min(base >> shift);
+            // The record it leads to may be the one that has gone, in this block.
+            *hint = (*hint).min(base);
         }
         self.wrote_entries(directory)
     }
@@ -90,11 +94,12 @@ impl<S: WriteStore> Edit<'_, S> {
         let Found { block, mut content, record: (offset, _), .. } = self.find_entry(directory, name, 0)?;
         Rules::of(self.volume.superblock()).retarget(&mut content, offset, target.number, target.kind);
         self.modify(block, offset, &content[offset..offset + 8])?;
+        self.state.scratch = content;
         self.wrote_entries(directory)
     }
 
     /// Finds `name`, first from block `hint` of the directory on.
-    fn find_entry(&self, directory: &Inode, name: &[u8], hint: u64) -> EditResult<Found, S> {
+    fn find_entry(&mut self, directory: &Inode, name: &[u8], hint: u64) -> EditResult<Found, S> {
         let found = match self.find_entry_from(directory, name, hint)? {
             None if hint > 0 => self.find_entry_from(directory, name, 0)?,
             found => found,
@@ -102,9 +107,10 @@ impl<S: WriteStore> Edit<'_, S> {
         found.ok_or(Error::NoEntry { directory: directory.number })
     }
 
-    fn find_entry_from(&self, directory: &Inode, name: &[u8], first: u64) -> EditResult<Option<Found>, S> {
+    fn find_entry_from(&mut self, directory: &Inode, name: &[u8], first: u64) -> EditResult<Option<Found>, S> {
         let rules = Rules::of(self.volume.superblock());
         let mut blocks = self.volume.blocks_of(directory, first)?;
+        blocks.buffer = core::mem::take(&mut self.state.scratch);
         while let Some(base) = blocks.read_next()? {
             let mut before = None;
             let mut found = None;

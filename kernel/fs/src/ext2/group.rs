@@ -31,16 +31,22 @@ pub struct Group {
     pub used_dirs_count: u16,
 }
 
+/// First block of the inode table of group number `group`, which lies on the device.
+pub(super) fn inode_table(group: u32, record: &[u8; LEN_BYTES], geometry: &Geometry) -> Result<u64, Corruption> {
+    let table = BG_INODE_TABLE.get(record);
+    if !geometry.contains(u64::from(table), geometry.inode_table_blocks) {
+        return Err(BG_INODE_TABLE.corrupt(Place::Group(group), table, OUTSIDE));
+    }
+    Ok(u64::from(table))
+}
+
 impl Group {
     /// Reads the descriptor of group number `group` and checks where it points.
     pub(super) fn parse(group: u32, record: &[u8; LEN_BYTES], geometry: &Geometry) -> Result<Group, Corruption> {
         let place = Place::Group(group);
-        let table = BG_INODE_TABLE.get(record);
-        let table_blocks = geometry.inode_table_blocks;
-        if !geometry.contains(u64::from(table), table_blocks) {
-            return Err(BG_INODE_TABLE.corrupt(place, table, OUTSIDE));
-        }
-        let in_table = |block: u32| (u64::from(table)..u64::from(table) + table_blocks).contains(&u64::from(block));
+        let inode_table = inode_table(group, record, geometry)?;
+        let table = inode_table..inode_table + geometry.inode_table_blocks;
+        let in_table = |block: u32| table.contains(&u64::from(block));
         let bitmaps = [BG_BLOCK_BITMAP, BG_INODE_BITMAP].map(|field| (field, field.get(record)));
         for (field, block) in bitmaps {
             if !geometry.contains(u64::from(block), 1) {
@@ -57,7 +63,7 @@ impl Group {
         Ok(Group {
             block_bitmap: u64::from(block_bitmap),
             inode_bitmap: u64::from(inode_bitmap),
-            inode_table: u64::from(table),
+            inode_table,
             free_blocks_count: BG_FREE_BLOCKS_COUNT.get(record),
             free_inodes_count: BG_FREE_INODES_COUNT.get(record),
             used_dirs_count: BG_USED_DIRS_COUNT.get(record),

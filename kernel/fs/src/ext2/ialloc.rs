@@ -24,8 +24,7 @@ impl<S: WriteStore> Edit<'_, S> {
                 let old = self.volume.inode_record(inode)?;
                 let generation = I_GENERATION.get(&old).wrapping_add(1);
                 let (block, offset) = self.volume.inode_place(inode)?;
-                let mut record = self.block_buffer()?;
-                record.truncate(geometry.inode_size as usize);
+                let mut record = self.buffer(geometry.inode_size as usize)?;
                 Inode::lay_out(&mut record);
                 I_GENERATION.put(&mut record, generation);
                 self.modify(block, offset, &record)?;
@@ -41,8 +40,9 @@ impl<S: WriteStore> Edit<'_, S> {
         if group.free_inodes_count == 0 {
             return Ok(None);
         }
-        let mut bytes = self.read_whole(group.inode_bitmap)?;
         let len = geometry.inodes_per_group as usize;
+        let mut bytes = self.buffer(len.div_ceil(8))?;
+        self.volume.read_in_block(group.inode_bitmap, 0, &mut bytes)?;
         let bitmap = Bitmap::new(&mut bytes, len).ok_or(Error::BadGroupNumber { group: number })?;
         let base = number * geometry.inodes_per_group;
         // Reserved inodes are marked as taken on a sound file system; on another they stay untouched all the same.
@@ -58,11 +58,12 @@ impl<S: WriteStore> Edit<'_, S> {
         let geometry = *self.volume.geometry();
         let (block, offset) = self.volume.inode_place(inode.number)?;
         let mut record: [u8; RECORD_BYTES] = self.volume.inode_record(inode.number)?;
-        inode.encode(&mut record[..self.volume.inode_record_len()]);
+        let len = self.volume.inode_record_len();
+        inode.encode(&mut record, len);
         // An inode is free by a time of deletion that is not 0, and no orphan by one that is no inode's number.
         let deleted = u32::try_from(self.now.seconds).unwrap_or(u32::MAX).max(geometry.inodes_count.saturating_add(1));
         I_DTIME.put(&mut record, deleted);
-        self.modify(block, offset, &record[..self.volume.inode_record_len()])?;
+        self.modify(block, offset, &record[..len])?;
         let (group, bit) =
             ((inode.number - 1) / geometry.inodes_per_group, (inode.number - 1) % geometry.inodes_per_group);
         let bitmap = self.volume.group(group)?.inode_bitmap;

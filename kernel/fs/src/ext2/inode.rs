@@ -131,8 +131,8 @@ impl Inode {
     }
 
     /// Writes the fields into `record`, which holds the inode as it is on the device: what is not kept here, such as
-    /// `i_dtime` or attributes behind the times, stays. `record` is as long as the part of the inode that is read.
-    pub(super) fn encode(&self, record: &mut [u8]) {
+    /// `i_dtime` or attributes behind the times, stays. `len` bytes of it are of the inode.
+    pub(super) fn encode(&self, record: &mut [u8; RECORD_BYTES], len: usize) {
         I_MODE.put(record, self.mode);
         I_UID.put(record, self.uid as u16);
         L_I_UID_HIGH.put(record, (self.uid >> 16) as u16);
@@ -150,7 +150,7 @@ impl Inode {
         for (index, word) in self.block.iter().enumerate() {
             Field::<u32>::at(I_BLOCK + 4 * index, "i_block").put(record, *word);
         }
-        let end = match record.len() > GOOD_OLD_BYTES {
+        let end = match len > GOOD_OLD_BYTES {
             true => GOOD_OLD_BYTES + usize::from(I_EXTRA_ISIZE.get(record)),
             false => GOOD_OLD_BYTES,
         };

@@ -143,7 +143,8 @@ impl<S: WriteStore> Edit<'_, S> {
         self.attempt_on(target, |edit, target| {
             edit.remove_entry(&mut directory_copy, name)?;
             edit.lose_name(&mut directory_copy, target)?;
-            edit.write_inode(&directory_copy)
+            // Its count of links, which only a directory takes with it.
+            if target.kind == FileType::Directory { edit.write_inode(&directory_copy) } else { Ok(()) }
         })?;
         *directory = directory_copy;
         Ok(())

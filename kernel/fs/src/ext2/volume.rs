@@ -121,10 +121,14 @@ impl<S: BlockStore> Ext2<S> {
 
     /// The descriptor of `group`, counted from 0.
     pub fn group(&self, group: u32) -> Result<Group, Error<S::Error>> {
+        Ok(Group::parse(group, &self.group_record(group)?, &self.geometry)?)
+    }
+
+    fn group_record(&self, group: u32) -> Result<[u8; group::LEN_BYTES], Error<S::Error>> {
         let (block, offset) = self.group_place(group)?;
         let mut record = [0; group::LEN_BYTES];
         self.read_in_block(block, offset, &mut record)?;
-        Ok(Group::parse(group, &record, &self.geometry)?)
+        Ok(record)
     }
 
     /// Block and offset in it of the descriptor of `group`.
@@ -169,7 +173,8 @@ impl<S: BlockStore> Ext2<S> {
         let index = number.checked_sub(1).filter(|&index| index < geometry.inodes_count);
         let index = index.ok_or(Error::BadInodeNumber { inode: number })?;
         let offset = u64::from(index % geometry.inodes_per_group) * u64::from(geometry.inode_size);
-        let table = self.group(index / geometry.inodes_per_group)?.inode_table;
+        let group = index / geometry.inodes_per_group;
+        let table = group::inode_table(group, &self.group_record(group)?, geometry)?;
         Ok((table + (offset >> geometry.block_shift), offset as usize & (geometry.block_size() - 1)))
     }
 

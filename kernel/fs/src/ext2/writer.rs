@@ -17,10 +17,13 @@ pub struct Writer {
     pub(super) orphans: Vec<u32>,
     /// The list before the operation under way, if that has changed it.
     pub(super) orphans_before: Option<Vec<u32>>,
-    /// Block of a directory before which there is no room for a long name, by inode.
+    /// Byte offset of the record of a directory before which there is no room for a long name, by inode. A record that
+    /// is there stays where it is until a name of its block is removed.
     pub(super) room_hints: BTreeMap<u32, u64>,
     /// Block of a directory in which a name was removed last, by inode: the next is likely to be near.
     pub(super) removal_hints: BTreeMap<u32, u64>,
+    /// A block of a directory, read before: room for the next one.
+    pub(super) scratch: Vec<u8>,
     /// None where there was no room for one.
     pub(super) journal: Option<Journal>,
     /// Whether the file system was clean and is to be marked so at the end.
@@ -75,6 +78,7 @@ impl Writer {
             orphans_before: None,
             room_hints: BTreeMap::new(),
             removal_hints: BTreeMap::new(),
+            scratch: Vec::new(),
             journal,
             was_clean,
         }

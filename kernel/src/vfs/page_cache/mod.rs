@@ -180,7 +180,7 @@ impl PageCache {
     pub fn read_ahead(&self, first: u64, count: usize) {
         let Origin::Stored(backing) = &self.origin else { return };
         let end = first.saturating_add(count as u64);
-        let mut next = first;
+        let mut next = self.first_absent(first, end);
         while next < end {
             match self.start(&**backing, next, (end - next) as usize) {
                 Ok(reached) => next = reached,
@@ -193,6 +193,28 @@ impl PageCache {
     pub fn with_cached<R>(&self, first: u64, count: u64, look: impl FnOnce(CachedPages<'_>) -> R) -> R {
         let mut state = self.state.lock();
         look(CachedPages { pages: state.pages.range_mut(first..first.saturating_add(count)), first })
+    }
+
+    /// Fills `run` with the page `first` and those behind it that are in memory and whole, up to one that is not; how many.
+    pub fn run(&self, first: u64, run: &mut [Option<Frame>]) -> usize {
+        self.with_cached(first, run.len() as u64, |pages| {
+            let mut count = 0;
+            for ((at, frame), place) in pages.zip(run) {
+                if at != count {
+                    break;
+                }
+                *place = Some(frame.clone());
+                count += 1;
+            }
+            count
+        })
+    }
+
+    /// The first page from `first` on, but before `end`, that is not in memory; else `end`.
+    fn first_absent(&self, first: u64, end: u64) -> u64 {
+        let state = self.state.lock();
+        let present = state.pages.range(first..end).zip(first..).take_while(|((index, _), at)| *index == at).count();
+        first + present as u64
     }
 
     /// The first page from `index` on that is in memory.
