@@ -18,9 +18,11 @@ pub const fn device_number(major: u32, minor: u32) -> u64 {
     (major & 0xfff) << 8 | (major & !0xfff) << 32 | minor & 0xff | (minor & !0xff) << 12
 }
 
-/// Devices by kind (block or not) and number, with their names on /dev.
-static DEVICES: SpinLock<BTreeMap<(bool, u64), (String, Arc<dyn FileOperations>)>> =
-    SpinLock::new("devices", Rank::Table, BTreeMap::new());
+/// A device and its name on /dev.
+type Named = (String, Arc<dyn FileOperations>);
+
+/// Devices by kind (block or not) and number.
+static DEVICES: SpinLock<BTreeMap<(bool, u64), Named>> = SpinLock::new("devices", Rank::Table, BTreeMap::new());
 
 /// Makes `operations` the device `number`, in place of what was it before.
 pub(super) fn register_number(block: bool, number: u64, name: &str, operations: Arc<dyn FileOperations>) {
