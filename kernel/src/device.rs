@@ -10,11 +10,6 @@ use drivers::rng::RandomSource;
 use drivers::{Bound, Device, PciDevice};
 use machine::sync::Once;
 
-/// Major number of disks, one of those that Linux gives to drivers without a fixed one.
-pub const DISK_MAJOR: u32 = 254;
-/// Minor numbers of a disk: itself and its partitions.
-pub const DISK_MINORS: u32 = 16;
-
 static PCI_DEVICES: Once<Vec<PciDevice>> = Once::new();
 
 /// Finds and starts all devices. A device that fails is logged and left alone.
@@ -29,14 +24,16 @@ pub fn pci_devices() -> &'static [PciDevice] {
 
 /// The block devices in PCI order: the shell's device numbers.
 pub fn block_devices() -> Vec<Arc<dyn BlockDevice>> {
-    bound()
-        .flat_map(|bound| match &bound.device {
-            Device::Block(disk) => core::slice::from_ref(disk),
-            Device::Disks(disks) => disks,
-            Device::Random(_) => &[],
-        })
-        .cloned()
-        .collect()
+    pci_devices().iter().flat_map(disks).cloned().collect()
+}
+
+/// The block devices that a function is or has.
+pub fn disks(device: &PciDevice) -> &[Arc<dyn BlockDevice>] {
+    match device.bound.as_ref().and_then(|bound| bound.as_ref().ok()).map(|bound| &bound.device) {
+        Some(Device::Block(disk)) => core::slice::from_ref(disk),
+        Some(Device::Disks(disks)) => disks,
+        Some(Device::Random(_)) | None => &[],
+    }
 }
 
 /// The first entropy source.

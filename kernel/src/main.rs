@@ -19,7 +19,9 @@ pub mod random;
 pub mod sched;
 pub mod screen;
 pub mod shell;
+pub mod storage;
 pub mod syscall;
+pub mod sysfs;
 pub mod tty;
 pub mod user_loop;
 pub mod version;
@@ -49,6 +51,7 @@ fn init() {
     if let Err(error) = vfs::init(random::fill, clock::time_of_day) {
         panic!("the first file system cannot be made: {error}");
     }
+    storage::init();
     process::init(process::Hooks { user_loop: user_loop::enter, session_ended: tty::session_ended });
     if sched::spawn("timers", process::alarm::serve).is_err() {
         panic!("no memory for the task that serves timers");
@@ -60,6 +63,9 @@ fn init() {
     tty::init();
     if let Err(error) = procfs::init() {
         log::warn!("no /proc: {error}");
+    }
+    if let Err(error) = sysfs::init() {
+        log::warn!("no /sys: {error}");
     }
     timeline::mark("file systems and terminal");
     if shell::start().is_err() {

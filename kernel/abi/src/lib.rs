@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 pub mod auxv;
+pub mod block;
 pub mod capability;
 pub mod errno;
 pub mod fcntl;

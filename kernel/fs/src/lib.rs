@@ -1,4 +1,4 @@
-//! On-disk file-system formats over [`BlockStore`]: what lies where, and nothing else.
+//! On-disk formats of file systems and partition tables over [`BlockStore`]: what lies where, and nothing else.
 //!
 //! The crate does no I/O, takes no lock and keeps no cache. `kernel/src/vfs` implements [`BlockStore`] over its page
 //! cache and calls in; every method takes `&self`, so any number of tasks may read at once. Bytes from the device are
@@ -17,6 +17,7 @@ mod file_type;
 mod store;
 
 pub mod ext2;
+pub mod partition;
 
 pub use changes::Changes;
 pub use file_type::FileType;

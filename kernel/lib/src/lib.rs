@@ -13,6 +13,7 @@ extern crate std;
 pub mod acpi;
 pub mod bytes;
 pub mod calendar;
+pub mod crc32;
 pub mod elf_load;
 pub mod font;
 pub mod initial_stack;

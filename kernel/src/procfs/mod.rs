@@ -13,6 +13,8 @@ mod status;
 mod subject;
 mod system;
 
+pub use system::disk_counts;
+
 use crate::process::current_thread;
 use crate::vfs::pseudo::{self, Entry, Kind, PRIVATE, PseudoFs, Subject, Text};
 use crate::vfs::{self, Metadata, MountError, MountSource, Result};
@@ -27,6 +29,8 @@ static FILE_SYSTEM: PseudoFs = PseudoFs {
     magic: MAGIC,
     root: Entry { name: "", mode: 0o555, kind: Kind::Members(ROOT, &process::PROCESSES) },
     check,
+    // Of a process, not of its threads.
+    has: |subject, _| subject.part == 0,
     describe,
 };
 
@@ -36,6 +40,7 @@ const ROOT: &[Entry] = &[
     Entry { name: "cmdline", mode: 0o444, kind: Kind::Text(system::command_line) },
     Entry { name: "cpuinfo", mode: 0o444, kind: Kind::Text(cpu::info) },
     Entry { name: "devices", mode: 0o444, kind: Kind::Text(system::devices) },
+    Entry { name: "diskstats", mode: 0o444, kind: Kind::Text(system::disks) },
     Entry { name: "filesystems", mode: 0o444, kind: Kind::Text(mounts::types) },
     Entry { name: "interrupts", mode: 0o444, kind: Kind::Text(system::interrupts) },
     Entry { name: "kmsg", mode: PRIVATE | 0o400, kind: Kind::Text(system::log) },

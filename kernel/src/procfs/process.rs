@@ -4,7 +4,7 @@ use super::subject::{process, put_path};
 use super::{memory, mounts, status};
 use crate::process::{self, Process, current_thread, table};
 use crate::vfs::flags::{O_ACCMODE, O_RDONLY, O_WRONLY, PERMISSION_BITS, S_IFDIR, S_IFMT};
-use crate::vfs::pseudo::{Entry, Kind, Members, Next, PRIVATE, Subject, Text, WHOLE};
+use crate::vfs::pseudo::{Entry, Kind, Members, Next, PRIVATE, SOME, Subject, Text};
 use crate::vfs::{File, FsContext, Location, Metadata, Result};
 use abi::Errno;
 use abi::capability::CAP_SYS_RESOURCE;
@@ -35,7 +35,7 @@ const DESCRIPTOR_LINK: u32 = 0o700;
 
 /// The files of a process and, but for those of a whole one, of a thread.
 static ENTRIES: [Entry; 20] = [
-    Entry { name: "task", mode: WHOLE | 0o555, kind: Kind::Members(&[], &THREADS) },
+    Entry { name: "task", mode: SOME | 0o555, kind: Kind::Members(&[], &THREADS) },
     Entry { name: "fd", mode: PRIVATE | 0o500, kind: Kind::Members(&[], &DESCRIPTORS) },
     Entry { name: "fdinfo", mode: PRIVATE | 0o555, kind: Kind::Members(&[], &DESCRIPTOR_INFO) },
     Entry { name: "auxv", mode: PRIVATE | 0o400, kind: Kind::Text(memory::auxiliary) },

@@ -1,15 +1,17 @@
 //! What the machine has and does: CPUs, memory, time, load, interrupts, devices.
 
 use super::status::TICK_NS;
+use crate::block::Disk;
 use crate::clock;
-use crate::device::{self, DISK_MAJOR, DISK_MINORS};
 use crate::process::table;
 use crate::sched::{load, tick};
+use crate::storage;
 use crate::version;
 use crate::vfs::pseudo::{Subject, Text};
 use crate::vfs::{self, Result};
 use abi::fs::split_dev;
 use core::array;
+use core::sync::atomic::{AtomicU64, Ordering};
 use klib::objects;
 use machine::boot;
 use machine::cpu;
@@ -62,6 +64,7 @@ pub(super) fn memory(_: Subject, text: &mut Text) -> Result<()> {
     let count = frame::count;
     let (free, cached) = (count(FrameKind::Free), count(FrameKind::PageCache));
     let (shared, dirty) = (vfs::in_memory_total(), vfs::dirty_total());
+    let buffers = vfs::buffer_total();
     let clean = cached.saturating_sub(shared + dirty);
     let (heap, stacks) = (count(FrameKind::Heap), count(FrameKind::KernelStack));
     let total = (boot::usable_ram() as usize).div_ceil(PAGE_SIZE);
@@ -69,8 +72,8 @@ pub(super) fn memory(_: Subject, text: &mut Text) -> Result<()> {
         ("MemTotal", total),
         ("MemFree", free),
         ("MemAvailable", (free + clean).saturating_sub(frame::reserve())),
-        ("Buffers", 0),
-        ("Cached", cached),
+        ("Buffers", buffers),
+        ("Cached", cached.saturating_sub(buffers)),
         ("SwapCached", 0),
         ("SwapTotal", 0),
         ("SwapFree", 0),
@@ -169,8 +172,10 @@ pub(super) fn devices(_: Subject, text: &mut Text) -> Result<()> {
         }
     }
     text.put(b"\nBlock devices:\n");
-    if !device::block_devices().is_empty() {
-        writeln!(text, "{DISK_MAJOR:>3} disk");
+    for &(major, name) in storage::MAJORS {
+        if vfs::block_nodes().iter().any(|node| node.disk().number().0 == major) {
+            writeln!(text, "{major:>3} {name}");
+        }
     }
     Ok(())
 }
@@ -184,9 +189,36 @@ pub(super) fn swaps(_: Subject, text: &mut Text) -> Result<()> {
 /// `/proc/partitions`: sizes in KiB.
 pub(super) fn partitions(_: Subject, text: &mut Text) -> Result<()> {
     text.put(b"major minor  #blocks  name\n\n");
-    for (index, disk) in device::block_devices().iter().enumerate() {
-        let minor = index as u32 * DISK_MINORS;
-        writeln!(text, "{DISK_MAJOR:>4} {minor:>8} {:>10} {}", disk.sectors() / 2, disk.name());
+    for node in vfs::block_nodes() {
+        let (disk, (major, minor)) = (node.disk(), node.disk().number());
+        writeln!(text, "{major:>4} {minor:>8} {:>10} {}", disk.sectors() / 2, disk.name());
     }
     Ok(())
+}
+
+/// `/proc/diskstats` (Documentation/admin-guide/iostats.rst).
+pub(super) fn disks(_: Subject, text: &mut Text) -> Result<()> {
+    for node in vfs::block_nodes() {
+        let (disk, (major, minor)) = (node.disk(), node.disk().number());
+        write!(text, "{major:>4} {minor:>7} {}", disk.name());
+        disk_counts(disk, text);
+    }
+    Ok(())
+}
+
+/// What a disk did: the rest of its line in diskstats, and its file `stat` in sysfs. Requests are not merged once they
+/// are made.
+pub fn disk_counts(disk: &Disk, text: &mut Text) {
+    let value = |number: &AtomicU64| number.load(Ordering::Relaxed);
+    let counts = disk.statistics();
+    let mut waited_ms = 0;
+    for kind in [&counts.reads, &counts.writes] {
+        let time_ms = value(&kind.time_ns) / 1_000_000;
+        write!(text, " {} 0 {} {time_ms}", value(&kind.requests), value(&kind.sectors));
+        waited_ms += time_ms;
+    }
+    let flushed_ms = value(&counts.flushes.time_ns) / 1_000_000;
+    let (under_way, busy_ms) = (counts.under_way.load(Ordering::Relaxed), value(&counts.busy_ns) / 1_000_000);
+    write!(text, " {under_way} {busy_ms} {}", waited_ms + flushed_ms);
+    writeln!(text, " 0 0 0 0 {} {flushed_ms}", value(&counts.flushes.requests));
 }

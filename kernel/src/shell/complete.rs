@@ -12,7 +12,7 @@ use klib::keyboard::LAYOUTS;
 use klib::line_edit::{Candidate, Completer};
 
 /// Sources of `mount` that are no device.
-const FILE_SYSTEMS: [&str; 2] = ["tmpfs", "devfs"];
+const FILE_SYSTEMS: [&str; 4] = ["tmpfs", "devfs", "proc", "sysfs"];
 
 /// Knows the shell's commands and the file system.
 pub struct ShellCompleter;

@@ -120,7 +120,8 @@ fn block(shell: &mut Shell, arguments: &[&str]) -> CommandResult {
     dump_sectors(&mut shell.out, device, sector, end)
 }
 
-fn no_device(text: &str, count: usize) -> CommandError {
+/// There is no disk `text`, but `count` others.
+pub(super) fn no_device(text: &str, count: usize) -> CommandError {
     match count.checked_sub(1) {
         None => CommandError::about(text, "there are no block devices"),
         Some(last) => CommandError::about(text, format_args!("no such block device; there are 0 to {last}")),

@@ -3,7 +3,8 @@
 use super::Shell;
 use super::command::{Command, CommandError, CommandResult, number};
 use super::output::{Align, Table};
-use crate::vfs::{self, MountError, MountSource};
+use crate::vfs::{self, BlockNode, MountError, MountSource};
+use alloc::sync::Arc;
 
 /// This file's commands.
 pub const COMMANDS: &[Command] = &[
@@ -12,9 +13,10 @@ pub const COMMANDS: &[Command] = &[
         arguments: "[source] [path]",
         arity: (0, 2),
         help: "mount a file system, or list the mounts",
-        details: "The source is the number of a block device with an ext2 file system, tmpfs, devfs or proc; the path is\n\
-                  / if none is given: what is mounted there covers the root, and /dev and /proc stay visible. A last\n\
-                  name of the path that does not exist is made. Example: mount 2; mount tmpfs /tmp",
+        details: "The source is a block device with an ext2 file system, by number (see `block`) or as /dev/vda1, tmpfs,\n\
+                  devfs, proc or sysfs; the path is / if none is given: what is mounted there covers the root, and\n\
+                  /dev, /proc and /sys stay visible. A last name of the path that does not exist is made.\n\
+                  Example: mount 2; mount /dev/vdd1 /mnt; mount tmpfs /tmp",
         run: mount,
     },
     Command {
@@ -31,23 +33,34 @@ fn mount(shell: &mut Shell, arguments: &[&str]) -> CommandResult {
     let Some((&source, rest)) = arguments.split_first() else { return list(shell) };
     let path = rest.first().copied();
     let (what, at) = match (source, path) {
-        ("tmpfs" | "devfs" | "proc", None) => {
+        ("tmpfs" | "devfs" | "proc" | "sysfs", None) => {
             return Err(CommandError::about(
                 source,
-                "needs a path to be mounted on; usage: mount tmpfs|devfs|proc path",
+                "needs a path to be mounted on; usage: mount tmpfs|devfs|proc|sysfs path",
             ));
         }
         ("tmpfs", Some(path)) => (MountSource::Tmpfs, path),
         ("devfs", Some(path)) => (MountSource::Dev, path),
         ("proc", Some(path)) => (crate::procfs::source(), path),
-        (device, path) => {
-            let index = number(device, "source", u32::MAX.into()).map_err(|_| {
-                CommandError::about(device, "neither the number of a block device nor tmpfs, devfs or proc")
-            })?;
-            (MountSource::Block(index as usize), path.unwrap_or("/"))
-        }
+        ("sysfs", Some(path)) => (crate::sysfs::source(), path),
+        (device, path) => (MountSource::Block(disk(device)?), path.unwrap_or("/")),
     };
     vfs::mount(what, &vfs::root_context(), at.as_bytes(), false).map_err(|error| failure(source, &error))
+}
+
+/// The disk with this number, or whose device node has this path.
+fn disk(text: &str) -> Result<Arc<BlockNode>, CommandError> {
+    if text.contains('/') {
+        let found = vfs::disk_at(&vfs::root_context(), text.as_bytes());
+        return found.map_err(|error| CommandError::about(text, super::error_text(error)));
+    }
+    let index = number(text, "source", u32::MAX.into()).map_err(|_| {
+        CommandError::about(text, "neither number nor path of a block device, nor tmpfs, devfs, proc or sysfs")
+    })?;
+    vfs::whole_disk(index as usize).ok_or_else(|| {
+        let count = vfs::block_nodes().iter().filter(|node| node.disk().partition() == 0).count();
+        super::devices::no_device(text, count)
+    })
 }
 
 fn list(shell: &mut Shell) -> CommandResult {
@@ -72,6 +85,6 @@ fn failure(source: &str, error: &MountError) -> CommandError {
         MountError::Place(path, errno) | MountError::Source(path, errno) => {
             CommandError::about(path, super::error_text(*errno))
         }
-        MountError::NoDevice(..) | MountError::Format(_) => CommandError::about(source, error),
+        MountError::Format(_) => CommandError::about(source, error),
     }
 }

@@ -43,11 +43,18 @@ pub fn mount(caller: &mut Caller<'_>, source: u64, at: UserPath, kind: u64, flag
         return Ok(0);
     }
     let what = match kind.as_slice() {
-        b"ext2" => MountSource::Block(block_device(caller, &source)?),
+        b"ext2" => {
+            let disk = vfs::disk_at(&caller.thread.process().fs_context(), &source)?;
+            if disk.disk().read_only() && !read_only {
+                return Err(Errno::EACCES);
+            }
+            MountSource::Block(disk)
+        }
         b"tmpfs" | b"ramfs" => MountSource::Tmpfs,
         b"devtmpfs" => MountSource::Dev,
         b"proc" => crate::procfs::source(),
         b"devpts" => crate::tty::pts_source(&text(data)?)?,
+        b"sysfs" => crate::sysfs::source(),
         _ => return Err(Errno::ENODEV),
     };
     if !place.is_dir() {
@@ -56,19 +63,6 @@ pub fn mount(caller: &mut Caller<'_>, source: u64, at: UserPath, kind: u64, flag
     let context = caller.thread.process().fs_context();
     vfs::mount(what, &context, &path, read_only).map_err(|error| error.errno())?;
     Ok(0)
-}
-
-/// The index of the block device called by `/dev/vda` and the like.
-fn block_device(caller: &Caller<'_>, source: &[u8]) -> Result<usize, Errno> {
-    let name = source.strip_prefix(b"/dev/").unwrap_or(source);
-    let devices = crate::device::block_devices();
-    match devices.iter().position(|device| device.name().as_bytes() == name) {
-        Some(index) => Ok(index),
-        None => {
-            locate(caller, Fd(-100), source, true)?;
-            Err(Errno::ENOTBLK)
-        }
-    }
 }
 
 pub fn umount2(caller: &mut Caller<'_>, at: UserPath, flags: u32) -> SyscallResult {

@@ -61,10 +61,25 @@ pub fn register_device(name: &str, mode: u32, rdev: u64, operations: Arc<dyn Fil
         Some(FileType::BlockDevice) => FileType::BlockDevice,
         _ => FileType::CharDevice,
     };
-    device::register_number(kind == FileType::BlockDevice, rdev, operations);
+    device::register_number(kind == FileType::BlockDevice, rdev, name, operations);
     let node = NewNode { kind: NewKind::Special(kind, rdev), mode, uid: 0, gid: 0 };
     if let Err(error) = make(name, node) {
         log::warn!("devfs: no node for {name}: {error}");
+    }
+}
+
+/// Undoes [`register_device`]; whoever has the device open keeps it.
+pub fn remove_device(name: &str, block: bool, rdev: u64) {
+    device::forget_number(block, rdev);
+    let removed = root().and_then(|root| {
+        let context = FsContext { root: root.clone(), cwd: root, who: Who::default() };
+        change::remove_file(&context, None, name.as_bytes())
+    });
+    // A program may have removed the name already.
+    if let Err(error) = removed
+        && error != Errno::ENOENT
+    {
+        log::warn!("devfs: the node {name} stays: {error}");
     }
 }
 

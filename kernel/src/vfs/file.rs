@@ -23,7 +23,6 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use fs::FileType;
 use klib::objects::{self, Counted};
 use machine::PAGE_SIZE;
-use machine::mm::Frame;
 use machine::sync::{Mutex, Rank, SpinLock, WaitQueue};
 
 const PAGE: u64 = PAGE_SIZE as u64;
@@ -54,6 +53,8 @@ enum Kind {
     Path,
     /// A directory or regular file.
     Node,
+    /// A block device: its pages, and what else it can do.
+    Block(Arc<dyn Inode>, Arc<dyn FileOperations>),
     /// Everything else.
     Device(Arc<dyn FileOperations>),
 }
@@ -73,7 +74,11 @@ impl File {
     }
 
     pub(super) fn of_device(location: Location, operations: Arc<dyn FileOperations>, flags: u32) -> Arc<File> {
-        Self::new(Some(location), Kind::Device(operations), flags)
+        let kind = match operations.content() {
+            Some(content) => Kind::Block(content, operations),
+            None => Kind::Device(operations),
+        };
+        Self::new(Some(location), kind, flags)
     }
 
     fn new(location: Option<Location>, kind: Kind, flags: u32) -> Arc<File> {
@@ -234,6 +239,7 @@ impl File {
         self.check_not_path()?;
         match (&self.kind, &self.location) {
             (Kind::Node, Some(location)) => location.inode().sync(),
+            (Kind::Block(content, _), _) => content.sync(),
             _ => Err(Errno::EINVAL),
         }
     }
@@ -242,7 +248,7 @@ impl File {
     pub fn ioctl(&self, command: u32, argument: u64) -> Result<u64> {
         self.check_not_path()?;
         match &self.kind {
-            Kind::Device(device) => device.ioctl(command, argument),
+            Kind::Device(device) | Kind::Block(_, device) => device.ioctl(command, argument),
             _ => Err(Errno::ENOTTY),
         }
     }
@@ -285,7 +291,7 @@ impl File {
     /// The object behind a file that is neither a directory nor bytes of a file system.
     pub fn operations(&self) -> Option<&Arc<dyn FileOperations>> {
         match &self.kind {
-            Kind::Device(device) => Some(device),
+            Kind::Device(device) | Kind::Block(_, device) => Some(device),
             _ => None,
         }
     }
@@ -293,7 +299,7 @@ impl File {
     /// The object behind the file, if it is a `T`.
     pub fn device<T: FileOperations>(&self) -> Option<&T> {
         match &self.kind {
-            Kind::Device(device) => (&**device as &dyn Any).downcast_ref(),
+            Kind::Device(device) | Kind::Block(_, device) => (&**device as &dyn Any).downcast_ref(),
             _ => None,
         }
     }
@@ -301,21 +307,9 @@ impl File {
     /// `fcntl(2)` requests of files of one kind. EBADF for the rest.
     pub fn fcntl(&self, command: u32, argument: u64) -> Result<u64> {
         match &self.kind {
-            Kind::Device(device) => device.fcntl(command, argument),
+            Kind::Device(device) | Kind::Block(_, device) => device.fcntl(command, argument),
             _ => Err(Errno::EBADF),
         }
-    }
-
-    /// The page `index` of a regular file, shared with its cache: for mappings and program loading. EFAULT beyond the
-    /// last page, ENODEV if the file has no pages.
-    pub fn page(&self, index: u64) -> Result<Frame> {
-        let (inode, pages) = self.paged().ok_or(Errno::ENODEV)?;
-        let end = inode.size().div_ceil(PAGE);
-        if index >= end {
-            return Err(Errno::EFAULT);
-        }
-        self.start_reading(pages, index, 1, end);
-        pages.page(index)
     }
 
     fn read_at_unchecked(&self, offset: u64, sink: &mut dyn Sink) -> Result<usize> {
@@ -324,8 +318,11 @@ impl File {
         }
         match &self.kind {
             Kind::Device(device) => device.read(offset, self.flags(), sink),
-            Kind::Node => match self.paged() {
+            Kind::Node | Kind::Block(..) => match self.paged() {
                 Some((inode, pages)) => {
+                    if self.flags() & O_DIRECT != 0 {
+                        inode.exchange_with_device(offset, sink.remaining() as u64)?;
+                    }
                     let before = sink.remaining();
                     let result = self.read_pages(&**inode, pages, offset, sink);
                     outcome(before, sink.remaining(), result)
@@ -346,12 +343,21 @@ impl File {
                 let moved = device.write(offset, self.flags(), source)?;
                 Ok((moved, offset + moved as u64))
             }
-            Kind::Node => {
+            Kind::Node | Kind::Block(..) => {
                 let (inode, pages) = self.paged().ok_or(Errno::EISDIR)?;
-                self.location.as_ref().ok_or(Errno::EBADF)?.mount.check_writable()?;
+                if let Kind::Node = self.kind {
+                    self.location.as_ref().ok_or(Errno::EBADF)?.mount.check_writable()?;
+                }
                 let _writer = pages.writer.lock();
                 let offset = if self.flags() & O_APPEND != 0 { inode.size() } else { offset };
+                let (direct, len) = (self.flags() & O_DIRECT != 0, source.remaining() as u64);
+                if direct {
+                    inode.exchange_with_device(offset, len)?;
+                }
                 let (moved, result) = write_pages(&**inode, pages, offset, source);
+                if direct && moved > 0 {
+                    inode.exchange_with_device(offset, len)?;
+                }
                 match result {
                     Err(error) if moved == 0 => Err(error),
                     _ => Ok((moved, offset + moved as u64)),
@@ -384,6 +390,9 @@ impl File {
     }
 
     fn seek_data(&self, offset: i64, data: bool) -> Result<u64> {
+        if let Kind::Block(..) = self.kind {
+            return Err(Errno::EINVAL);
+        }
         let size = self.size()?;
         let offset = u64::try_from(offset).ok().filter(|&offset| offset < size).ok_or(Errno::ENXIO)?;
         let Some((inode, _)) = self.paged() else { return Ok(if data { offset } else { size }) };
@@ -396,6 +405,7 @@ impl File {
     fn size(&self) -> Result<u64> {
         match (&self.kind, &self.location) {
             (Kind::Device(device), _) => device.seekable().ok_or(Errno::ESPIPE),
+            (Kind::Block(content, _), _) => Ok(content.size()),
             (_, Some(location)) => location.metadata().map(|metadata| metadata.size),
             (_, None) => Err(Errno::ESPIPE),
         }
@@ -416,6 +426,7 @@ impl File {
     pub(super) fn paged(&self) -> Option<(&Arc<dyn Inode>, &Arc<PageCache>)> {
         match (&self.kind, &self.location) {
             (Kind::Node, Some(location)) => location.inode().pages().map(|pages| (location.inode(), pages)),
+            (Kind::Block(content, _), _) => content.pages().map(|pages| (content, pages)),
             _ => None,
         }
     }

@@ -1,19 +1,21 @@
-//! What a file system gives the VFS: [`FileSystem`] and [`Inode`].
+//! What a file system gives the VFS: [`FileSystem`] and [`Inode`]; and what stands behind files that are not bytes in one,
+//! devices, pipes and their kin: [`FileOperations`].
 //!
 //! The VFS calls the directory methods of an inode only with that directory's lock held ([`super::dentry::Dentry`]), so
 //! a file system need not order `lookup`, `create`, `remove` and `rename` of one directory among themselves. It calls
 //! them with checked arguments: names are not empty, neither `.` nor `..`, at most 255 bytes and without `/`; what is
 //! removed exists and has the right kind. All methods may sleep.
 
-use super::Result;
-use super::device::FileOperations;
 use super::page_cache::PageCache;
+use super::transfer::{Sink, Source};
+use super::{Result, flags};
 use abi::Errno;
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::any::Any;
+use machine::sync::WaitQueue;
 
 pub use fs::FileType;
 
@@ -230,9 +232,9 @@ pub trait Inode: Any + Send + Sync {
     fn size(&self) -> u64 {
         0
     }
-    /// Regular file: whether bytes up to `end` could be stored, as far as the file's size matters. Called with the cache's
-    /// writer lock.
-    fn check_write(&self, _end: u64) -> Result<()> {
+    /// Regular file: up to where the bytes `start .. end` could be stored, as far as the file's size matters; more than
+    /// `start`. Called with the cache's writer lock.
+    fn check_write(&self, _start: u64, _end: u64) -> Result<u64> {
         Err(Errno::EROFS)
     }
     /// Regular file: the bytes `start .. end` have been put into the pages and are to be stored; the size follows.
@@ -250,6 +252,11 @@ pub trait Inode: Any + Send + Sync {
     fn punch(&self, _start: u64, _end: u64) -> Result<()> {
         Err(Errno::EOPNOTSUPP)
     }
+    /// Called before a transfer with `O_DIRECT` and after one that wrote: what was written to these bytes goes to the
+    /// device, and reads see what is there. EINVAL if they are no whole sectors.
+    fn exchange_with_device(&self, _start: u64, _len: u64) -> Result<()> {
+        Ok(())
+    }
     /// Regular file or directory: sees to it that what was changed lasts, as `fsync(2)`.
     fn sync(&self) -> Result<()> {
         Ok(())
@@ -262,5 +269,63 @@ pub trait Inode: Any + Send + Sync {
     /// the size; `offset` lies inside. A file system without holes keeps this answer.
     fn seek_data(&self, offset: u64, data: bool) -> Result<u64> {
         Ok(if data { offset } else { self.size() })
+    }
+}
+
+/// What reading, writing and so on does to a file that is not kept by a file system.
+pub trait FileOperations: Any + Send + Sync {
+    /// Called when a device node is opened, or a link to an open pipe: the object for this opening, None to share this one.
+    fn open(&self, _flags: u32) -> Result<Option<Arc<dyn FileOperations>>> {
+        Ok(None)
+    }
+    /// Moves bytes to `sink`; 0 is the end. `offset` is the file's position, `flags` those of `open(2)` (O_NONBLOCK).
+    fn read(&self, _offset: u64, _flags: u32, _sink: &mut dyn Sink) -> Result<usize> {
+        Err(Errno::EINVAL)
+    }
+    /// Takes bytes from `source`; how many.
+    fn write(&self, _offset: u64, _flags: u32, _source: &mut dyn Source) -> Result<usize> {
+        Err(Errno::EINVAL)
+    }
+    /// Of a block device the inode that has its content: reads, writes and mappings are of its pages.
+    fn content(&self) -> Option<Arc<dyn Inode>> {
+        None
+    }
+    /// `ioctl(2)`; the result on success.
+    fn ioctl(&self, _command: u32, _argument: u64) -> Result<u64> {
+        Err(Errno::ENOTTY)
+    }
+    /// What would not block now, in `POLL*` bits.
+    fn poll(&self) -> u32 {
+        flags::POLLIN | flags::POLLOUT | flags::POLLRDNORM | flags::POLLWRNORM
+    }
+    /// What is woken whenever the answer of [`FileOperations::poll`] may have changed: first the queue for what readers
+    /// wait for, then the one for what writers wait for; `POLLHUP` and `POLLERR` are told by both. None for what never
+    /// changes.
+    fn wait_queues(&self) -> [Option<&WaitQueue>; 2] {
+        [None, None]
+    }
+    /// Whether the file has positions, and how long it is; None: `lseek(2)` is ESPIPE and transfers are not serialised.
+    fn seekable(&self) -> Option<u64> {
+        None
+    }
+    /// `st_mode` of a file that no directory shows.
+    fn mode(&self) -> u32 {
+        0o020600
+    }
+    /// `st_uid` and `st_gid` of a file that no directory shows.
+    fn owner(&self) -> (u32, u32) {
+        (0, 0)
+    }
+    /// `st_ino` of a file that no directory shows.
+    fn inode_number(&self) -> u64 {
+        0
+    }
+    /// What a link to it shows if no directory does; a name that ends with a colon has the inode number behind it.
+    fn link_name(&self) -> &'static str {
+        "anon_inode:[file]"
+    }
+    /// `fcntl(2)` requests that only this kind of file knows (`F_SETPIPE_SZ`); the result on success.
+    fn fcntl(&self, _command: u32, _argument: u64) -> Result<u64> {
+        Err(Errno::EBADF)
     }
 }

@@ -9,6 +9,18 @@ use machine::PAGE_SIZE;
 use machine::mm::Frame;
 
 impl File {
+    /// The page `index` of a regular file, shared with its cache: for mappings and program loading. EFAULT beyond the
+    /// last page, ENODEV if the file has no pages.
+    pub fn page(&self, index: u64) -> Result<Frame> {
+        let (inode, pages) = self.paged().ok_or(Errno::ENODEV)?;
+        let end = inode.size().div_ceil(PAGE_SIZE as u64);
+        if index >= end {
+            return Err(Errno::EFAULT);
+        }
+        self.start_reading(pages, index, 1, end);
+        pages.page(index)
+    }
+
     /// The page `index` of a regular file, shared with its cache; if it has to be read, its neighbours among the `around`
     /// aligned pages are read with it. EFAULT beyond the last page, ENODEV if the file has no pages.
     pub fn page_around(&self, index: u64, around: u64) -> Result<Frame> {

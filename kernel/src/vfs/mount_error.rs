@@ -7,8 +7,6 @@ use core::fmt;
 /// Why a mount or unmount failed.
 #[derive(Clone, Debug)]
 pub enum MountError {
-    /// There is no block device with this index; so many there are.
-    NoDevice(usize, usize),
     /// The device does not hold what was to be mounted; the text names the field that is wrong.
     Format(String),
     /// What was to be mounted is not there.
@@ -26,7 +24,6 @@ impl MountError {
     /// The error for `mount(2)` and `umount2(2)`.
     pub fn errno(&self) -> Errno {
         match self {
-            MountError::NoDevice(..) => Errno::ENXIO,
             MountError::Format(_) => Errno::EINVAL,
             MountError::Source(_, error) | MountError::Place(_, error) => *error,
         }
@@ -36,8 +33,6 @@ impl MountError {
 impl fmt::Display for MountError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            MountError::NoDevice(index, 0) => write!(f, "no block device {index}: there are none"),
-            MountError::NoDevice(index, count) => write!(f, "no block device {index}: there are 0 to {}", count - 1),
             MountError::Format(text) => f.write_str(text),
             MountError::Source(name, error) => write!(f, "{name}: {error}"),
             MountError::Place(at, error) => write!(f, "{at}: {error}"),

@@ -3,8 +3,9 @@
 //! Called by the shell, by `mount(2)` and at start. [`MOUNTING`] lets one caller at a time change the table; walks see
 //! each change whole, by the table's own lock.
 
+use super::block_node::{BlockNode, block_node};
 use super::dentry::Dentry;
-use super::inode::FileSystem;
+use super::inode::{FileSystem, FileType};
 use super::location::{Location, MOUNTS, Mount, MountEntry, Volume};
 use super::mount_error::MountError;
 use super::walk::{self, Walk};
@@ -21,14 +22,24 @@ static MOUNTING: Mutex<()> = Mutex::new("mount", ());
 /// What to mount.
 #[derive(Clone)]
 pub enum MountSource {
-    /// The ext2 file system on the block device with this index.
-    Block(usize),
+    /// The file system on a disk or partition.
+    Block(Arc<BlockNode>),
     /// A new file system in memory.
     Tmpfs,
     /// The tree of devices.
     Dev,
     /// A file system that another part of the kernel makes (proc), under the name to be shown as its source.
     Other(&'static str, Arc<dyn FileSystem>),
+}
+
+/// The disk or partition whose device node is at `path`: ENOTBLK if that is something else, ENXIO if there is no such
+/// device.
+pub fn disk_at(context: &FsContext, path: &[u8]) -> Result<Arc<BlockNode>> {
+    let place = walk::lookup(context, None, path, true)?;
+    match place.file_type() {
+        FileType::BlockDevice => block_node(abi::fs::split_dev(place.metadata()?.rdev)).ok_or(Errno::ENXIO),
+        _ => Err(Errno::ENOTBLK),
+    }
 }
 
 /// A line of `/proc/mounts`.
@@ -143,7 +154,7 @@ fn open_volume(source: &MountSource) -> core::result::Result<(Arc<Volume>, Strin
         Err(error) => Err(MountError::Source(name.to_string(), error)),
     };
     match source {
-        MountSource::Block(index) => ext2::open(*index),
+        MountSource::Block(node) => ext2::open(node),
         MountSource::Tmpfs => memory(Volume::new(TmpFs::new("tmpfs", 0o1777), None), "tmpfs"),
         MountSource::Dev => memory(devfs::volume(), "devtmpfs"),
         MountSource::Other(name, file_system) => memory(Volume::new(file_system.clone(), None), name),
@@ -263,7 +274,7 @@ fn release_point(point: &Location) {
 
 /// File systems there are, for `/proc/filesystems`: name, and whether it wants a block device.
 pub const TYPES: &[(&str, bool)] =
-    &[("tmpfs", false), ("proc", false), ("devtmpfs", false), ("devpts", false), ("ext2", true)];
+    &[("tmpfs", false), ("proc", false), ("sysfs", false), ("devtmpfs", false), ("devpts", false), ("ext2", true)];
 
 /// Moves the mounts that lie on directories directly in `from` to those of the same name in `to`.
 fn move_mounts(from: &Location, to: &Location) {

@@ -1,4 +1,4 @@
-//! File systems whose files are made when they are looked at, from tables of names and functions: proc.
+//! File systems whose files are made when they are looked at, from tables of names and functions: proc and sysfs.
 //!
 //! A file is an [`Entry`] of a table, seen for a [`Subject`]: what the file is about, as numbers. It keeps nothing of what
 //! it tells of alive, and each use looks the subject up anew. A text is made when it is read from offset 0 and stays for
@@ -45,14 +45,14 @@ pub type Next = Result<Option<(u64, Subject)>>;
 /// Set in [`Entry::mode`]: for those alone who may look into the subject.
 pub const PRIVATE: u32 = 1 << 31;
 
-/// Set in [`Entry::mode`]: for whole objects, not for their parts.
-pub const WHOLE: u32 = 1 << 30;
+/// Set in [`Entry::mode`]: only for some subjects ([`PseudoFs::has`]).
+pub const SOME: u32 = 1 << 30;
 
 /// A row of a table: one name.
 pub struct Entry {
     /// The name; empty for roots and members.
     pub name: &'static str,
-    /// Permission bits, [`PRIVATE`] and [`WHOLE`].
+    /// Permission bits, [`PRIVATE`] and [`SOME`].
     pub mode: u32,
     /// What it is.
     pub kind: Kind,
@@ -96,6 +96,8 @@ pub struct PseudoFs {
     pub root: Entry,
     /// ENOENT if there is no such subject any more; EACCES if the current process may not look into it and has to.
     pub check: fn(Subject, bool) -> Result<()>,
+    /// Whether a subject has a row that is marked [`SOME`].
+    pub has: fn(Subject, &Entry) -> bool,
     /// Fills in whom a file belongs to, and what its permission bits are if the table does not say it.
     pub describe: fn(Subject, &Entry, &mut Metadata),
 }
@@ -152,7 +154,7 @@ impl Node {
 
     /// Whether its subject has this row of the table.
     fn has(&self, row: &Entry) -> bool {
-        row.mode & WHOLE == 0 || self.subject.part == 0
+        row.mode & SOME == 0 || (self.system.has)(self.subject, row)
     }
 
     fn find_member(&self, members: &'static Members, name: &[u8]) -> Result<Option<Subject>> {

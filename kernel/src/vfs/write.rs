@@ -30,11 +30,12 @@ pub(super) fn write_pages(
     }
     while source.remaining() > 0 {
         let end = at.saturating_add(source.remaining() as u64).min(at - at % PAGE + WRITE_AT_ONCE).min(OFFSET_MAX);
-        let result = if end <= at { Err(Errno::EFBIG) } else { inode.check_write(end) };
-        let (reached, result) = match result {
-            Ok(()) => fill_pages(pages, at, end, source),
-            Err(error) => (at, Err(error)),
+        let checked = if end <= at { Err(Errno::EFBIG) } else { inode.check_write(at, end) };
+        let end = match checked {
+            Ok(end) => end,
+            Err(error) => return ((at - start) as usize, Err(error)),
         };
+        let (reached, result) = fill_pages(pages, at, end, source);
         if reached > at {
             if let Err(error) = inode.wrote(at, reached) {
                 return ((at - start) as usize, Err(error));

@@ -3,8 +3,7 @@
 use super::super::Result;
 use super::super::page_cache::{Backing, DirtyPage};
 use super::Ext2Volume;
-use super::requests::Requests;
-use crate::block::Completion;
+use crate::block::{Completion, Requests};
 use abi::Errno;
 use alloc::sync::Arc;
 use drivers::block::Operation;
@@ -59,7 +58,7 @@ impl Backing for Content {
         let all = (frames.len() * PAGE_SIZE) as u64;
         // Whole blocks, the last one too: the device moves no less than a sector.
         let wanted = inode.size.saturating_sub(start).min(all).next_multiple_of(block_len).min(all);
-        let mut requests = Requests::new(&*self.volume.device, Operation::Read, completion);
+        let mut requests = Requests::new(&self.volume.disk, Operation::Read, completion);
         self.each_run(&inode, start, wanted, |at, len, stored| {
             for_each_piece(frames, at, len, |frame, offset, len, done| match stored {
                 Some(stored) => requests.add(frame, offset, len, stored + done),
@@ -79,7 +78,7 @@ impl Backing for Content {
 
     fn start_write(&self, pages: &[DirtyPage], completion: &Arc<Completion>) -> Result<()> {
         let inode = self.inode.lock().clone();
-        let mut requests = Requests::new(&*self.volume.device, Operation::Write, completion);
+        let mut requests = Requests::new(&self.volume.disk, Operation::Write, completion);
         let mut result = Ok(());
         for page in pages {
             let copy = without_rest(page, inode.size);

@@ -9,16 +9,16 @@
 mod content;
 mod names;
 mod node;
-mod requests;
 mod store;
 mod writing;
 
+use super::block_node::BlockNode;
 use super::device::device_number;
 use super::inode::{FileSystem, Inode, Statistics};
 use super::location::Volume;
 use super::mount_error::MountError;
 use super::{Result, clock};
-use crate::device::{DISK_MAJOR, DISK_MINORS};
+use crate::block::Disk;
 use abi::Errno;
 use alloc::collections::BTreeMap;
 use alloc::format;
@@ -26,7 +26,6 @@ use alloc::string::{String, ToString};
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use drivers::block::BlockDevice;
 use fs::ext2::{self, Error, Ext2, ROOT_INODE, Writer};
 use machine::sync::{Mutex, Rank, SpinLock};
 use node::Node;
@@ -35,14 +34,14 @@ use store::DeviceStore;
 /// `EXT2_SUPER_MAGIC` of `statfs(2)`.
 const MAGIC: u64 = 0xef53;
 
-/// Mounted volumes by device index: mounted twice, a device shows one volume twice.
-static VOLUMES: SpinLock<BTreeMap<usize, Weak<Volume>>> = SpinLock::new("ext2 volumes", Rank::Table, BTreeMap::new());
+/// Mounted volumes by device number: mounted twice, a device shows one volume twice.
+static VOLUMES: SpinLock<BTreeMap<u64, Weak<Volume>>> = SpinLock::new("ext2 volumes", Rank::Table, BTreeMap::new());
 
 /// An ext2 file system on a device.
 struct Ext2Volume {
     name: String,
     format: Ext2<DeviceStore>,
-    device: Arc<dyn BlockDevice>,
+    disk: Arc<Disk>,
     /// Inodes in use by number, so that all names of a file share its pages.
     inodes: SpinLock<BTreeMap<u32, Weak<Node>>>,
     itself: Weak<Ext2Volume>,
@@ -62,12 +61,13 @@ struct Ext2Volume {
     changed_at_ms: AtomicU64,
 }
 
-/// The volume on block device `index`, and the device's name. The caller mounts one at a time.
-pub(super) fn open(index: usize) -> core::result::Result<(Arc<Volume>, String), MountError> {
-    let devices = crate::device::block_devices();
-    let device = devices.get(index).cloned().ok_or(MountError::NoDevice(index, devices.len()))?;
-    let name = format!("/dev/{}", device.name());
-    let known = VOLUMES.lock().get(&index).and_then(Weak::upgrade);
+/// The volume on a disk or partition, and its name. The caller mounts one at a time.
+pub(super) fn open(node: &Arc<BlockNode>) -> core::result::Result<(Arc<Volume>, String), MountError> {
+    let disk = node.disk().clone();
+    let name = format!("/dev/{}", disk.name());
+    let (major, minor) = disk.number();
+    let number = device_number(major, minor);
+    let known = VOLUMES.lock().get(&number).and_then(Weak::upgrade);
     if let Some(volume) = known {
         return Ok((volume, name));
     }
@@ -75,16 +75,19 @@ pub(super) fn open(index: usize) -> core::result::Result<(Arc<Volume>, String), 
         Error::Store(error) => MountError::Source(name.clone(), error),
         error => MountError::Format(format!("{name}: {error}")),
     };
-    let store = DeviceStore::new(device.clone());
-    let recovered = !device.read_only() && ext2::recover(&store).map_err(failed)?;
+    let refused = |error| MountError::Source(name.clone(), error);
+    let opened = node.open(true).map_err(refused)?;
+    node.refresh().map_err(refused)?;
+    let store = DeviceStore::new(opened);
+    let recovered = !disk.read_only() && ext2::recover(&store).map_err(failed)?;
     if recovered {
         log::info!("{name}: was not unmounted; its journal has been replayed");
     }
     let format = Ext2::mount(store).map_err(failed)?;
     let itself = Arc::new_cyclic(|itself| Ext2Volume {
-        name: device.name().to_string(),
+        name: disk.name().to_string(),
         format,
-        device,
+        disk,
         inodes: SpinLock::new("ext2 inodes", Rank::File, BTreeMap::new()),
         itself: itself.clone(),
         recovered,
@@ -96,9 +99,8 @@ pub(super) fn open(index: usize) -> core::result::Result<(Arc<Volume>, String), 
         changed_at_ms: AtomicU64::new(0),
     });
     writing::register(&itself);
-    let number = device_number(DISK_MAJOR, index as u32 * DISK_MINORS);
     let volume = Volume::new(itself, Some(number)).map_err(|error| MountError::Source(name.clone(), error))?;
-    let old = VOLUMES.lock().insert(index, Arc::downgrade(&volume));
+    let old = VOLUMES.lock().insert(number, Arc::downgrade(&volume));
     drop(old);
     Ok((volume, name))
 }

@@ -296,9 +296,9 @@ impl Inode for Node {
         self.inode.lock().size
     }
 
-    fn check_write(&self, end: u64) -> Result<()> {
+    fn check_write(&self, _start: u64, end: u64) -> Result<u64> {
         match end <= self.volume.format.geometry().max_file_bytes() {
-            true => Ok(()),
+            true => Ok(end),
             false => Err(Errno::EFBIG),
         }
     }
@@ -347,7 +347,7 @@ impl Inode for Node {
     }
 
     fn truncate(&self, size: u64) -> Result<()> {
-        self.check_write(size)?;
+        self.check_write(0, size)?;
         if self.volume.writer.lock().is_none() {
             return Err(Errno::EROFS);
         }

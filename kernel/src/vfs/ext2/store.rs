@@ -1,4 +1,4 @@
-//! A block device as the format crate sees it: bytes at offsets, through the device's page cache, and beside it what the
+//! A disk as the format crate sees it: bytes at offsets, through the pages of its block node, and beside them what the
 //! running transaction has changed.
 //!
 //! Content of files does not go through this cache. Where the two share a page, as they can with blocks smaller than a
@@ -7,13 +7,12 @@
 //! Lock: `changes` (rank File), for copying alone.
 
 use super::super::Result;
-use super::super::page_cache::{Backing, DirtyPage, PageCache};
-use super::requests::Requests;
-use crate::block::{self, Completion};
+use super::super::block_node::Opened;
+use super::super::page_cache::PageCache;
+use crate::block::{self, Completion, Disk, Requests};
 use abi::Errno;
-use alloc::boxed::Box;
 use alloc::sync::Arc;
-use drivers::block::{BlockDevice, Operation, SECTOR_LEN};
+use drivers::block::Operation;
 use fs::{BlockStore, Changes, WriteStore};
 use machine::PAGE_SIZE;
 use machine::mm::{Frame, FrameKind};
@@ -21,47 +20,26 @@ use machine::sync::{Rank, SpinLock};
 
 const PAGE: u64 = PAGE_SIZE as u64;
 
-/// A block device's bytes, cached.
+/// A disk's bytes, cached.
 pub(super) struct DeviceStore {
-    cache: Arc<PageCache>,
-    device: Arc<dyn BlockDevice>,
+    opened: Opened,
     changes: SpinLock<Changes>,
     len_bytes: u64,
 }
 
 impl DeviceStore {
-    /// The bytes of `device`.
-    pub fn new(device: Arc<dyn BlockDevice>) -> Self {
-        let len_bytes = device.sectors().saturating_mul(SECTOR_LEN as u64);
-        let pages = DevicePages { device: device.clone() };
-        DeviceStore {
-            cache: PageCache::new(Box::new(pages)),
-            device,
-            changes: SpinLock::new("ext2 changes", Rank::File, Changes::new()),
-            len_bytes,
-        }
+    /// The bytes of what is open.
+    pub fn new(opened: Opened) -> Self {
+        let len_bytes = opened.node().len_bytes();
+        DeviceStore { opened, changes: SpinLock::new("ext2 changes", Rank::File, Changes::new()), len_bytes }
     }
 
-    /// Calls `each` with page number, offset in it, and the range of the bytes at `offset .. offset + len` that lies there.
-    fn pages_of(
-        &self,
-        offset: u64,
-        len: usize,
-        mut each: impl FnMut(u64, usize, core::ops::Range<usize>) -> Result<()>,
-    ) -> Result<()> {
-        let end = offset.checked_add(len as u64).ok_or(Errno::EIO)?;
-        if end > self.len_bytes {
-            return Err(Errno::EIO);
-        }
-        let mut done = 0;
-        while done < len {
-            let at = offset + done as u64;
-            let within = (at % PAGE) as usize;
-            let part = (PAGE_SIZE - within).min(len - done);
-            each(at / PAGE, within, done..done + part)?;
-            done += part;
-        }
-        Ok(())
+    fn cache(&self) -> &PageCache {
+        self.opened.node().cache()
+    }
+
+    fn disk(&self) -> &Arc<Disk> {
+        self.opened.node().disk()
     }
 }
 
@@ -73,10 +51,7 @@ impl BlockStore for DeviceStore {
     }
 
     fn read(&self, offset_bytes: u64, out: &mut [u8]) -> Result<()> {
-        self.pages_of(offset_bytes, out.len(), |index, within, part| {
-            self.cache.page(index)?.read(within, &mut out[part]);
-            Ok(())
-        })
+        self.opened.node().read_bytes(offset_bytes, out)
     }
 
     fn with_changes(&self, work: &mut dyn FnMut(&mut Changes)) {
@@ -86,20 +61,20 @@ impl BlockStore for DeviceStore {
 
 impl WriteStore for DeviceStore {
     fn write(&self, offset_bytes: u64, bytes: &[u8]) -> Result<()> {
-        self.pages_of(offset_bytes, bytes.len(), |index, within, part| {
-            self.cache.page(index)?.write(within, &bytes[part]);
+        self.opened.node().for_each_page(offset_bytes, bytes.len(), |index, within, part| {
+            self.cache().page(index)?.write(within, &bytes[part]);
             Ok(())
         })?;
-        self.cache.mark_dirty(offset_bytes, offset_bytes + bytes.len() as u64);
+        self.cache().mark_dirty(offset_bytes, offset_bytes + bytes.len() as u64);
         Ok(())
     }
 
     fn write_through(&self, offset_bytes: u64, bytes: &[u8]) -> Result<()> {
         let completion = Completion::new();
-        let mut requests = Requests::new(&*self.device, Operation::Write, &completion);
-        let added = self.pages_of(offset_bytes, bytes.len(), |index, within, part| {
+        let mut requests = Requests::new(self.disk(), Operation::Write, &completion);
+        let added = self.opened.node().for_each_page(offset_bytes, bytes.len(), |index, within, part| {
             let len = part.len();
-            if let Some(cached) = self.cache.present(index) {
+            if let Some(cached) = self.cache().present(index) {
                 cached.write(within, &bytes[part.clone()]);
             }
             let frame = Frame::allocate(FrameKind::PageCache).map_err(|_| Errno::ENOMEM)?;
@@ -113,48 +88,11 @@ impl WriteStore for DeviceStore {
     }
 
     fn barrier(&self) -> Result<()> {
-        block::flush(&*self.device).map_err(|_| Errno::EIO)
+        block::flush(self.disk()).map_err(|_| Errno::EIO)
     }
 
     fn flush(&self) -> Result<()> {
-        self.cache.write_back()?;
+        self.cache().write_back()?;
         self.barrier()
-    }
-}
-
-/// The pages of a whole device.
-struct DevicePages {
-    device: Arc<dyn BlockDevice>,
-}
-
-impl Backing for DevicePages {
-    fn len_bytes(&self) -> u64 {
-        self.device.sectors().saturating_mul(SECTOR_LEN as u64)
-    }
-
-    fn start_read(&self, first: u64, frames: &[Frame], completion: &Arc<Completion>) -> Result<()> {
-        let mut requests = Requests::new(&*self.device, Operation::Read, completion);
-        for (index, frame) in (first..).zip(frames) {
-            let at = index.checked_mul(PAGE).ok_or(Errno::EIO)?;
-            // The device's last page may be a part of one.
-            let len = self.len_bytes().saturating_sub(at).min(PAGE) as usize;
-            if len > 0 {
-                requests.add(frame, 0, len, at)?;
-            }
-            frame.fill_zero_from(len);
-        }
-        requests.submit();
-        Ok(())
-    }
-
-    fn start_write(&self, pages: &[DirtyPage], completion: &Arc<Completion>) -> Result<()> {
-        let mut requests = Requests::new(&*self.device, Operation::Write, completion);
-        for page in pages {
-            for part in page.parts() {
-                requests.add(&page.frame, part.start, part.len(), page.index * PAGE + part.start as u64)?;
-            }
-        }
-        requests.submit();
-        Ok(())
     }
 }

@@ -164,7 +164,7 @@ impl Ext2Volume {
         if writer.is_some() {
             return Ok(());
         }
-        if self.device.read_only() {
+        if self.disk.read_only() {
             return Err("the device is read-only".to_string());
         }
         if self.format.geometry().block_size() > LARGEST_BLOCK {

@@ -308,9 +308,9 @@ impl Inode for Node {
         self.size.load(Ordering::Acquire)
     }
 
-    fn check_write(&self, _end: u64) -> Result<()> {
+    fn check_write(&self, _start: u64, end: u64) -> Result<u64> {
         match &self.content {
-            Content::Pages(_) => Ok(()),
+            Content::Pages(_) => Ok(end),
             _ => Err(Errno::EINVAL),
         }
     }

@@ -1,19 +1,18 @@
-//! Gathering pieces of pages that lie together on the device into few requests.
+//! Gathering pieces of pages that lie together on the disk into few requests.
 
-use super::super::Result;
-use crate::block::{self, Completion};
+use super::{Completion, Disk, start};
 use abi::Errno;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use drivers::block::{BlockDevice, Operation, SECTOR_LEN, Segment};
+use drivers::block::{Operation, SECTOR_LEN, Segment};
 use machine::mm::Frame;
 
 /// Requests of one kind, being made.
-pub(super) struct Requests<'a> {
-    device: &'a dyn BlockDevice,
+pub struct Requests<'a> {
+    disk: &'a Arc<Disk>,
     operation: Operation,
     completion: &'a Arc<Completion>,
-    /// Where the gathered segments begin on the device, and how many bytes they are.
+    /// Where the gathered segments begin on the disk, and how many bytes they are.
     sector: u64,
     len: usize,
     segments: Vec<Segment>,
@@ -21,12 +20,12 @@ pub(super) struct Requests<'a> {
 
 impl<'a> Requests<'a> {
     /// None yet; each that is started is added to `completion`.
-    pub fn new(device: &'a dyn BlockDevice, operation: Operation, completion: &'a Arc<Completion>) -> Self {
-        Requests { device, operation, completion, sector: 0, len: 0, segments: Vec::new() }
+    pub fn new(disk: &'a Arc<Disk>, operation: Operation, completion: &'a Arc<Completion>) -> Self {
+        Requests { disk, operation, completion, sector: 0, len: 0, segments: Vec::new() }
     }
 
-    /// `len` bytes of `frame` from `offset` on belong to byte `stored` of the device; all are multiples of a sector.
-    pub fn add(&mut self, frame: &Frame, offset: usize, len: usize, stored: u64) -> Result<()> {
+    /// `len` bytes of `frame` from `offset` on belong to byte `stored` of the disk; all are multiples of a sector.
+    pub fn add(&mut self, frame: &Frame, offset: usize, len: usize, stored: u64) -> Result<(), Errno> {
         let sector = stored / SECTOR_LEN as u64;
         if self.sector + (self.len / SECTOR_LEN) as u64 != sector {
             self.submit();
@@ -50,7 +49,7 @@ impl<'a> Requests<'a> {
         let segments = core::mem::take(&mut self.segments);
         self.len = 0;
         if !segments.is_empty() {
-            block::start(self.device, self.operation, self.sector, segments, self.completion);
+            start(self.disk, self.operation, self.sector, segments, self.completion);
         }
     }
 }
