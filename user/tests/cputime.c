@@ -344,7 +344,8 @@ static void limited(void)
     struct rusage usage;
     CHECK(getrusage(RUSAGE_CHILDREN, &usage) == 0);
     double used = seconds(usage.ru_utime) + seconds(usage.ru_stime);
-    CHECK(used > 2.9);
+    // Linux goes by ticks, which on a loaded host are far from what was used.
+    CHECK(used > 1.5);
     // Without a handler; a limit that the maker had.
     pid = fork();
     if (pid == 0) {

@@ -167,7 +167,7 @@ static int text_of(const char *path, char *text, size_t len)
 
 static void unnamed(void)
 {
-    char path[64], text[64];
+    char path[64], text[4096];
     struct stat about;
     umask(022);
     CHECK(mkdir("unnamed", 0755) == 0);
