@@ -1,8 +1,8 @@
 //! PCI functions: /sys/devices/pci0000:00, /sys/bus/pci.
 
 use super::place::{
-    bus_number, function, is_inside, is_virtio, next_function, put_address, put_bus, put_function_name,
-    put_function_path,
+    bus_number, function, is_first_driven, is_inside, is_virtio, next_function, put_address, put_bus,
+    put_function_name, put_function_path,
 };
 use super::{directory, disk, link, members, part, subject, text, virtio};
 use crate::device::{self, pci_devices};
@@ -53,17 +53,7 @@ pub(super) static LINKS: Members = Members {
 
 /// Drivers that have a function. That of virtio devices is the transport's.
 pub(super) static DRIVERS: Members = Members {
-    next: |_, from| {
-        let first = |device: &PciDevice| {
-            let name = driver(device);
-            name.is_some()
-                && pci_devices()
-                    .iter()
-                    .find(|other| driver(other) == name)
-                    .is_some_and(|found| core::ptr::eq(found, device))
-        };
-        Ok(next_function(from, first))
-    },
+    next: |_, from| Ok(next_function(from, |device| is_first_driven(device, driver))),
     name: Some(|subject, text| {
         text.put(driver(function(subject)?).unwrap_or("").as_bytes());
         Ok(())

@@ -21,6 +21,13 @@ pub(super) fn next_function(from: u64, wanted: impl Fn(&PciDevice) -> bool) -> O
     Some((number, subject(part::FUNCTION, number)))
 }
 
+/// Whether a function is the first that has its driver, which `driver` tells.
+pub(super) fn is_first_driven(device: &PciDevice, driver: fn(&PciDevice) -> Option<&'static str>) -> bool {
+    let name = driver(device);
+    let first = pci_devices().iter().find(|other| driver(other) == name);
+    name.is_some() && first.is_some_and(|first| core::ptr::eq(first, device))
+}
+
 /// Whether a function is a virtio device.
 pub(super) fn is_virtio(device: &PciDevice) -> bool {
     device_type(&device.function).is_some()

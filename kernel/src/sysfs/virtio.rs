@@ -1,8 +1,7 @@
 //! Virtio devices: below their PCI functions, and /sys/bus/virtio. Their subject is their function's, marked as inside.
 
-use super::place::{function, inside, is_virtio, next_function, put_virtio_name, put_virtio_path};
+use super::place::{function, inside, is_first_driven, is_virtio, next_function, put_virtio_name, put_virtio_path};
 use super::{directory, disk, link, members, text};
-use crate::device::pci_devices;
 use crate::vfs::Result;
 use crate::vfs::pseudo::{Entry, Kind, Members, SOME, Subject, Text};
 use drivers::PciDevice;
@@ -35,16 +34,7 @@ pub(super) static LINKS: Members = Members {
 
 /// Drivers that have a device.
 pub(super) static DRIVERS: Members = Members {
-    next: |_, from| {
-        let first = |device: &PciDevice| {
-            driver(device).is_some()
-                && pci_devices()
-                    .iter()
-                    .find(|other| driver(other) == driver(device))
-                    .is_some_and(|found| core::ptr::eq(found, device))
-        };
-        Ok(next_device(from, first))
-    },
+    next: |_, from| Ok(next_device(from, |device| is_first_driven(device, driver))),
     name: Some(|subject, text| {
         text.put(driver(function(subject)?).unwrap_or("").as_bytes());
         Ok(())
