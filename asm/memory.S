@@ -4,7 +4,7 @@
 # Owner: machine::mm.
 
 .section .text.memory, "ax"
-# memcmp(a, b, len) -> negative, 0 or positive; by words, then by halves and bytes of a word
+# memcmp(a, b, len) -> negative, 0 or positive; by words, then by what is left: four bytes, two, one
 .balign 16
 .global memcmp
 memcmp:
@@ -30,22 +30,29 @@ memcmp:
     add rsi, 4
     cmp eax, ecx
     jne 5f
-3:  and edx, 3
+3:  test dl, 2
     jz 4f
-31: movzx eax, byte ptr [rdi]
+    movzx eax, word ptr [rdi]
+    movzx ecx, word ptr [rsi]
+    add rdi, 2
+    add rsi, 2
+    cmp eax, ecx
+    jne 6f
+4:  xor eax, eax
+    test dl, 1
+    jz 7f
+    movzx eax, byte ptr [rdi]
     movzx ecx, byte ptr [rsi]
     sub eax, ecx
-    jne 6f
-    inc rdi
-    inc rsi
-    dec edx
-    jnz 31b
-4:  xor eax, eax
     ret
 5:  bswap eax
     bswap ecx
     cmp eax, ecx
     sbb eax, eax
     or eax, 1
-6:  ret
+    ret
+6:  rol ax, 8
+    rol cx, 8
+    sub eax, ecx
+7:  ret
 .text
