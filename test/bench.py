@@ -145,7 +145,7 @@ def keeping(context: Context) -> None:
     context.check(found is not None and found["date"][8:10] == "02", "not the latest run")
     context.check(history.latest(runs, "parallel", "linux") is None, "a run that was not made")
     listed = {name: name for name in NAMES}
-    text = report.page(listed, runs)
+    text = report.page({"deterministic": listed}, runs)
     context.check("<script>" not in text and "&lt;script&gt;" in text, "a reason is not escaped")
     drawn = [xml.fromstring(svg) for svg in re.findall(r"<svg.*?</svg>", text, re.DOTALL)]
     context.check(len(drawn) == 1 + sum(1 for name in rows.labels_of(listed, True) if name in russet and russet[name].value), f"{len(drawn)} plots")

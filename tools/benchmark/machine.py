@@ -4,8 +4,11 @@ The time-stamp counter of that moment is read by letting the stopped processor e
 instruction; what that changes is put back.
 """
 
+import contextlib
 import dataclasses
+import os
 import pathlib
+import random
 import re
 import shutil
 import signal
@@ -13,6 +16,7 @@ import socket
 import struct
 import subprocess
 import tempfile
+from collections.abc import Iterator
 
 from benchmark.rows import Figures, derive, read_console
 from harness.console import plain
@@ -48,6 +52,7 @@ class Mode:
     most_boots: int
     qemu: str
     timeout_s: int
+    disk: bool = False  # the rows of the disk, on an image with a large file
 
 
 # Emulation counts every iteration of a rep-string instruction: `-erms,-fsrm` keeps both kernels off the byte-wise ones.
@@ -56,7 +61,10 @@ class Mode:
 # elsewhere. So the best of several boots counts, and there are boots until it has come twice.
 DETERMINISTIC = Mode("deterministic", True, "1", 2, 10, "-icount shift=0,sleep=off -cpu max,-erms,-fsrm,la57=off", 240)
 PARALLEL = Mode("parallel", False, "2", 5, 5, "", 240)
-MODES = {mode.name: mode for mode in (DETERMINISTIC, PARALLEL)}
+DISK = Mode("disk", False, "2", 3, 3, "", 600, disk=True)
+MODES = {mode.name: mode for mode in (DETERMINISTIC, PARALLEL, DISK)}
+# The image of the other modes, grown, with a file that is as large as the program wants it.
+LARGE_IMAGE, LARGE_IMAGE_BYTES, LARGE_FILE_BYTES = TOP / "build/bench.img", 1 << 30, 256 << 20
 
 
 def free_port() -> int:
@@ -112,6 +120,36 @@ def boot(mode: Mode, settings: dict[str, str], address: int, stops: int) -> tupl
         return plain(console.read_text(encoding="utf-8", errors="replace")), why, ticks
 
 
+def make_large_image() -> None:
+    """The image with a large file, made anew when the other one is newer."""
+    source = TOP / "build/ext2.img"
+    if LARGE_IMAGE.exists() and LARGE_IMAGE.stat().st_mtime > source.stat().st_mtime:
+        return
+    sbin = {**os.environ, "PATH": os.environ.get("PATH", "") + ":/usr/sbin:/sbin"}
+    with tempfile.TemporaryDirectory(prefix="bench-image-", dir=TOP / "build") as work:
+        image, big = pathlib.Path(work, "image"), pathlib.Path(work, "big")
+        shutil.copyfile(source, image)
+        os.truncate(image, LARGE_IMAGE_BYTES)
+        chance = random.Random(1)
+        big.write_bytes(b"".join(chance.randbytes(1 << 20) for _ in range(LARGE_FILE_BYTES >> 20)))
+        for command in (["resize2fs", str(image)], ["debugfs", "-w", "-R", f"write {big} big", str(image)]):
+            subprocess.run(command, env=sbin, check=True, capture_output=True)
+        image.rename(LARGE_IMAGE)
+
+
+@contextlib.contextmanager
+def image_for(mode: Mode) -> Iterator[dict[str, str]]:
+    """What to set so that a boot has an image of its own for the mode's rows."""
+    if not mode.disk:
+        yield {}
+        return
+    make_large_image()
+    with tempfile.TemporaryDirectory(prefix="bench-disk-", dir=TOP / "build") as work:
+        copy = pathlib.Path(work, "image")
+        subprocess.run(["cp", "--sparse=always", "--reflink=auto", str(LARGE_IMAGE), str(copy)], check=True)
+        yield {"DISK": str(copy)}
+
+
 def run_russet(mode: Mode, names: list[str]) -> Figures:
     """One boot of Russet."""
     flag = "-i " if mode.counting else ""
@@ -120,7 +158,10 @@ def run_russet(mode: Mode, names: list[str]) -> Figures:
         raise ValueError(f"{len(names)} rows make a command line of {len(commands)} bytes")
     # ELF-64: e_entry lies 24 bytes into the file.
     (entry,) = struct.unpack_from("<Q", KERNEL.read_bytes(), 24)
-    console, why, ticks = boot(mode, {"CMDLINE": commands}, entry, 1)
+    with image_for(mode) as image:
+        console, why, ticks = boot(mode, {"CMDLINE": commands, **image}, entry, 1)
+    if mode.disk:
+        return read_console(console, names, why)
     return derive(read_console(console, names, why), MEMORY_BYTES, ticks[0] if ticks else None, mode.counting)
 
 
@@ -131,7 +172,10 @@ def run_linux(mode: Mode, names: list[str], linux) -> Figures:
         iso = pathlib.Path(work, "linux.iso")
         linux.make_iso(iso, rest, mode.counting)
         # Its decompressor is entered first, at the same address as then the kernel.
-        console, why, ticks = boot(mode, {"ISO": str(iso)}, linux.entry_address, 2)
+        with image_for(mode) as image:
+            console, why, ticks = boot(mode, {"ISO": str(iso), **image}, linux.entry_address, 2)
+    if mode.disk:
+        return read_console(console, names, why)
     return derive(read_console(console, names, why), MEMORY_BYTES, ticks[1] if len(ticks) == 2 else None, mode.counting)
 
 

@@ -5,7 +5,7 @@ import math
 from html import escape
 
 from benchmark.history import figures_of
-from benchmark.machine import DETERMINISTIC
+from benchmark.machine import MODES
 from benchmark.rows import Figure, Figures, gap, labels_of, number, ratio
 
 BAR_HEIGHT, LABEL_WIDTH, PLOT_WIDTH, VALUE_WIDTH = 22, 270, 440, 45
@@ -120,12 +120,13 @@ def trends(labels: dict[str, str], runs: list[dict], mode: str) -> str:
 
 EXPLAINED = {
     "deterministic": "One CPU of the emulator, which counts: a figure without a unit is guest instructions. It repeats.",
+    "disk": "Two CPUs, time as it passed, on a copy of the same image; the median of three boots.",
     "parallel": "Two CPUs, time as it passed; the median of five boots. It depends on the machine and its load.",
 }
 
 
-def page(listed: dict[str, str], runs: list[dict]) -> str:
-    """The whole report, with what the program says of its rows; the last of the runs is the one it is about."""
+def page(listed: dict[str, dict[str, str]], runs: list[dict]) -> str:
+    """The whole report, with what the program says of the rows of each mode; the last of the runs is the one it is about."""
     run = runs[-1]
     parts = [
         f"<!doctype html><html lang='en'><meta charset='utf-8'><title>Russet beside Linux</title><style>{STYLE}</style>",
@@ -134,7 +135,7 @@ def page(listed: dict[str, str], runs: list[dict]) -> str:
         "<p>The ratio is Russet's cost by Linux's: below 1 Russet is cheaper. For bandwidths it is Linux's by Russet's.</p>",
     ]
     for mode in run["modes"]:
-        labels = labels_of(listed, mode == DETERMINISTIC.name)
+        labels = labels_of(listed[mode], MODES[mode].counting, MODES[mode].disk)
         linux, russet = (figures_of(run, mode, system) for system in ("linux", "russet"))
         parts.append(f"<h2>{mode.capitalize()}</h2><p>{EXPLAINED.get(mode, '')}</p>")
         parts += [bars(labels, linux, russet), comparison(labels, linux, russet)]

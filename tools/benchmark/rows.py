@@ -33,8 +33,10 @@ class Figure:
 Figures = dict[str, Figure]
 
 
-def labels_of(listed: dict[str, str], counting: bool) -> dict[str, str]:
-    """The rows of a mode with what they are called, in order."""
+def labels_of(listed: dict[str, str], counting: bool, disk: bool = False) -> dict[str, str]:
+    """The rows of a mode with what they are called, in order. `listed`: what the program says of the mode's."""
+    if disk:
+        return listed
     derived = {name: label for name, label in DERIVED.items() if not (counting and name == BOOT)}
     return {name: label for name, label in listed.items() if name not in RAW} | derived
 

@@ -13,11 +13,12 @@ struct row {
     void (*run)(void);
 };
 
-extern const struct row file_rows[], process_rows[], memory_rows[], switch_rows[], system_rows[];
+extern const struct row file_rows[], process_rows[], memory_rows[], switch_rows[], system_rows[], disk_rows[];
 
 // Settings from the command line.
 extern bool count_instructions;  // the time-stamp counter in place of CLOCK_MONOTONIC
 extern const char *file_path;    // a file of at least 1 MiB that is only read
+extern const char *big_path;     // a file of 256 MiB that is only read
 extern const char *scratch_dir;  // where files are made and deleted
 extern const char *shell_path;   // busybox, or a link to it
 extern const char *own_path;     // this program, which `-x` makes exit at once

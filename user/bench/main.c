@@ -1,9 +1,10 @@
 // A benchmark of the kernel below it, by the definitions of lmbench (McVoy and Staelin, USENIX 1996): one line a row,
 // `name value unit`, or `name - reason` where the kernel lacks what the row needs.
 //
-//     bench [-i] [-l] [-f FILE] [-d DIR] [-s SHELL] [name…]
+//     bench [-i] [-l] [-L] [-f FILE] [-b FILE] [-d DIR] [-s SHELL] [name…]
 //
-// -i counts ticks of the time-stamp counter, for QEMU's -icount; -l lists the rows; without names all rows run. It is a
+// -i counts ticks of the time-stamp counter, for QEMU's -icount; -l lists the rows, -L those of the disk, which
+// take long and are run by name alone; without names all others run. It is a
 // Linux program like any other, and is run on Linux for comparison.
 #define _GNU_SOURCE
 #include "bench.h"
@@ -22,10 +23,10 @@
 enum { MAX_CHILDREN = 32, COUNTED_ROUNDS = 15, TIMED_ROUNDS = 11, MAX_ROUNDS = 15, MIN_ROUND_NS = 2000000, MAX_STEPS = 1 << 22 };
 
 bool count_instructions;
-const char *file_path = "/bin/busybox", *scratch_dir = "/tmp", *shell_path = "/bin/busybox", *own_path;
+const char *file_path = "/bin/busybox", *big_path = "/big", *scratch_dir = "/tmp", *shell_path = "/bin/busybox", *own_path;
 uint64_t start_ticks;
 
-static const struct row *const groups[] = {system_rows, file_rows, switch_rows, process_rows, memory_rows};
+static const struct row *const groups[] = {system_rows, file_rows, switch_rows, process_rows, memory_rows, disk_rows};
 static const struct row *current;
 static jmp_buf out_of_row;
 static pid_t children[MAX_CHILDREN];
@@ -145,13 +146,13 @@ static void run_row(const struct row *row)
     fflush(stdout);
 }
 
-// Runs (or lists) the rows of that name, or all when it is null; returns how many there were.
-static int for_rows(const char *name, bool list)
+// Runs (or lists) the rows of that name, or when it is null all of the disk, or all others; returns how many there were.
+static int for_rows(const char *name, bool list, bool disk)
 {
     int found = 0;
     for (size_t group = 0; group < sizeof groups / sizeof groups[0]; group++) {
         for (const struct row *row = groups[group]; row->name != NULL; row++) {
-            if (name != NULL && strcmp(name, row->name) != 0)
+            if (name != NULL ? strcmp(name, row->name) != 0 : (groups[group] == disk_rows) != disk)
                 continue;
             found++;
             if (list)
@@ -183,21 +184,23 @@ static void without_random_addresses(char **argv)
 
 int main(int argc, char **argv)
 {
-    bool list = false;
+    bool list = false, disk = false;
     int option, status = 0;
     start_ticks = ticks();
     if (argc > 1 && strcmp(argv[1], "-x") == 0)
         return 0;
     without_random_addresses(argv);
     own_path = argv[0];
-    while ((option = getopt(argc, argv, "ilf:d:s:")) != -1) {
+    while ((option = getopt(argc, argv, "ilLf:b:d:s:")) != -1) {
         switch (option) {
         case 'i': count_instructions = true; break;
         case 'l': list = true; break;
+        case 'L': list = disk = true; break;
         case 'f': file_path = optarg; break;
+        case 'b': big_path = optarg; break;
         case 'd': scratch_dir = optarg; break;
         case 's': shell_path = optarg; break;
-        default: fprintf(stderr, "usage: %s [-i] [-l] [-f FILE] [-d DIR] [-s SHELL] [name…]\n", argv[0]); return 2;
+        default: fprintf(stderr, "usage: %s [-i] [-l] [-L] [-f FILE] [-b FILE] [-d DIR] [-s SHELL] [name…]\n", argv[0]); return 2;
         }
     }
     // Whether a kernel gives huge pages by itself is a policy; the rows are about 4 KiB pages. A kernel without them may
@@ -206,9 +209,9 @@ int main(int argc, char **argv)
     // A partner that has gone shows as an error, not as a death.
     signal(SIGPIPE, SIG_IGN);
     if (optind == argc)
-        for_rows(NULL, list);
+        for_rows(NULL, list, disk);
     for (; optind < argc; optind++) {
-        if (for_rows(argv[optind], list) == 0) {
+        if (for_rows(argv[optind], list, disk) == 0) {
             fprintf(stderr, "%s: there is no row %s\n", argv[0], argv[optind]);
             status = 2;
         }

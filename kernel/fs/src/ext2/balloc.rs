@@ -2,17 +2,21 @@
 //!
 //! A file's blocks go behind its last ones, or else near its inode. What a file that grows does not need yet is set
 //! aside for it in a window, so that files growing at the same time do not cut each other into pieces; windows double
-//! as the file grows, cost nothing on the device, and are given up when space runs out.
+//! as the file grows, cost nothing on the device, and are given up when space runs out or there are many. Most files are
+//! written at once and stay small: only one that comes back for more gets a window.
 
 use super::bitmap::Bitmap;
 use super::edit::{Edit, EditResult};
 use super::error::{Corruption, Error, Place};
+use super::inode::Inode;
 use super::writer::{HeldUntil, Window};
 use crate::WriteStore;
 
 /// Blocks set aside at first, and at most.
 const FIRST_WINDOW: u64 = 16;
 const LARGEST_WINDOW: u64 = 512;
+/// Files that may have windows at a time, since each is looked at whenever blocks are taken.
+const MOST_WINDOWS: usize = 64;
 
 /// Consecutive blocks that have been taken.
 #[derive(Clone, Copy)]
@@ -23,18 +27,22 @@ pub(super) struct Taken {
 
 impl<S: WriteStore> Edit<'_, S> {
     /// Takes from one to `want` blocks for `inode`, at `goal` if they are free, and near it otherwise.
-    pub(super) fn take_blocks(&mut self, inode: u32, goal: u64, want: u64) -> EditResult<Taken, S> {
-        let window = self.state.windows.get(&inode).copied();
+    pub(super) fn take_blocks(&mut self, inode: &Inode, goal: u64, want: u64) -> EditResult<Taken, S> {
+        let window = self.state.windows.get(&inode.number).copied();
         if let Some(window) = window
             && window.count > 0
         {
             let taken = Taken { start: window.start, count: want.min(window.count) };
             self.mark_taken(taken)?;
             let rest = Window { start: taken.start + taken.count, count: window.count - taken.count, ..window };
-            self.state.windows.insert(inode, rest);
+            self.state.windows.insert(inode.number, rest);
             return Ok(taken);
         }
-        let wish = window.map_or(FIRST_WINDOW, |window| window.next_count);
+        let wish = match window {
+            Some(window) => window.next_count,
+            None if inode.sectors_count > 0 => FIRST_WINDOW,
+            None => 0,
+        };
         let found = match self.find_blocks(goal, want.max(wish))? {
             Some(found) => found,
             None => {
@@ -45,12 +53,17 @@ impl<S: WriteStore> Edit<'_, S> {
         };
         let taken = Taken { start: found.start, count: want.min(found.count) };
         self.mark_taken(taken)?;
-        let rest = Window {
-            start: taken.start + taken.count,
-            count: found.count - taken.count,
-            next_count: (wish * 2).min(LARGEST_WINDOW),
-        };
-        self.state.windows.insert(inode, rest);
+        if wish > 0 {
+            let rest = Window {
+                start: taken.start + taken.count,
+                count: found.count - taken.count,
+                next_count: (wish * 2).min(LARGEST_WINDOW),
+            };
+            if window.is_none() && self.state.windows.len() >= MOST_WINDOWS {
+                self.state.windows.clear();
+            }
+            self.state.windows.insert(inode.number, rest);
+        }
         Ok(taken)
     }
 
@@ -79,10 +92,10 @@ impl<S: WriteStore> Edit<'_, S> {
         let mut bytes = self.read_whole(group.block_bitmap)?;
         let mut bitmap = Bitmap::new(&mut bytes, len as usize).ok_or(Error::BadGroupNumber { group: number })?;
         let mut exclude = |from: u64, to: u64| {
-            for block in from.max(start)..to.min(start + len) {
-                let bit = (block - start) as usize;
-                // Held blocks are free on the device, those of a window too; a bit that is taken stays so.
-                let _ = bitmap.take(bit..bit + 1);
+            let (from, to) = (from.max(start), to.min(start + len));
+            if from < to {
+                // Held blocks are free on the device, those of a window too.
+                bitmap.exclude((from - start) as usize..(to - start) as usize);
             }
         };
         self.state.held.each_in(start..start + len, |held| exclude(held.start, held.end));

@@ -57,6 +57,16 @@ impl<'a> Bitmap<'a> {
         self.change(range, false)
     }
 
+    /// Marks the bits of `range`, which ends within the bitmap, as taken, whatever they are.
+    pub fn exclude(&mut self, range: Range<usize>) {
+        let mut bit = range.start;
+        while bit < range.end {
+            let end = range.end.min((bit / 8 + 1) * 8);
+            self.bytes[bit / 8] |= (0xff_u16 << (bit % 8) & !(0xff_u16 << ((end - 1) % 8 + 1))) as u8;
+            bit = end;
+        }
+    }
+
     /// Whether `bit` is taken; bits beyond the end are.
     pub fn is_taken(&self, bit: usize) -> bool {
         bit >= self.len || self.bytes[bit / 8] & 1 << (bit % 8) != 0
@@ -80,6 +90,11 @@ impl<'a> Bitmap<'a> {
             self.bytes[bit / 8] ^= 1 << (bit % 8);
         }
         Ok(())
+    }
+
+    /// The first free bit from `from` on.
+    pub fn first_free(&self, from: usize) -> Option<usize> {
+        self.find(false, from..self.len)
     }
 
     /// The first bit of `range`, which ends within the bitmap, that is as `taken` says.
@@ -129,6 +144,18 @@ mod tests {
         assert_eq!(bitmap.take(0..11), Ok(()));
         assert_eq!(bitmap.find_run(0, 1), None);
         assert_eq!(bytes, [0xff, 0x07]);
+    }
+
+    #[test]
+    fn excluded_bits_are_taken_and_no_others() {
+        for (start, end) in [(0, 0), (3, 4), (3, 8), (0, 8), (5, 19), (8, 24), (7, 9), (0, 24)] {
+            let mut bytes = [0x10, 0, 0];
+            Bitmap::new(&mut bytes, 24).unwrap().exclude(start..end);
+            let bitmap = Bitmap::new(&mut bytes, 24).unwrap();
+            for bit in 0..24 {
+                assert_eq!(bitmap.is_taken(bit), bit == 4 || (start..end).contains(&bit), "{bit} of {start}..{end}");
+            }
+        }
     }
 
     #[test]

@@ -42,15 +42,13 @@ impl<S: WriteStore> Edit<'_, S> {
             Ok(_) => {
                 self.volume.store().with_changes(&mut |changes| changes.keep());
                 self.state.held.keep();
-                self.state.orphans_before = None;
+                self.state.orphans.keep();
             }
             Err(_) => {
                 self.volume.store().with_changes(&mut |changes| changes.take_back());
                 self.state.held.take_back();
                 self.state.windows.clear();
-                if let Some(before) = self.state.orphans_before.take() {
-                    self.state.orphans = before;
-                }
+                self.state.orphans.take_back();
             }
         }
         result

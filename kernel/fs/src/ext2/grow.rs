@@ -83,7 +83,7 @@ impl<S: WriteStore> Edit<'_, S> {
             let goal = self.goal(inode, at)?;
             let holder = self.pointer_block(inode, &path, goal)?;
             let goal = self.goal(inode, at)?;
-            let taken = self.take_blocks(inode.number, goal, run.count.min(left))?;
+            let taken = self.take_blocks(inode, goal, run.count.min(left))?;
             self.set_pointers(inode, &path, holder, taken.start, taken.count)?;
             self.count_sectors(inode, taken.count as i64)?;
             match new.last_mut() {
@@ -125,7 +125,7 @@ impl<S: WriteStore> Edit<'_, S> {
             let block = if pointer != 0 {
                 map::check(self.volume.geometry(), holder, pointer)?
             } else {
-                let block = self.take_blocks(inode.number, goal, 1)?.start;
+                let block = self.take_blocks(inode, goal, 1)?.start;
                 let zeros = self.block_buffer()?;
                 self.replace(block, zeros.into_boxed_slice());
                 self.count_sectors(inode, 1)?;

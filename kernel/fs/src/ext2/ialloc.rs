@@ -47,7 +47,7 @@ impl<S: WriteStore> Edit<'_, S> {
         let base = number * geometry.inodes_per_group;
         // Reserved inodes are marked as taken on a sound file system; on another they stay untouched all the same.
         let reserved = (geometry.first_inode - 1).saturating_sub(base) as usize;
-        let Some(bit) = (reserved..len).find(|&bit| !bitmap.is_taken(bit)) else { return Ok(None) };
+        let Some(bit) = bitmap.first_free(reserved) else { return Ok(None) };
         self.mark_bits(group.inode_bitmap, bit, 1, true)?;
         self.count_inodes(number, -1, is_directory)?;
         Ok(Some(base + bit as u32 + 1))

@@ -32,6 +32,7 @@ mod inode;
 mod journal;
 mod map;
 mod names;
+mod orphan_list;
 mod orphans;
 mod punch;
 mod rename;

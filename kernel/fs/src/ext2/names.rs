@@ -128,7 +128,7 @@ impl<S: WriteStore> Edit<'_, S> {
             return Ok(());
         }
         let goal = self.group_start((inode.number - 1) / self.volume.geometry().inodes_per_group);
-        let block = self.take_blocks(inode.number, goal, 1)?.start;
+        let block = self.take_blocks(inode, goal, 1)?.start;
         let mut content = self.block_buffer()?;
         content[..target.len()].copy_from_slice(target);
         self.replace(block, content.into_boxed_slice());

@@ -2,6 +2,7 @@
 //! and goes on through `i_dtime`, as ext3 has it. Whoever mounts the file system next, and e2fsck, frees those without
 //! links, and cuts the others to their size.
 
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use super::edit::{Edit, EditResult};
@@ -14,36 +15,23 @@ use crate::WriteStore;
 impl<S: WriteStore> Edit<'_, S> {
     /// Whether `number` is on the list.
     pub(super) fn is_orphan(&self, number: u32) -> bool {
-        self.state.orphans.contains(&number)
+        self.state.orphans.contains(number)
     }
 
     /// Puts `inode` on the list or takes it off.
     pub(super) fn keep_as_orphan(&mut self, inode: &Inode, keep: bool) -> EditResult<(), S> {
-        let place = self.state.orphans.iter().position(|&orphan| orphan == inode.number);
-        if place.is_some() == keep {
-            return Ok(());
-        }
-        if self.state.orphans_before.is_none() {
-            self.state.orphans_before = Some(self.state.orphans.clone());
-        }
-        match (place, keep) {
-            (None, true) => {
-                self.state.orphans.try_reserve(1).map_err(|_| Error::NoMemory)?;
-                let head = self.state.orphans.last().copied().unwrap_or(0);
-                self.set_next(inode.number, head)?;
-                self.set_superblock(S_LAST_ORPHAN, inode.number)?;
-                self.state.orphans.push(inode.number);
-            }
-            (Some(place), false) => {
-                let next = place.checked_sub(1).map_or(0, |before| self.state.orphans[before]);
-                match self.state.orphans.get(place + 1).copied() {
-                    Some(above) => self.set_next(above, next)?,
-                    None => self.set_superblock(S_LAST_ORPHAN, next)?,
+        if !keep {
+            if let Some((above, below)) = self.state.orphans.remove(inode.number) {
+                match above {
+                    0 => self.set_superblock(S_LAST_ORPHAN, below)?,
+                    _ => self.set_next(above, below)?,
                 }
                 self.set_next(inode.number, 0)?;
-                self.state.orphans.remove(place);
             }
-            _ => {}
+        } else if !self.is_orphan(inode.number) {
+            let below = self.state.orphans.push(inode.number);
+            self.set_next(inode.number, below)?;
+            self.set_superblock(S_LAST_ORPHAN, inode.number)?;
         }
         Ok(())
     }
@@ -52,10 +40,10 @@ impl<S: WriteStore> Edit<'_, S> {
     /// is full. How many there were.
     pub(super) fn adopt_orphans(&mut self) -> EditResult<usize, S> {
         let geometry = *self.volume.geometry();
-        let mut list = Vec::new();
+        let (mut list, mut seen) = (Vec::new(), BTreeSet::new());
         let mut next = S_LAST_ORPHAN.get(&self.volume.superblock_record()?);
         while next != 0 {
-            if !geometry.names_a_file(next) || list.contains(&next) {
+            if !geometry.names_a_file(next) || !seen.insert(next) {
                 let rule = "must be an inode that is not on the list yet";
                 let place = Place::Superblock;
                 return Err(Corruption { place, field: "s_last_orphan", value: next.into(), rule }.into());
@@ -64,10 +52,11 @@ impl<S: WriteStore> Edit<'_, S> {
             list.push(next);
             next = I_DTIME.get(&self.volume.inode_record(next)?);
         }
-        list.reverse();
-        self.state.orphans = list.clone();
-        // From the head on, so that each is the last of the list when it is taken off.
         for &number in list.iter().rev() {
+            self.state.orphans.push(number);
+        }
+        self.state.orphans.keep();
+        for &number in &list {
             let mut inode = self.read_orphan(number)?;
             while self.adopt(&mut inode)? == Progress::More {
                 self.commit()?;

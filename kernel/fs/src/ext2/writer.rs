@@ -8,15 +8,15 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::ops::Range;
 
+use super::orphan_list::OrphanList;
+
 /// The state of writing to one volume. There is one for each; whoever has it is alone in changing the volume.
 pub struct Writer {
     pub(super) held: Held,
     /// Blocks set aside, by inode: free on the device, taken by nobody else while there is room elsewhere.
     pub(super) windows: BTreeMap<u32, Window>,
-    /// The list of orphans on the device from its end to its head: the last one is `s_last_orphan`.
-    pub(super) orphans: Vec<u32>,
-    /// The list before the operation under way, if that has changed it.
-    pub(super) orphans_before: Option<Vec<u32>>,
+    /// Inodes without a name.
+    pub(super) orphans: OrphanList,
     /// Byte offset of the record of a directory before which there is no room for a long name, by inode. A record that
     /// is there stays where it is until a name of its block is removed.
     pub(super) room_hints: BTreeMap<u32, u64>,
@@ -56,7 +56,7 @@ pub(super) struct Window {
 /// Freed blocks that may not be used yet.
 #[derive(Default)]
 pub(super) struct Held {
-    /// Start to count, and what for.
+    /// Start to count, and what for; runs that follow each other are one, once the operation is done.
     ranges: BTreeMap<u64, (u64, HeldUntil)>,
     /// Starts that the operation under way has entered.
     entered: Vec<u64>,
@@ -74,8 +74,7 @@ impl Writer {
         Writer {
             held: Held::default(),
             windows: BTreeMap::new(),
-            orphans: Vec::new(),
-            orphans_before: None,
+            orphans: OrphanList::default(),
             room_hints: BTreeMap::new(),
             removal_hints: BTreeMap::new(),
             scratch: Vec::new(),
@@ -99,9 +98,9 @@ impl Writer {
         self.held.blocks
     }
 
-    /// Numbers of the inodes that have no name and still exist.
-    pub fn orphans(&self) -> &[u32] {
-        &self.orphans
+    /// How many inodes have no name and still exist.
+    pub fn orphan_count(&self) -> usize {
+        self.orphans.len()
     }
 
     /// `inode` is used no more: what was set aside for it is free again.
@@ -130,7 +129,30 @@ impl Held {
 
     /// The operation under way has succeeded.
     pub(super) fn keep(&mut self) {
-        self.entered.clear();
+        while let Some(start) = self.entered.pop() {
+            self.join(start);
+        }
+    }
+
+    /// Makes the range at `start` one with those that it follows and that follow it.
+    fn join(&mut self, start: u64) {
+        let Some(&(mut count, until)) = self.ranges.get(&start) else { return };
+        if let Some(&(more, same)) = self.ranges.get(&(start + count))
+            && same == until
+        {
+            self.ranges.remove(&(start + count));
+            count += more;
+        }
+        let before = self.ranges.range(..start).next_back().map(|(&before, &held)| (before, held));
+        match before {
+            Some((before, (len, same))) if before + len == start && same == until => {
+                self.ranges.remove(&start);
+                self.ranges.insert(before, (len + count, until));
+            }
+            _ => {
+                self.ranges.insert(start, (count, until));
+            }
+        }
     }
 
     /// The operation under way has failed.
@@ -150,7 +172,11 @@ impl Held {
 
     /// Shows `each` the held parts of `range`.
     pub(super) fn each_in(&self, range: Range<u64>, mut each: impl FnMut(Range<u64>)) {
-        // A held range is freed as a run within one group, so one that begins before does not reach in.
+        if let Some((&start, &(count, _))) = self.ranges.range(..range.start).next_back()
+            && start + count > range.start
+        {
+            each(range.start..(start + count).min(range.end));
+        }
         for (&start, &(count, _)) in self.ranges.range(range.clone()) {
             each(start..(start + count).min(range.end));
         }
