@@ -5,6 +5,8 @@
 //! never trusted: each value is checked before it is used as a size, an index or an address, and a bad one comes back
 //! as an error that names its field.
 //!
+//! FAT is the exception: [`fat`] adapts a crate that keeps what it knows of a mounted volume in memory, and takes `&mut self`.
+//!
 //! Tested on the host with images made by `mke2fs` (see `tests/`).
 
 #![no_std]
@@ -17,6 +19,7 @@ mod file_type;
 mod store;
 
 pub mod ext2;
+pub mod fat;
 pub mod partition;
 
 pub use changes::Changes;

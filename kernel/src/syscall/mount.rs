@@ -3,7 +3,7 @@
 use super::argument::{Fd, UserOut, UserPath, read_string};
 use super::file::locate;
 use super::{Caller, SyscallResult};
-use crate::vfs::{self, Location, MountSource};
+use crate::vfs::{self, DiskFormat, FatOptions, Location, MountSource};
 use abi::Errno;
 use abi::capability::{CAP_SYS_ADMIN, CAP_SYS_CHROOT};
 use abi::fs::Statfs;
@@ -43,12 +43,11 @@ pub fn mount(caller: &mut Caller<'_>, source: u64, at: UserPath, kind: u64, flag
         return Ok(0);
     }
     let what = match kind.as_slice() {
-        b"ext2" => {
-            let disk = vfs::disk_at(&caller.thread.process().fs_context(), &source)?;
-            if disk.disk().read_only() && !read_only {
-                return Err(Errno::EACCES);
-            }
-            MountSource::Block(disk)
+        b"ext2" => on_disk(caller, &source, read_only, DiskFormat::Ext2)?,
+        b"vfat" | b"msdos" => {
+            let (who, umask) = (caller.thread.process().credentials(), caller.thread.process().umask());
+            let options = FatOptions::new(who.user.effective, who.group.effective, umask).parse(&text(data)?)?;
+            on_disk(caller, &source, read_only, DiskFormat::Fat(options))?
         }
         b"tmpfs" | b"ramfs" => MountSource::Tmpfs,
         b"devtmpfs" => MountSource::Dev,
@@ -63,6 +62,15 @@ pub fn mount(caller: &mut Caller<'_>, source: u64, at: UserPath, kind: u64, flag
     let context = caller.thread.process().fs_context();
     vfs::mount(what, &context, &path, read_only).map_err(|error| error.errno())?;
     Ok(0)
+}
+
+/// The disk at `source`, to be mounted.
+fn on_disk(caller: &Caller<'_>, source: &[u8], read_only: bool, format: DiskFormat) -> Result<MountSource, Errno> {
+    let disk = vfs::disk_at(&caller.thread.process().fs_context(), source)?;
+    match disk.disk().read_only() && !read_only {
+        true => Err(Errno::EACCES),
+        false => Ok(MountSource::Block(disk, format)),
+    }
 }
 
 pub fn umount2(caller: &mut Caller<'_>, at: UserPath, flags: u32) -> SyscallResult {

@@ -11,6 +11,7 @@
 use super::Result;
 use super::inode::Inode;
 use abi::Errno;
+use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -42,6 +43,8 @@ pub struct Dentry {
     /// Every name in it is among the children, so that what is not there is not in the file system either: of a directory that
     /// was made here, until the first of them is forgotten.
     complete: AtomicBool,
+    /// Names in it that differ in case alone are one: children are remembered by their folded names.
+    folds_case: bool,
     /// Made as a mount point where the file system has no such directory.
     pub synthetic: bool,
 }
@@ -52,7 +55,7 @@ struct Place {
     parent: Option<Arc<Dentry>>,
 }
 
-/// A name in a directory.
+/// A name in a directory, as [`Dentry::key`] has it.
 struct Child {
     name: Box<[u8]>,
     /// None if it is known that there is no such name.
@@ -82,6 +85,7 @@ impl Dentry {
         Dentry {
             _counted: Counted::new(Kind::Dentry),
             kind: inode.file_type(),
+            folds_case: inode.folds_case(),
             inode,
             place: SpinLock::new("dentry place", Rank::File, Place { name, parent }),
             children: SpinLock::new("dentry children", Rank::File, HashTable::new()),
@@ -267,19 +271,27 @@ impl Dentry {
 
     /// The child called `name` if it is known, or that there is none.
     pub fn cached(&self, name: &[u8]) -> Option<Option<Arc<Dentry>>> {
+        let key = self.key(name);
         let children = self.children.lock();
-        children.find(self.hash(name), |child| *child.name == *name).map(|child| child.dentry.clone())
+        children.find(self.hash(&key), |child| *child.name == *key).map(|child| child.dentry.clone())
     }
 
     /// The dentry that was remembered before.
     fn remember(&self, name: &[u8], dentry: Option<Arc<Dentry>>) -> Option<Arc<Dentry>> {
+        let key = self.key(name);
         let mut children = self.children.lock();
-        if let Some(known) = children.find_mut(self.hash(name), |child| *child.name == *name) {
+        if let Some(known) = children.find_mut(self.hash(&key), |child| *child.name == *key) {
             return core::mem::replace(&mut known.dentry, dentry);
         }
-        children.insert_unique(self.hash(name), Child { name: name.into(), dentry }, |child| self.hash(&child.name));
+        let name = Box::from(&*key);
+        children.insert_unique(self.hash(&key), Child { name, dentry }, |child| self.hash(&child.name));
         REMEMBERED.fetch_add(1, Ordering::Relaxed);
         None
+    }
+
+    /// What `name` is remembered by.
+    fn key<'a>(&self, name: &'a [u8]) -> Cow<'a, [u8]> {
+        if self.folds_case { Cow::Owned(fs::fat::fold(name)) } else { Cow::Borrowed(name) }
     }
 
     /// FNV-1a, from a beginning of the directory's own, so that nobody can choose names that collide; with its bits mixed at
@@ -292,7 +304,8 @@ impl Dentry {
     }
 
     fn take_child(&self, name: &[u8]) -> Option<Arc<Dentry>> {
-        let found = self.children.lock().find_entry(self.hash(name), |child| *child.name == *name).ok()?.remove().0;
+        let key = self.key(name);
+        let found = self.children.lock().find_entry(self.hash(&key), |child| *child.name == *key).ok()?.remove().0;
         REMEMBERED.fetch_sub(1, Ordering::Relaxed);
         found.dentry
     }

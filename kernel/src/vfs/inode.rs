@@ -179,6 +179,10 @@ pub trait Inode: Any + Send + Sync {
     fn is_lasting(&self) -> bool {
         true
     }
+    /// Directory: whether names that differ in case alone are one name. Asked once.
+    fn folds_case(&self) -> bool {
+        false
+    }
     /// What opening it gives where that is not the pages of a regular file, nor what a device number or a FIFO stands for.
     fn open(&self, _flags: u32) -> Result<Option<Arc<dyn FileOperations>>> {
         Ok(None)

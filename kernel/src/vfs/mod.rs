@@ -2,7 +2,7 @@
 //!
 //! From the bottom up: `flags`, `clock` · [`transfer`] where bytes go · [`page_cache`] and `reclaim`, `write_back` · [`inode`] what a
 //! file system gives · [`dentry`] known names · [`location`] places and the mount table · [`walk`] paths · [`change`]
-//! making and removing · `block_node` disks · [`device`] and [`file`] open files, `mapped` their pages · `open` · the file systems [`tmpfs`], [`devfs`] and `ext2`,
+//! making and removing · `block_node` disks · [`device`] and [`file`] open files, `mapped` their pages · `open` · the file systems [`tmpfs`], [`devfs`], `ext2` and `fat`,
 //! [`pseudo`] for those made of tables, `unnamed` · [`mounting`]. System calls, the program loader and the shell call in by the names re-exported here; nothing here knows
 //! them. Everything may sleep.
 
@@ -14,6 +14,7 @@ mod dentry;
 pub mod devfs;
 pub mod device;
 mod ext2;
+mod fat;
 mod file;
 pub mod flags;
 pub mod inode;
@@ -43,12 +44,13 @@ pub use block_node::{
 pub use change::{link, make, remove_directory, remove_file, rename};
 pub use devfs::{RandomFill, register_device, remove_device};
 pub use device::{FileOperations, device_number, for_each_number, next_character_device, set_fifo_opener};
+pub use fat::FatOptions;
 pub use file::{EndWatcher, File};
 pub use inode::{AttributeChange, DirEntry, FileSystem, FileType, Inode, Metadata, NewKind, NewNode, Statistics, Time};
 pub use location::Location;
 pub use locks::{Conflict, LockKind, LockOwner, LockRange};
 pub use mount_error::MountError;
-pub use mounting::{MountInfo, MountSource, TYPES, disk_at, mount, mounts, remount, unmount};
+pub use mounting::{DiskFormat, MountInfo, MountSource, TYPES, disk_at, mount, mounts, remount, unmount};
 pub use open::{open, open_location, open_restricted};
 pub(crate) use page_cache::{Mapper, PageCache, Quota, Revoke, dirty_total, in_memory_total};
 pub use reclaim::reclaim;

@@ -9,7 +9,7 @@ use super::inode::{FileSystem, FileType};
 use super::location::{Location, MOUNTS, Mount, MountEntry, Volume};
 use super::mount_error::MountError;
 use super::walk::{self, Walk};
-use super::{FsContext, Result, Who, devfs, ext2, tmpfs::TmpFs};
+use super::{FatOptions, FsContext, Result, Who, devfs, ext2, fat, tmpfs::TmpFs};
 use abi::Errno;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
@@ -23,13 +23,24 @@ static MOUNTING: Mutex<()> = Mutex::new("mount", ());
 #[derive(Clone)]
 pub enum MountSource {
     /// The file system on a disk or partition.
-    Block(Arc<BlockNode>),
+    Block(Arc<BlockNode>, DiskFormat),
     /// A new file system in memory.
     Tmpfs,
     /// The tree of devices.
     Dev,
     /// A file system that another part of the kernel makes (proc), under the name to be shown as its source.
     Other(&'static str, Arc<dyn FileSystem>),
+}
+
+/// What a disk is to hold.
+#[derive(Clone, Copy)]
+pub enum DiskFormat {
+    /// Whatever it holds.
+    Any,
+    /// An ext2.
+    Ext2,
+    /// A FAT, mounted with these options.
+    Fat(FatOptions),
 }
 
 /// The disk or partition whose device node is at `path`: ENOTBLK if that is something else, ENXIO if there is no such
@@ -154,7 +165,11 @@ fn open_volume(source: &MountSource) -> core::result::Result<(Arc<Volume>, Strin
         Err(error) => Err(MountError::Source(name.to_string(), error)),
     };
     match source {
-        MountSource::Block(node) => ext2::open(node),
+        MountSource::Block(node, format) => match format {
+            DiskFormat::Fat(options) => fat::open(node, *options),
+            DiskFormat::Any if fat::is_there(node) => fat::open(node, FatOptions::new(0, 0, 0o022)),
+            DiskFormat::Any | DiskFormat::Ext2 => ext2::open(node),
+        },
         MountSource::Tmpfs => memory(Volume::new(TmpFs::new("tmpfs", 0o1777), None), "tmpfs"),
         MountSource::Dev => memory(devfs::volume(), "devtmpfs"),
         MountSource::Other(name, file_system) => memory(Volume::new(file_system.clone(), None), name),
@@ -273,8 +288,15 @@ fn release_point(point: &Location) {
 }
 
 /// File systems there are, for `/proc/filesystems`: name, and whether it wants a block device.
-pub const TYPES: &[(&str, bool)] =
-    &[("tmpfs", false), ("proc", false), ("sysfs", false), ("devtmpfs", false), ("devpts", false), ("ext2", true)];
+pub const TYPES: &[(&str, bool)] = &[
+    ("tmpfs", false),
+    ("proc", false),
+    ("sysfs", false),
+    ("devtmpfs", false),
+    ("devpts", false),
+    ("ext2", true),
+    ("vfat", true),
+];
 
 /// Moves the mounts that lie on directories directly in `from` to those of the same name in `to`.
 fn move_mounts(from: &Location, to: &Location) {

@@ -62,6 +62,7 @@ struct Ext2Volume {
 }
 
 /// The volume on a disk or partition, and its name. The caller mounts one at a time.
+#[inline(never)]
 pub(super) fn open(node: &Arc<BlockNode>) -> core::result::Result<(Arc<Volume>, String), MountError> {
     let disk = node.disk().clone();
     let name = format!("/dev/{}", disk.name());

@@ -127,23 +127,29 @@ enum Found {
 impl PageCache {
     /// An empty cache of what `backing` stores.
     pub fn new(backing: Box<dyn Backing>) -> Arc<PageCache> {
-        let cache = Arc::new(Self::with(Origin::Stored(backing)));
+        Self::with_lock(backing, "write-back")
+    }
+
+    /// As `new`, of a backing that takes locks to write: those are taken after the lock of writing back, which for that
+    /// has the name `lock` here.
+    pub fn with_lock(backing: Box<dyn Backing>, lock: &'static str) -> Arc<PageCache> {
+        let cache = Arc::new(Self::with(Origin::Stored(backing), lock));
         reclaim::register(Arc::downgrade(&cache) as Weak<dyn Reclaimable>);
         cache
     }
 
     /// The pages of a file that is in memory only, within `quota`.
     pub fn in_memory(quota: &Arc<Quota>) -> Arc<PageCache> {
-        Arc::new(Self::with(Origin::Memory(quota.clone())))
+        Arc::new(Self::with(Origin::Memory(quota.clone()), "write-back"))
     }
 
-    fn with(origin: Origin) -> PageCache {
+    fn with(origin: Origin, lock: &'static str) -> PageCache {
         let state = State { pages: BTreeMap::new(), hand: 0 };
         PageCache {
             origin,
             state: SpinLock::new("page cache", Rank::PageCache, state),
             writer: Mutex::new("file write", ()),
-            writing_back: Mutex::new("write-back", ()),
+            writing_back: Mutex::new(lock, ()),
             dirty: AtomicUsize::new(0),
             failed: AtomicBool::new(false),
             mappers: Mappers::new(),

@@ -1,7 +1,9 @@
 //! ext2 on block device 2, the image that `make disk` builds.
 
 use super::super::flags::{O_CREAT, O_DIRECTORY, O_RDWR, O_WRONLY, SEEK_DATA, SEEK_END};
-use super::super::{FsContext, MountSource, lookup, mount, open, reclaim, remove_file, unmount, whole_disk};
+use super::super::{
+    DiskFormat, FsContext, MountSource, lookup, mount, open, reclaim, remove_file, unmount, whole_disk,
+};
 use super::{TestResult, entries, fails, in_words, private_tree, read_file, same};
 use crate::block::Completion;
 use crate::sched;
@@ -18,7 +20,7 @@ const IMAGE: usize = 2;
 fn with_image(test: impl FnOnce(&FsContext) -> TestResult) -> TestResult {
     let tree = private_tree()?;
     let image = whole_disk(IMAGE).ok_or("there is no block device 2")?;
-    mount(MountSource::Block(image), &tree, b"/disk", true).map_err(|error| error.to_string())?;
+    mount(MountSource::Block(image, DiskFormat::Any), &tree, b"/disk", true).map_err(|error| error.to_string())?;
     test(&tree)?;
     unmount(&tree, b"/disk").map_err(|error| error.to_string())
 }
