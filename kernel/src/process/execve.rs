@@ -22,6 +22,7 @@ pub fn replace(thread: &Arc<Thread>, context: &mut UserContext, program: Program
     thread.forget_rseq();
     take_over(thread);
     let former = process.space.lock().replace(program.space.clone());
+    program.space.allow_huge_pages(former.as_ref().is_none_or(|former| former.may_have_huge_pages()));
     task::current().set_space(Some(program.space.tables().clone()));
     drop(former);
     process.release_maker();
