@@ -69,11 +69,25 @@ def stress(kind: str, **settings: str):
     return run
 
 
+def large_pages(context: Context) -> None:
+    """Large pages, cut in all ways by four programs with six processes each, are all given back."""
+    once = "exec 4 /tests/huge; sleep 1; mem"
+    result = boot(context, f"mount 2; {once}; {once}; exit", SMP="4")
+    said = result.count(r"^large pages: yes$"), result.count(r"^[1-9]\d* passed, 0 failed$"), result.count(r"^large pages: 0, 0 KiB ")
+    before, after = figures(result.console)
+    wrong = left_over(context, before, after)
+    if said != (8, 8, 2):
+        wrong.append(f"of eight programs {said[0]} had large pages and {said[1]} passed; `mem` had none {said[2]} times, not twice")
+    if wrong:
+        raise Failure("; ".join(wrong))
+
+
 def tests() -> list[Test]:
     """All of this kind."""
     seconds = 3600 if FULL else 300
     memory = {"hog": {"MEM": "256M"}}
     return [
         *(Test(f"stress/{kind}", stress(kind, **memory.get(kind, {})), seconds, needs=NEEDS) for kind in COUNTS),
+        Test("stress/huge", large_pages, seconds, needs=NEEDS),
         Test("stress/fork-debug", stress("fork", RUST_BUILD_MODE="debug"), seconds, needs=DEBUG_NEEDS),
     ]

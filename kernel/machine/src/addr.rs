@@ -9,6 +9,8 @@ use core::fmt;
 pub const PAGE_SIZE: usize = 4096;
 /// log2 of [`PAGE_SIZE`].
 pub const PAGE_SHIFT: u32 = 12;
+/// Bytes that a large page maps: one entry of a page directory.
+pub const HUGE_PAGE_SIZE: usize = 2 << 20;
 /// First address that no user mapping may reach: the end of the lower canonical half, less one page, so that a
 /// system call in the last page cannot return to a non-canonical address (SDM volume 2, SYSRET).
 pub const USER_END: u64 = 0x7fff_ffff_f000;

@@ -1,9 +1,10 @@
 //! fork(2), vfork(2), clone(2), clone3(2): new processes and threads.
 
+use super::shareable::Shareable;
 use super::start::{Parts, Start};
 use super::table::{self, Ties};
 use super::users::OfUser;
-use super::{Process, Thread, pidfd};
+use super::{Process, Thread, context, pidfd};
 use crate::sched;
 use crate::vfs::File;
 use abi::capability::{CAP_SYS_ADMIN, CAP_SYS_RESOURCE};
@@ -12,9 +13,8 @@ use abi::system::RLIMIT_NPROC;
 use abi::{Errno, Signal};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::Ordering;
 use machine::addr::USER_END;
-use machine::sync::Mutex;
 use machine::task;
 use machine::user::{UserContext, copy};
 
@@ -148,7 +148,7 @@ fn may_have_pidfd(request: &CloneRequest) -> bool {
 /// Gives the maker a descriptor of its child, and stores its number.
 fn open_pid_file(maker: &Process, child: &Arc<Process>, address: u64) -> Result<(i32, Arc<File>), Errno> {
     let file = pidfd::new(child, 0);
-    let fd = maker.files.lock().insert(file.clone(), 0..maker.file_limit(), true)?;
+    let fd = maker.add_file(file.clone(), true)?;
     if copy::write(address, &fd.to_le_bytes()).is_err() {
         take_back(maker, fd, &file);
         return Err(Errno::EFAULT);
@@ -158,7 +158,7 @@ fn open_pid_file(maker: &Process, child: &Arc<Process>, address: u64) -> Result<
 
 /// Closes the descriptor of a child that is not to be.
 fn take_back(maker: &Process, fd: i32, file: &Arc<File>) {
-    let file = maker.files.lock().take_back(fd, file);
+    let file = maker.files.with(|files| files.take_back(fd, file));
     drop(file);
 }
 
@@ -177,26 +177,23 @@ fn new_process(maker: &Thread, pid: u32, request: &CloneRequest) -> Result<Arc<P
     let shares = |flag| request.flags.contains(flag);
     let space = if shares(CloneFlags::VM) { process.space() } else { process.space().fork()? };
     let files = if shares(CloneFlags::FILES) {
-        process.files.clone()
+        process.files.share(context::FILES)
     } else {
-        let copy = process.files.lock().try_clone()?;
-        Arc::new(Mutex::new("open files", copy))
+        Shareable::new(context::FILES, process.files.with(|files| files.try_clone())?)
     };
-    let (directories, umask) = if shares(CloneFlags::FS) {
-        (process.directories.clone(), process.umask.clone())
+    let position = if shares(CloneFlags::FS) {
+        process.position.share(context::POSITION)
     } else {
-        let context = process.directories.lock().clone();
-        (Arc::new(Mutex::new("working directory", context)), Arc::new(AtomicU32::new(process.umask())))
+        Shareable::new(context::POSITION, process.position.with(|position| position.clone()))
     };
-    let actions = if shares(CloneFlags::SIGHAND) { process.actions.clone() } else { Arc::new(process.actions.copy()) };
+    let actions = if shares(CloneFlags::SIGHAND) { process.actions.share() } else { process.actions.copy() };
     if shares(CloneFlags::CLEAR_SIGHAND) {
         actions.reset_handlers();
     }
     let parts = Parts {
         pid,
         files,
-        directories,
-        umask,
+        position,
         actions,
         credentials,
         limits: process.limits(),

@@ -4,9 +4,33 @@
 
 use super::Process;
 use super::credentials::Credentials;
-use crate::vfs::FsContext;
+use crate::vfs::{File, FsContext, Location};
+use abi::Errno;
 use alloc::sync::Arc;
-use core::sync::atomic::Ordering;
+
+/// Names of the locks of a process's open files and of its position.
+pub(super) const FILES: &str = "open files";
+pub(super) const POSITION: &str = "working directory";
+
+/// Where a process is.
+#[derive(Clone)]
+pub struct Position {
+    /// Root and working directory: whoever walks a path takes them as they are.
+    pub context: Arc<FsContext>,
+    umask: u32,
+}
+
+impl Position {
+    pub(super) fn new(context: FsContext, umask: u32) -> Self {
+        Position { context: Arc::new(context), umask }
+    }
+}
+
+impl Default for Position {
+    fn default() -> Self {
+        Position::new(crate::vfs::root_context(), 0o022)
+    }
+}
 
 impl Process {
     /// Who it runs as.
@@ -18,20 +42,21 @@ impl Process {
     /// What it walks paths by.
     pub fn fs_context(&self) -> Arc<FsContext> {
         let who = self.credentials.lock().who();
-        let mut directories = self.directories.lock();
-        if directories.who != who {
-            let new = FsContext { who, ..FsContext::clone(&directories) };
-            *directories = Arc::new(new);
-        }
-        directories.clone()
+        self.position.with(|Position { context, .. }| {
+            if context.who != who {
+                *context = Arc::new(FsContext { who, ..FsContext::clone(context) });
+            }
+            context.clone()
+        })
     }
 
     /// Changes its root or working directory; what they were before, to be dropped where no lock is held.
     pub fn change_directories(&self, change: impl FnOnce(&mut FsContext)) -> Arc<FsContext> {
-        let mut directories = self.directories.lock();
-        let mut new = FsContext::clone(&directories);
-        change(&mut new);
-        core::mem::replace(&mut *directories, Arc::new(new))
+        self.position.with(|Position { context, .. }| {
+            let mut new = FsContext::clone(context);
+            change(&mut new);
+            core::mem::replace(context, Arc::new(new))
+        })
     }
 
     /// Changes who it runs as; nothing changes on an error.
@@ -55,11 +80,39 @@ impl Process {
 
     /// Sets the file-mode creation mask; the one before.
     pub fn set_umask(&self, mask: u32) -> u32 {
-        self.umask.swap(mask & 0o777, Ordering::Relaxed)
+        self.position.with(|position| core::mem::replace(&mut position.umask, mask & 0o777))
     }
 
     /// The file-mode creation mask.
     pub fn umask(&self) -> u32 {
-        self.umask.load(Ordering::Relaxed)
+        self.position.with(|position| position.umask)
+    }
+
+    /// Its working directory.
+    pub fn working_directory(&self) -> Location {
+        self.position.with(|position| position.context.cwd.clone())
+    }
+
+    /// Gives `file` the lowest free descriptor.
+    pub fn add_file(&self, file: Arc<File>, close_on_exec: bool) -> Result<i32, Errno> {
+        let limit = self.file_limit();
+        self.files.with(|files| files.insert(file, 0..limit, close_on_exec))
+    }
+
+    /// Makes the open files its own. EINVAL if it has several threads, which all use the same ones here.
+    pub fn unshare_files(&self) -> Result<(), Errno> {
+        self.check_alone()?;
+        self.files.unshare(|files| files.try_clone())
+    }
+
+    /// Makes directories and umask its own. EINVAL as before.
+    pub fn unshare_position(&self) -> Result<(), Errno> {
+        self.check_alone()?;
+        self.position.unshare(|position| Ok(position.clone()))
+    }
+
+    /// EINVAL if it has several threads.
+    pub fn check_alone(&self) -> Result<(), Errno> {
+        if self.thread_count() > 1 { Err(Errno::EINVAL) } else { Ok(()) }
     }
 }

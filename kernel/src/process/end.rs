@@ -87,16 +87,8 @@ fn end(process: &Arc<Process>) {
     super::alarm::cancel_all(process);
     let space = process.space.lock().take();
     drop(space);
-    // Another process may share the table (clone(2) with CLONE_FILES).
-    if Arc::strong_count(&process.files) == 1 {
-        let files = core::mem::take(&mut *process.files.lock());
-        drop(files);
-    }
-    // A zombie keeps no file system busy.
-    if Arc::strong_count(&process.directories) == 1 {
-        let directories = process.change_directories(|context| *context = crate::vfs::root_context());
-        drop(directories);
-    }
+    process.files.leave();
+    process.position.leave(); // a zombie keeps no file system busy
     let timers = core::mem::take(&mut *process.timers.lock());
     drop(timers);
     process.release_maker();

@@ -34,7 +34,9 @@ pub const MAX_ARGUMENT_BYTES: usize = (crate::vm::STACK_LIMIT / 4) as usize;
 const CLOCK_TICKS: u64 = 100;
 
 /// Most interpreters one after the other (`#!` of a script whose interpreter is a script).
-const MAX_SCRIPTS: u32 = 4;
+const MAX_SCRIPTS: u32 = 5;
+/// What a script begins with.
+const SCRIPT_MARK: &[u8] = b"#!";
 /// First bytes of a script that are looked at (Linux's BINPRM_BUF_SIZE).
 const SCRIPT_LINE_BYTES: usize = 256;
 /// S_ISUID and S_ISGID; the latter means something else on files without S_IXGRP.
@@ -61,6 +63,8 @@ pub struct Setting<'a> {
     pub credentials: &'a Credentials,
     /// Set-user-ID and set-group-ID bits of its file do not count (PR_SET_NO_NEW_PRIVS).
     pub no_new_privileges: bool,
+    /// An interpreter finds a script by its name; not if that leads by a descriptor that is closed for the program.
+    pub finds_script: bool,
     /// What its address space may grow to.
     pub limits: vm::Limits,
     /// Whether things lie at random places in it; not under personality(ADDR_NO_RANDOMIZE).
@@ -91,6 +95,9 @@ pub fn load_file(
     let mut name = path.to_vec();
     let mut scripts = 0;
     while let Some(line) = script_line(&file)? {
+        if !setting.finds_script {
+            return Err(Errno::ENOENT);
+        }
         scripts += 1;
         if scripts > MAX_SCRIPTS {
             return Err(Errno::ELOOP);
@@ -145,19 +152,27 @@ pub fn check_executable(metadata: &Metadata, credentials: &Credentials) -> Resul
 /// The first line of a script, behind `#!`; None for other files.
 fn script_line(file: &File) -> Result<Option<Vec<u8>>, Errno> {
     let start = read(file, 0, SCRIPT_LINE_BYTES)?;
-    let Some(line) = start.strip_prefix(b"#!") else { return Ok(None) };
+    let Some(line) = start.strip_prefix(SCRIPT_MARK) else { return Ok(None) };
     match line.iter().position(|&byte| byte == b'\n') {
         Some(end) => Ok(Some(line[..end].to_vec())),
         None if start.len() < SCRIPT_LINE_BYTES => Ok(Some(line.to_vec())),
-        None => Err(Errno::ENOEXEC),
+        // The argument may be cut, the interpreter may not.
+        None => {
+            let cut = line[..SCRIPT_LINE_BYTES - 1 - SCRIPT_MARK.len()].trim_ascii_start();
+            let ends = cut.iter().any(|byte| matches!(byte, b' ' | b'\t' | 0));
+            if ends { Ok(Some(cut.to_vec())) } else { Err(Errno::ENOEXEC) }
+        }
     }
 }
 
 /// The interpreter of a script called `script`; the arguments become its own: one from the line, the script, and those
 /// that were given but for the first (execve(2), "Interpreter scripts").
 fn interpret(line: &[u8], script: &[u8], args: &mut Vec<Vec<u8>>) -> Result<Vec<u8>, Errno> {
-    let line = line.trim_ascii();
-    let end = line.iter().position(|byte| matches!(byte, b' ' | b'\t')).unwrap_or(line.len());
+    let blank = |byte: &u8| matches!(byte, b' ' | b'\t');
+    let first = line.iter().position(|byte| !blank(byte)).unwrap_or(line.len());
+    let last = line.iter().rposition(|byte| !blank(byte)).map_or(first, |last| last + 1);
+    let line = &line[first..last];
+    let end = line.iter().position(blank).unwrap_or(line.len());
     let (interpreter, argument) = (line[..end].to_vec(), line[end..].trim_ascii());
     if interpreter.is_empty() {
         return Err(Errno::ENOEXEC);

@@ -17,11 +17,13 @@ use machine::user::UserContext;
 pub fn replace(thread: &Arc<Thread>, context: &mut UserContext, program: Program, name: &[u8]) -> Result<(), Errno> {
     let fpu = FpuState::new().map_err(|_| Errno::ENOMEM)?;
     let process = thread.process();
+    process.files.unshare(|files| files.try_clone())?;
     process.end_other_threads(thread)?;
     thread.leave_memory();
     thread.forget_rseq();
     take_over(thread);
     let former = process.space.lock().replace(program.space.clone());
+    program.space.allow_huge_pages(former.as_ref().is_none_or(|former| former.may_have_huge_pages()));
     task::current().set_space(Some(program.space.tables().clone()));
     drop(former);
     process.release_maker();
@@ -29,13 +31,11 @@ pub fn replace(thread: &Arc<Thread>, context: &mut UserContext, program: Program
     task::current().set_fpu(fpu);
     task::current().set_segment_bases(0, 0);
     *context = *program.context;
-    let (closed, identity) = {
-        let mut files = process.files.lock();
-        (files.take_close_on_exec(), files.identity())
-    };
+    let (closed, identity) = process.files.with(|files| (files.take_close_on_exec(), files.identity()));
     let identity: Arc<dyn Any + Send + Sync> = identity;
     closed.iter().for_each(|file| file.release_process_locks(&identity));
     drop(closed);
+    process.actions.unshare();
     process.actions.reset_handlers();
     alarm::delete_created(process);
     thread.alternate_stack(Some(SigaltStack::NONE));

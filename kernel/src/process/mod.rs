@@ -30,6 +30,7 @@ mod place;
 pub mod rseq;
 pub mod sampled;
 pub mod send;
+mod shareable;
 pub mod signal;
 mod start;
 mod status;
@@ -49,7 +50,6 @@ pub use table::{find, pids};
 pub use thread::Thread;
 
 use crate::sched;
-use crate::vfs::FsContext;
 use crate::vm::AddressSpace;
 use crate::vm::fault;
 use abi::system::RLIMIT_NOFILE;
@@ -57,6 +57,7 @@ use alarm::Timer;
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use context::Position;
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU32, Ordering};
 use cpu_time::CpuTime;
 use credentials::Credentials;
@@ -64,10 +65,11 @@ use files::FileTable;
 use klib::objects::Counted;
 use limits::Limits;
 use machine::hooks::Access;
-use machine::sync::{Mutex, Once, SpinLock, WaitQueue};
+use machine::sync::{Once, SpinLock, WaitQueue};
 use machine::task;
 use machine::time::Instant;
 use pidfd::PidFile;
+use shareable::Shareable;
 use signal::{Actions, Pending};
 use users::OfUser;
 use watched::Watcher;
@@ -91,12 +93,11 @@ pub struct Process {
     /// None once the last thread has left it.
     space: SpinLock<Option<Arc<AddressSpace>>>,
     /// Open files.
-    pub files: Arc<Mutex<FileTable>>,
-    /// Root and working directory: whoever walks a path takes them as they are.
-    pub directories: Arc<Mutex<Arc<FsContext>>>,
-    umask: Arc<AtomicU32>,
+    pub files: Shareable<FileTable>,
+    /// Root and working directory, umask.
+    pub position: Shareable<Position>,
     /// Signal actions.
-    pub actions: Arc<Actions>,
+    pub actions: Actions,
     /// Signals sent to the process, for any thread.
     pub pending: Pending,
     /// How many came that were sent to several processes, its group for one: whoever makes a child meanwhile begins anew.

@@ -3,7 +3,9 @@
 use abi::Signal;
 use abi::sigframe::{SI_TIMER, Siginfo};
 use abi::signal::{DefaultAction, NSIG, SIG_DFL, SIG_IGN, SaFlags, SigSet, Sigaction};
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
+use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use machine::sync::{Rank, SpinLock};
 
@@ -13,9 +15,16 @@ pub const STOPS: SigSet =
 /// Most real-time signals that wait in one set; standard ones wait once each.
 const MAX_QUEUED: usize = 1024;
 
-/// What a process does with each signal.
+type BySignal = [Sigaction; NSIG as usize];
+
+/// What a process does with each signal. With CLONE_SIGHAND processes share it: the second lock is then taken alone.
 pub struct Actions {
-    by_signal: SpinLock<[Sigaction; NSIG as usize]>,
+    part: SpinLock<Part>,
+}
+
+enum Part {
+    Own(Box<BySignal>),
+    Shared(Arc<SpinLock<BySignal>>),
 }
 
 /// What taking a signal leads to.
@@ -30,64 +39,112 @@ pub enum Disposition {
 impl Actions {
     /// Everything at its default.
     pub fn new() -> Self {
-        Actions::with([Sigaction::default(); NSIG as usize])
+        Actions::with(Box::new([Sigaction::default(); NSIG as usize]))
     }
 
-    fn with(actions: [Sigaction; NSIG as usize]) -> Self {
-        Actions { by_signal: SpinLock::new("signal actions", Rank::Process, actions) }
+    fn with(actions: Box<BySignal>) -> Self {
+        Actions::of(Part::Own(actions))
+    }
+
+    fn of(part: Part) -> Self {
+        Actions { part: SpinLock::new("signal actions", Rank::Process, part) }
+    }
+
+    /// Calls `f` with them, which are locked meanwhile.
+    #[inline]
+    fn locked<R>(&self, f: impl FnOnce(&mut BySignal) -> R) -> R {
+        let shared = match &mut *self.part.lock() {
+            Part::Own(own) => return f(own),
+            Part::Shared(shared) => shared.clone(),
+        };
+        f(&mut shared.lock())
     }
 
     /// A copy, for a new process.
     pub fn copy(&self) -> Self {
-        Actions::with(*self.by_signal.lock())
+        Actions::with(self.locked(|actions| Box::new(*actions)))
+    }
+
+    /// The same, for a process that shares them.
+    pub fn share(&self) -> Self {
+        let mut part = self.part.lock();
+        let shared = match &*part {
+            Part::Own(own) => Arc::new(SpinLock::new("shared signal actions", Rank::Process, **own)),
+            Part::Shared(shared) => shared.clone(),
+        };
+        *part = Part::Shared(shared.clone());
+        drop(part);
+        Actions::of(Part::Shared(shared))
+    }
+
+    /// Whether another process has a part in them.
+    pub fn is_shared(&self) -> bool {
+        matches!(&*self.part.lock(), Part::Shared(shared) if Arc::strong_count(shared) > 1)
+    }
+
+    /// Makes them the process's own.
+    pub fn unshare(&self) {
+        let shared = match &*self.part.lock() {
+            Part::Own(_) => return,
+            Part::Shared(shared) => shared.clone(),
+        };
+        let own = Box::new(*shared.lock());
+        let former = core::mem::replace(&mut *self.part.lock(), Part::Own(own));
+        drop((former, shared));
     }
 
     /// execve(2): handlers are gone with the program, what is ignored stays so.
     pub fn reset_handlers(&self) {
-        for action in self.by_signal.lock().iter_mut() {
-            let handler = if action.sa_handler == SIG_IGN { SIG_IGN } else { SIG_DFL };
-            *action = Sigaction { sa_handler: handler, ..Sigaction::default() };
-        }
+        self.locked(|actions| {
+            for action in actions {
+                let handler = if action.sa_handler == SIG_IGN { SIG_IGN } else { SIG_DFL };
+                *action = Sigaction { sa_handler: handler, ..Sigaction::default() };
+            }
+        });
     }
 
     /// The action of `signal`, and a new one if given.
     pub fn action(&self, signal: Signal, new: Option<Sigaction>) -> Sigaction {
-        let mut actions = self.by_signal.lock();
-        let slot = &mut actions[usize::from(signal.number()) - 1];
-        match new {
-            Some(new) => core::mem::replace(slot, new),
-            None => *slot,
-        }
+        self.locked(|actions| {
+            let slot = &mut actions[usize::from(signal.number()) - 1];
+            match new {
+                Some(new) => core::mem::replace(slot, new),
+                None => *slot,
+            }
+        })
     }
 
     /// Signals that are ignored, and those that have a handler.
     pub fn sets(&self) -> (SigSet, SigSet) {
         let (mut ignored, mut caught) = (0, 0);
-        for (at, action) in self.by_signal.lock().iter().enumerate() {
-            match action.sa_handler {
-                SIG_DFL => {}
-                SIG_IGN => ignored |= 1 << at,
-                _ => caught |= 1 << at,
+        self.locked(|actions| {
+            for (at, action) in actions.iter().enumerate() {
+                match action.sa_handler {
+                    SIG_DFL => {}
+                    SIG_IGN => ignored |= 1 << at,
+                    _ => caught |= 1 << at,
+                }
             }
-        }
+        });
         (SigSet(ignored), SigSet(caught))
     }
 
     /// What to do with `signal`, which is being taken; a handler that works once is taken out.
     pub fn take(&self, signal: Signal) -> Disposition {
-        let mut actions = self.by_signal.lock();
-        let slot = &mut actions[usize::from(signal.number()) - 1];
-        match slot.sa_handler {
-            SIG_DFL => Disposition::Default(signal.default_action()),
-            SIG_IGN => Disposition::Default(DefaultAction::Ignore),
-            _ => {
-                let action = *slot;
-                if flags(&action).contains(SaFlags::RESETHAND) {
-                    slot.sa_handler = SIG_DFL;
+        self.locked(|actions| {
+            let slot = &mut actions[usize::from(signal.number()) - 1];
+            match slot.sa_handler {
+                SIG_DFL => Disposition::Default(signal.default_action()),
+                SIG_IGN => Disposition::Default(DefaultAction::Ignore),
+                _ => {
+                    let action = *slot;
+                    if flags(&action).contains(SaFlags::RESETHAND) {
+                        slot.sa_handler = SIG_DFL;
+                    }
+                    Disposition::Handler(action)
                 }
-                Disposition::Handler(action)
             }
-        }
+        })
     }
 
     /// Whether the process takes no notice of `signal`.

@@ -1,17 +1,19 @@
 //! How processes come to be: the parts of a new one, the first code of its threads, and programs that the kernel itself
 //! starts.
 
+use super::context::{self, Position};
 use super::cpu_time::CpuTime;
 use super::credentials::Credentials;
 use super::exec;
 use super::files::FileTable;
 use super::limits::Limits;
+use super::shareable::Shareable;
 use super::signal::{Actions, Pending};
 use super::table::{self, INIT, Ties};
 use super::users::OfUser;
 use super::{ExitStatus, Process, Thread, cpu_limit, short_name, thread};
 use crate::sched::{self, Owner};
-use crate::vfs::{File, FsContext};
+use crate::vfs::File;
 use crate::vm::AddressSpace;
 use abi::Errno;
 use abi::signal::SigSet;
@@ -23,7 +25,7 @@ use alloc::vec::Vec;
 use core::any::Any;
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU32, Ordering};
 use klib::objects::{Counted, Kind};
-use machine::sync::{Mutex, Once, Rank, SpinLock, WaitQueue};
+use machine::sync::{Once, Rank, SpinLock, WaitQueue};
 use machine::task::FpuState;
 use machine::time;
 use machine::user::UserContext;
@@ -114,6 +116,7 @@ fn spawn(
         directories: &directories,
         credentials: &credentials,
         no_new_privileges: false,
+        finds_script: true,
         limits: memory,
         randomized: true,
     };
@@ -121,10 +124,9 @@ fn spawn(
     let files = FileTable::with_console(terminal);
     let parts = Parts {
         pid,
-        files: Arc::new(Mutex::new("open files", files)),
-        directories: Arc::new(Mutex::new("working directory", Arc::new(directories))),
-        umask: Arc::new(AtomicU32::new(0o022)),
-        actions: Arc::new(Actions::new()),
+        files: Shareable::new(context::FILES, files),
+        position: Shareable::new(context::POSITION, Position::new(directories, 0o022)),
+        actions: Actions::new(),
         credentials,
         limits,
         personality: 0,
@@ -166,10 +168,9 @@ impl ProgramHandle {
 /// What a new process is made of.
 pub(super) struct Parts {
     pub pid: u32,
-    pub files: Arc<Mutex<FileTable>>,
-    pub directories: Arc<Mutex<Arc<FsContext>>>,
-    pub umask: Arc<AtomicU32>,
-    pub actions: Arc<Actions>,
+    pub files: Shareable<FileTable>,
+    pub position: Shareable<Position>,
+    pub actions: Actions,
     pub credentials: Arc<Credentials>,
     pub limits: Limits,
     pub personality: u32,
@@ -196,8 +197,7 @@ impl Parts {
             dumpable: AtomicBool::new(self.dumpable),
             space: SpinLock::new("process address space", Rank::Process, Some(self.space)),
             files: self.files,
-            directories: self.directories,
-            umask: self.umask,
+            position: self.position,
             actions: self.actions,
             pending: Pending::new(),
             signals_to_many: AtomicU32::new(0),

@@ -94,13 +94,13 @@ fn next_thread(subject: Subject, from: u64) -> Next {
 
 fn next_descriptor(subject: Subject, from: u64) -> Next {
     let process = process(subject).map_err(|_| Errno::ENOENT)?;
-    let next = process.files.lock().next_from(from as usize);
+    let next = process.files.with(|files| files.next_from(from as usize));
     Ok(next.map(|fd| (fd as u64, Subject { member: fd as u32, ..subject })))
 }
 
 /// The open file that a link is about. ENOENT once it is closed.
 fn descriptor(subject: Subject) -> Result<Arc<File>> {
-    let file = process(subject)?.files.lock().get(subject.member as i32);
+    let file = process(subject)?.files.with(|files| files.get(subject.member as i32));
     file.map_err(|_| Errno::ENOENT)
 }
 
@@ -123,7 +123,7 @@ fn descriptor_info(subject: Subject, text: &mut Text) -> Result<()> {
 /// Root and working directory, with what has been mounted over them.
 fn directories(subject: Subject) -> Result<FsContext> {
     let process = alive(subject)?;
-    let directories = FsContext::clone(&process.directories.lock());
+    let directories = process.position.with(|position| FsContext::clone(&position.context));
     Ok(directories.on_top())
 }
 

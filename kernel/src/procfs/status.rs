@@ -171,7 +171,7 @@ pub(super) fn status(subject: Subject, text: &mut Text) -> Result<()> {
         let (real, effective) = (identity.real, identity.effective);
         writeln!(text, "{name}:\t{real}\t{effective}\t{}\t{}", identity.saved, identity.file);
     }
-    write!(text, "FDSize:\t{}\nGroups:\t", process.files.lock().room());
+    write!(text, "FDSize:\t{}\nGroups:\t", process.files.with(|files| files.room()));
     for group in credentials.groups.iter() {
         write!(text, "{group} ");
     }

@@ -13,10 +13,11 @@ use abi::fs::split_dev;
 use core::array;
 use core::sync::atomic::{AtomicU64, Ordering};
 use klib::objects;
+use machine::addr::HUGE_PAGE_SIZE;
 use machine::boot;
 use machine::cpu;
 use machine::irq;
-use machine::mm::{FrameKind, frame};
+use machine::mm::{FrameKind, frame, huge_pages};
 use machine::{PAGE_SIZE, time};
 
 /// `/proc/version`.
@@ -79,6 +80,7 @@ pub(super) fn memory(_: Subject, text: &mut Text) -> Result<()> {
         ("SwapFree", 0),
         ("Dirty", dirty),
         ("AnonPages", count(FrameKind::Anonymous)),
+        ("AnonHugePages", huge_pages() * (HUGE_PAGE_SIZE / PAGE_SIZE)),
         ("Shmem", shared),
         ("Slab", heap),
         ("SUnreclaim", heap),

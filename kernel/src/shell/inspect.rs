@@ -8,9 +8,10 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use klib::objects;
+use machine::addr::HUGE_PAGE_SIZE;
 use machine::boot::info::AreaKind;
 use machine::boot::timeline;
-use machine::mm::{FrameKind, frame, heap_statistics, space};
+use machine::mm::{FrameKind, frame, heap_statistics, huge_pages, space};
 use machine::sync::lockdep;
 use machine::{PAGE_SIZE, addr, boot, cpu, irq, time};
 
@@ -157,6 +158,12 @@ fn mem(shell: &mut Shell, arguments: &[&str]) -> CommandResult {
     let total: usize = counts.iter().map(|(_, count)| count).sum();
     table.row(["total".into(), format!("{total}"), format!("{}", kib(total))]);
     table.print(&mut shell.out);
+    writeln!(
+        shell.out,
+        "large pages: {}, {} KiB of the anonymous memory",
+        huge_pages(),
+        huge_pages() * HUGE_PAGE_SIZE / 1024
+    );
     let heap = heap_statistics();
     let used = heap.object_bytes + heap.large_bytes;
     writeln!(

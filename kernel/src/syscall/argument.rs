@@ -81,7 +81,7 @@ impl Argument for Fd {
 impl Fd {
     /// The open file.
     pub fn file(self, thread: &Thread) -> Result<Arc<File>, Errno> {
-        thread.process().files.lock().get(self.0)
+        thread.process().files.with(|files| files.get(self.0))
     }
 
     /// The directory that a relative path begins at; None for the working directory.

@@ -24,7 +24,7 @@ fn target(caller: &Caller<'_>, directory: Fd, path: UserPath, flags: u32) -> Res
     let path = path.read()?;
     if path.is_empty() && flags & AT_EMPTY_PATH != 0 {
         return match directory {
-            CWD => Ok(caller.thread.process().directories.lock().cwd.clone()),
+            CWD => Ok(caller.thread.process().working_directory()),
             fd => of_fd(caller, fd),
         };
     }

@@ -3,18 +3,19 @@
 use super::argument::{Fd, UserOut, UserPath};
 use super::file::locate;
 use super::{Caller, SyscallResult};
-use crate::vfs::{Location, access};
+use crate::vfs::{File, Location, access};
 use abi::Errno;
 use abi::fs::PATH_MAX;
 use abi::fs::{Dirent64, DirentType};
 use alloc::vec::Vec;
 use machine::user::copy;
 
+const SEEK_SET: u32 = 0;
 /// Directory entries are gathered in a buffer of at most this many bytes a call.
 const MAX_ENTRIES_LEN: usize = 64 * 1024;
 
 pub fn getcwd(caller: &mut Caller<'_>, buffer: UserOut<u8>, len: usize) -> SyscallResult {
-    let cwd = caller.thread.process().directories.lock().cwd.clone();
+    let cwd = caller.thread.process().working_directory();
     let mut path = cwd.path();
     path.push(0);
     if path.len() > PATH_MAX {
@@ -65,6 +66,7 @@ pub fn readlinkat(caller: &mut Caller<'_>, base: Fd, path: UserPath, buffer: Use
 
 pub fn getdents64(caller: &mut Caller<'_>, fd: Fd, buffer: UserOut<u8>, len: usize) -> SyscallResult {
     let file = fd.file(caller.thread)?;
+    let before = file.position();
     let mut entries: Vec<u8> = Vec::new();
     entries.try_reserve(len.min(MAX_ENTRIES_LEN)).map_err(|_| Errno::ENOMEM)?;
     let limit = len.min(MAX_ENTRIES_LEN);
@@ -88,8 +90,7 @@ pub fn getdents64(caller: &mut Caller<'_>, fd: Fd, buffer: UserOut<u8>, len: usi
     if too_small {
         return Err(Errno::EINVAL);
     }
-    copy::write(buffer.0, &entries).map_err(|_| Errno::EFAULT)?;
-    Ok(entries.len() as u64)
+    hand_over(&file, before, buffer, &entries)
 }
 
 /// As [`getdents64`], with the kind of each entry behind its name.
@@ -97,6 +98,7 @@ pub fn getdents(caller: &mut Caller<'_>, fd: Fd, buffer: UserOut<u8>, len: u32) 
     /// Bytes before the name: inode number, offset, length.
     const NAME_AT: usize = 18;
     let file = fd.file(caller.thread)?;
+    let before = file.position();
     let limit = (len as usize).min(MAX_ENTRIES_LEN);
     let mut entries: Vec<u8> = Vec::new();
     entries.try_reserve(limit).map_err(|_| Errno::ENOMEM)?;
@@ -119,6 +121,14 @@ pub fn getdents(caller: &mut Caller<'_>, fd: Fd, buffer: UserOut<u8>, len: u32) 
     if too_small {
         return Err(Errno::EINVAL);
     }
-    copy::write(buffer.0, &entries).map_err(|_| Errno::EFAULT)?;
+    hand_over(&file, before, buffer, &entries)
+}
+
+/// Copies entries out. Where that cannot be, they come again at the next call.
+fn hand_over(file: &File, before: u64, buffer: UserOut<u8>, entries: &[u8]) -> SyscallResult {
+    if copy::write(buffer.0, entries).is_err() {
+        file.seek(before as i64, SEEK_SET)?;
+        return Err(Errno::EFAULT);
+    }
     Ok(entries.len() as u64)
 }

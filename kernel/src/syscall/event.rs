@@ -89,7 +89,7 @@ pub fn timerfd_gettime(caller: &mut Caller<'_>, fd: Fd, out: UserOut<Itimerspec>
 /// Gives a file the lowest free descriptor.
 pub(super) fn insert(caller: &Caller<'_>, file: Arc<File>, flags: u32) -> SyscallResult {
     let process = caller.thread.process();
-    let fd = process.files.lock().insert(file, 0..process.file_limit(), flags & O_CLOEXEC != 0)?;
+    let fd = process.add_file(file, flags & O_CLOEXEC != 0)?;
     Ok(fd as u64)
 }
 

@@ -45,7 +45,7 @@ fn open_as(
     let mode = if makes { mode & 0o7777 & !process.umask() } else { 0 };
     let context = process.fs_context();
     let file = vfs::open_restricted(&context, base.as_ref(), &path, flags & !O_CLOEXEC, mode, forbidden)?;
-    let fd = process.files.lock().insert(file, 0..process.file_limit(), flags & O_CLOEXEC != 0)?;
+    let fd = process.add_file(file, flags & O_CLOEXEC != 0)?;
     Ok(fd as u64)
 }
 
@@ -80,22 +80,22 @@ pub fn creat(caller: &mut Caller<'_>, path: UserPath, mode: u32) -> SyscallResul
     openat(caller, Fd(-100), path, O_CREAT | O_WRONLY | O_TRUNC, mode)
 }
 
-/// close_range(2). Whether the table is shared does not matter: no other process has this one.
+/// close_range(2).
 pub fn close_range(caller: &mut Caller<'_>, first: u32, last: u32, flags: u32) -> SyscallResult {
     const CLOSE_RANGE_UNSHARE: u32 = 2;
     const CLOSE_RANGE_CLOEXEC: u32 = 4;
     if flags & !(CLOSE_RANGE_UNSHARE | CLOSE_RANGE_CLOEXEC) != 0 || first > last {
         return Err(Errno::EINVAL);
     }
-    let files = &caller.thread.process().files;
+    let process = caller.thread.process();
+    if flags & CLOSE_RANGE_UNSHARE != 0 {
+        process.unshare_files()?;
+    }
     for fd in first..=last.min(MAX_FILES as u32 - 1) {
-        let closed = {
-            let mut files = files.lock();
-            match flags & CLOSE_RANGE_CLOEXEC {
-                0 => files.remove(fd as i32).ok(),
-                _ => files.set_close_on_exec(fd as i32, true).map(|()| None).unwrap_or(None),
-            }
-        };
+        let closed = process.files.with(|files| match flags & CLOSE_RANGE_CLOEXEC {
+            0 => files.remove(fd as i32).ok(),
+            _ => files.set_close_on_exec(fd as i32, true).map(|()| None).unwrap_or(None),
+        });
         if let Some(closed) = closed {
             closed.release_process_locks(&lock::token(caller));
         }
@@ -104,16 +104,16 @@ pub fn close_range(caller: &mut Caller<'_>, first: u32, last: u32, flags: u32) -
 }
 
 pub fn close(caller: &mut Caller<'_>, fd: Fd) -> SyscallResult {
-    let file = caller.thread.process().files.lock().remove(fd.0)?;
+    let file = caller.thread.process().files.with(|files| files.remove(fd.0))?;
     file.release_process_locks(&lock::token(caller));
     Ok(0)
 }
 
 pub fn dup(caller: &mut Caller<'_>, fd: Fd) -> SyscallResult {
     let process = caller.thread.process();
-    let mut files = process.files.lock();
-    let file = files.get(fd.0)?;
-    files.insert(file, 0..process.file_limit(), false).map(|fd| fd as u64)
+    let limit = process.file_limit();
+    let copy = process.files.with(|files| files.insert(files.get(fd.0)?, 0..limit, false))?;
+    Ok(copy as u64)
 }
 
 pub fn dup2(caller: &mut Caller<'_>, old: Fd, new: Fd) -> SyscallResult {
@@ -134,11 +134,7 @@ pub fn dup3(caller: &mut Caller<'_>, old: Fd, new: Fd, flags: u32) -> SyscallRes
 fn replace(caller: &mut Caller<'_>, old: Fd, new: Fd, close_on_exec: bool) -> SyscallResult {
     let process = caller.thread.process();
     let at = usize::try_from(new.0).ok().filter(|&fd| fd < process.file_limit()).ok_or(Errno::EBADF)?;
-    let replaced = {
-        let mut files = process.files.lock();
-        let file = files.get(old.0)?;
-        files.replace(at, file, close_on_exec)?
-    };
+    let replaced = process.files.with(|files| files.replace(at, files.get(old.0)?, close_on_exec))?;
     if let Some(replaced) = replaced {
         replaced.release_process_locks(&lock::token(caller));
     }
@@ -153,29 +149,25 @@ pub fn fcntl(caller: &mut Caller<'_>, fd: Fd, command: u32, argument: u64) -> Sy
     const F_SETFL: u32 = 4;
     const F_DUPFD_CLOEXEC: u32 = 1030;
     let process = caller.thread.process();
-    let mut files = process.files.lock();
-    let file = files.get(fd.0)?;
+    let file = fd.file(caller.thread)?;
     match command {
         F_DUPFD | F_DUPFD_CLOEXEC => {
             let limit = process.file_limit();
             let least = usize::try_from(argument).ok().filter(|&least| least < limit).ok_or(Errno::EINVAL)?;
-            files.insert(file, least..limit, command == F_DUPFD_CLOEXEC).map(|fd| fd as u64)
+            let close_on_exec = command == F_DUPFD_CLOEXEC;
+            process.files.with(|files| files.insert(file, least..limit, close_on_exec)).map(|fd| fd as u64)
         }
-        F_GETFD => files.close_on_exec(fd.0).map(u64::from),
-        F_SETFD => files.set_close_on_exec(fd.0, argument & 1 != 0).map(|()| 0),
+        F_GETFD => process.files.with(|files| files.close_on_exec(fd.0)).map(u64::from),
+        F_SETFD => process.files.with(|files| files.set_close_on_exec(fd.0, argument & 1 != 0)).map(|()| 0),
         F_GETFL => Ok(u64::from(file.flags())),
         F_SETFL => {
             file.set_flags(file.flags() & !SETTABLE_FLAGS | argument as u32 & SETTABLE_FLAGS);
             Ok(0)
         }
         lock::F_GETLK | lock::F_SETLK | lock::F_SETLKW | lock::F_OFD_GETLK | lock::F_OFD_SETLK | lock::F_OFD_SETLKW => {
-            drop(files);
             lock::record_lock(caller, &file, command, argument)
         }
-        F_GETPIPE_SZ | F_SETPIPE_SZ => {
-            drop(files);
-            file.fcntl(command, argument)
-        }
+        F_GETPIPE_SZ | F_SETPIPE_SZ => file.fcntl(command, argument),
         _ => Err(Errno::EINVAL),
     }
 }

@@ -34,7 +34,8 @@ pub fn getpgid(caller: &mut Caller<'_>, pid: u32) -> SyscallResult {
 }
 
 pub fn setpgid(caller: &mut Caller<'_>, pid: u32, group: u32) -> SyscallResult {
-    if (pid | group) as i32 & i32::MIN != 0 {
+    let group = if group == 0 { pid } else { group };
+    if (group as i32) < 0 {
         return Err(Errno::EINVAL);
     }
     table::set_group(caller.thread.process(), pid, group)?;

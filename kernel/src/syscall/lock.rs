@@ -41,7 +41,7 @@ pub fn flock(caller: &mut Caller<'_>, fd: Fd, operation: u32) -> SyscallResult {
 
 /// What stands for the caller's process as an owner of locks: its table of files, as on Linux.
 pub fn token(caller: &Caller<'_>) -> Arc<dyn Any + Send + Sync> {
-    caller.thread.process().files.lock().identity()
+    caller.thread.process().files.with(|files| files.identity())
 }
 
 /// fcntl(2) with one of the commands above.

@@ -214,6 +214,7 @@ pub fn madvise(caller: &mut Caller<'_>, address: u64, len: u64, advice: u32) -> 
         mm::MADV_POPULATE_WRITE => Advice::Populate(Access::Write),
         mm::MADV_HUGEPAGE => Advice::Flags(AreaFlags::LARGE_PAGES, AreaFlags::NO_LARGE_PAGES),
         mm::MADV_NOHUGEPAGE => Advice::Flags(AreaFlags::NO_LARGE_PAGES, AreaFlags::LARGE_PAGES),
+        mm::MADV_COLLAPSE => Advice::Collapse,
         mm::MADV_DONTFORK => Advice::Flags(AreaFlags::NOT_IN_FORK, none),
         mm::MADV_DOFORK => Advice::Flags(none, AreaFlags::NOT_IN_FORK),
         mm::MADV_WIPEONFORK => Advice::Flags(AreaFlags::ZEROS_IN_FORK, none),

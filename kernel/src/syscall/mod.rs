@@ -281,6 +281,7 @@ syscalls! {
     269 => file::faccessat(directory: Fd, path: UserPath, mode: u32);
     270 => select::pselect6(count: i32, read: u64, write: u64, except: u64, timeout: UserOut<abi::time::Timespec>, mask: u64);
     271 => poll::ppoll(fds: u64, count: u32, timeout: UserOut<abi::time::Timespec>, mask: UserIn<abi::signal::SigSet>, size: usize);
+    272 => process::unshare(flags: u64);
     273 => futex::set_robust_list(head: u64, len: usize);
     274 => futex::get_robust_list(tid: u32, head: UserOut<u64>, len: UserOut<u64>);
     280 => attributes::utimensat(directory: Fd, path: UserPath, times: UserIn<abi::time::Timespec>, flags: u32);

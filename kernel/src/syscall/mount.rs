@@ -8,6 +8,7 @@ use abi::Errno;
 use abi::capability::{CAP_SYS_ADMIN, CAP_SYS_CHROOT};
 use abi::fs::Statfs;
 use alloc::vec::Vec;
+use machine::user::copy;
 
 const MS_RDONLY: u64 = 1;
 const MS_REMOUNT: u64 = 32;
@@ -30,6 +31,9 @@ fn text(address: u64) -> Result<Vec<u8>, Errno> {
 
 pub fn mount(caller: &mut Caller<'_>, source: u64, at: UserPath, kind: u64, flags: u64, data: u64) -> SyscallResult {
     let (kind, source) = (text(kind)?, text(source)?);
+    if data != 0 {
+        copy::read(data, &mut [0]).map_err(|_| Errno::EFAULT)?;
+    }
     let path = at.read()?;
     let place = locate(caller, Fd(-100), &path, true)?;
     caller.needs(CAP_SYS_ADMIN)?;

@@ -67,6 +67,6 @@ pub fn pidfd_getfd(caller: &mut Caller<'_>, pidfd: Fd, fd: Fd, flags: u32) -> Sy
     if !Arc::ptr_eq(own, &target) && !own.credentials().may_trace(&target.credentials(), target.is_dumpable()) {
         return Err(Errno::EPERM);
     }
-    let file = target.files.lock().get(fd.0)?;
+    let file = target.files.with(|files| files.get(fd.0))?;
     insert(caller, file, O_CLOEXEC)
 }

@@ -69,20 +69,23 @@ fn poll_until(caller: &Caller<'_>, fds: u64, count: u32, limit: TimeLimit) -> Sy
 fn poll_image(caller: &Caller<'_>, image: &mut [u8], limit: TimeLimit) -> Result<usize, Errno> {
     let process = caller.thread.process();
     let table_look = |table: &FileTable, image: &mut [u8]| look(image, |fd| table.peek(fd).map(|file| file.poll()));
-    let ready = table_look(&process.files.lock(), image);
+    let ready = process.files.with(|table| table_look(table, image));
     if ready != 0 || limit.is_zero() {
         return if ready == 0 && process::interrupted() { Err(Errno::EINTR) } else { Ok(ready) };
     }
     let mut wait = PollWait::new(image.len() / PollFd::SIZE)?;
-    {
-        let table = process.files.lock();
+    let closed = process.files.with(|table| {
         for entry in image.chunks_exact(PollFd::SIZE).map(PollFd::read_bytes).filter(|entry| entry.fd >= 0) {
             match table.peek(entry.fd) {
                 Some(file) => wait.add(file.clone(), entry.events as u16 as u32)?,
                 // Closed since the first look.
-                None => return Ok(table_look(&table, image)),
+                None => return Ok(Some(table_look(table, image))),
             }
         }
+        Ok(None)
+    })?;
+    if let Some(ready) = closed {
+        return Ok(ready);
     }
     let found = wait.until(limit.deadline(), || {
         let mut files = wait.files();

@@ -68,6 +68,11 @@ pub fn prctl(
         PR_SET_TIMING if argument == u64::from(PR_TIMING_STATISTICAL) => Ok(0),
         PR_GET_TSC => write(argument, PR_TSC_ENABLE as i32),
         PR_SET_TSC if argument == u64::from(PR_TSC_ENABLE) => Ok(0),
+        PR_SET_THP_DISABLE if no_more => {
+            process.space().allow_huge_pages(argument == 0);
+            Ok(0)
+        }
+        PR_GET_THP_DISABLE if argument == 0 && no_more => Ok((!process.space().may_have_huge_pages()).into()),
         PR_GET_SECCOMP => Ok(0),
         PR_GET_TID_ADDRESS => {
             super::io::write_u64(argument, caller.thread.clear_on_exit.load(Ordering::Relaxed))?;

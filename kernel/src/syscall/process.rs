@@ -9,10 +9,12 @@ use crate::process::wait::{self, Target, Waited};
 use crate::process::{ExitStatus, Process, Thread, execve as commit};
 use crate::vfs::FsContext;
 use crate::vfs::flags::{O_CLOEXEC, O_NONBLOCK};
+use abi::capability::CAP_SYS_ADMIN;
 use abi::process::{CloneArgs, CloneFlags, WaitFlags};
 use abi::sigframe::Siginfo;
 use abi::system::Rusage;
 use abi::{Errno, Signal};
+use alloc::format;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::Ordering;
@@ -20,6 +22,7 @@ use machine::addr::{PAGE_SIZE, USER_END};
 
 /// Longest argument or environment entry (Linux's MAX_ARG_STRLEN).
 const MAX_TEXT: usize = 32 * PAGE_SIZE;
+const AT_FDCWD: i32 = -100;
 const AT_EMPTY_PATH: u32 = 0x1000;
 const AT_SYMLINK_NOFOLLOW: u32 = 0x100;
 
@@ -35,6 +38,44 @@ pub fn exit_group(caller: &mut Caller<'_>, status: u32) -> SyscallResult {
 
 pub fn fork(caller: &mut Caller<'_>) -> SyscallResult {
     make(caller, CloneFlags::empty(), 0)
+}
+
+/// unshare(2) on a kernel without namespaces. Open files and directories are the process's, not the thread's: one that has
+/// several threads cannot be served.
+pub fn unshare(caller: &mut Caller<'_>, flags: u64) -> SyscallResult {
+    const NEWTIME: CloneFlags = CloneFlags::from_bits_retain(0x80);
+    let namespaces = CloneFlags::NEWNS
+        | CloneFlags::NEWCGROUP
+        | CloneFlags::NEWUTS
+        | CloneFlags::NEWIPC
+        | CloneFlags::NEWPID
+        | CloneFlags::NEWNET
+        | NEWTIME;
+    let memory = CloneFlags::SIGHAND | CloneFlags::VM;
+    let parts = CloneFlags::FS | CloneFlags::FILES;
+    let known = namespaces | memory | parts | CloneFlags::NEWUSER | CloneFlags::THREAD | CloneFlags::SYSVSEM;
+    let flags = CloneFlags::from_bits_retain(flags);
+    let process = caller.thread.process();
+    if !known.contains(flags) || flags.intersects(memory) && process.actions.is_shared() {
+        return Err(Errno::EINVAL);
+    }
+    if flags.intersects(memory | parts | CloneFlags::THREAD) {
+        process.check_alone()?;
+    }
+    if flags.contains(CloneFlags::NEWUSER) {
+        return Err(Errno::EINVAL);
+    }
+    if flags.intersects(namespaces) {
+        caller.needs(CAP_SYS_ADMIN)?;
+        return Err(Errno::EINVAL);
+    }
+    if flags.contains(CloneFlags::FS) {
+        process.unshare_position()?;
+    }
+    if flags.contains(CloneFlags::FILES) {
+        process.unshare_files()?;
+    }
+    Ok(0)
 }
 
 pub fn vfork(caller: &mut Caller<'_>) -> SyscallResult {
@@ -127,8 +168,25 @@ pub fn execveat(
     };
     exec::check_executable(&file.metadata()?, &own.credentials)?;
     let (args, env) = read_texts(args, env)?;
-    let program = exec::load_file(&own.setting(), file, &path, args, env)?;
-    replace(caller, program, &path)
+    let (name, closed) = name_by_descriptor(caller.thread, directory, path.to_vec())?;
+    let setting = Setting { finds_script: !closed, ..own.setting() };
+    let program = exec::load_file(&setting, file, &name, args, env)?;
+    replace(caller, program, &name)
+}
+
+/// What a program is called that was named by `path` in a directory or an open file, and whether the program will not
+/// have that any more.
+fn name_by_descriptor(thread: &Thread, directory: Fd, path: Vec<u8>) -> Result<(Vec<u8>, bool), Errno> {
+    if path.first() == Some(&b'/') || directory.0 == AT_FDCWD {
+        return Ok((path, false));
+    }
+    let mut name = format!("/dev/fd/{}", directory.0).into_bytes();
+    if !path.is_empty() {
+        name.push(b'/');
+        name.extend(path);
+    }
+    let closed = thread.process().files.with(|files| files.close_on_exec(directory.0))?;
+    Ok((name, closed))
 }
 
 /// What of a process matters to the program that it loads.
@@ -158,6 +216,7 @@ impl Own {
             directories: &self.directories,
             credentials: &self.credentials,
             no_new_privileges: self.no_new_privileges,
+            finds_script: true,
             limits: self.limits,
             randomized: self.randomized,
         }
@@ -255,7 +314,11 @@ pub fn waitid(
         }
         _ => return Err(Errno::EINVAL),
     };
-    let Waited { child, status } = wait::wait(process, target, flags)?;
+    let waited = wait::wait(process, target, flags);
+    if waited.is_err() {
+        info.write_if_given(&Siginfo::default())?;
+    }
+    let Waited { child, status } = waited?;
     let Some(child) = child else {
         if !asked.contains(WaitFlags::NOHANG) {
             return Err(Errno::EAGAIN); // the descriptor's doing

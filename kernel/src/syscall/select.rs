@@ -59,7 +59,7 @@ pub fn pselect6(
 }
 
 fn select_until(caller: &Caller<'_>, count: i32, sets: [u64; 3], limit: TimeLimit) -> SyscallResult {
-    let room = caller.thread.process().files.lock().room().min(MAX_FILES);
+    let room = caller.thread.process().files.with(|files| files.room()).min(MAX_FILES);
     let count = usize::try_from(count).map_err(|_| Errno::EINVAL)?.min(room);
     // Most programs have few files: then most of the sets need not even be cleared.
     match count.div_ceil(WORD_BITS) {
@@ -90,15 +90,14 @@ fn select_bits<const W: usize>(
     limit: TimeLimit,
 ) -> SyscallResult {
     let process = caller.thread.process();
-    let ready = look_at_table(&process.files.lock(), words, wanted, found)?;
+    let ready = process.files.with(|table| look_at_table(table, words, wanted, found))?;
     if ready != 0 || limit.is_zero() {
         return if ready == 0 && process::interrupted() { Err(Errno::EINTR) } else { Ok(ready) };
     }
     let mut wait = PollWait::new(wanted.iter().flatten().map(|word| word.count_ones() as usize).sum())?;
-    {
-        let table = process.files.lock();
-        for_each(words, wanted, |fd, _, events| wait.add(table.peek(fd as i32).cloned().ok_or(Errno::EBADF)?, events))?;
-    }
+    process.files.with(|table| {
+        for_each(words, wanted, |fd, _, events| wait.add(table.peek(fd as i32).cloned().ok_or(Errno::EBADF)?, events))
+    })?;
     let ready = wait.until(limit.deadline(), || {
         let mut files = wait.files();
         let mut ready = 0;

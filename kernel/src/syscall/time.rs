@@ -16,6 +16,7 @@ use abi::time::{
 use core::time::Duration;
 use machine::task;
 use machine::time::{self, Instant};
+use machine::user::copy;
 
 const NS_PER_SECOND: u64 = 1_000_000_000;
 /// Ticks a second of times(2).
@@ -53,8 +54,13 @@ pub fn clock_settime(caller: &mut Caller<'_>, clock: u32, new: UserIn<Timespec>)
 }
 
 /// The time zone is a program's matter; that a call only sets it is fine (settimeofday(2)).
-pub fn settimeofday(caller: &mut Caller<'_>, new: UserIn<Timeval>, _zone: u64) -> SyscallResult {
-    match new.read_if_given()? {
+pub fn settimeofday(caller: &mut Caller<'_>, new: UserIn<Timeval>, zone: u64) -> SyscallResult {
+    let new = new.read_if_given()?;
+    if zone != 0 {
+        // There is none here, but it has to be one.
+        copy::read(zone, &mut [0; 8]).map_err(|_| Errno::EFAULT)?;
+    }
+    match new {
         Some(new) => set_time_of_day(caller, new.to_duration()?),
         None => Ok(0),
     }

@@ -8,6 +8,7 @@ use super::file::locate;
 use super::{Caller, SyscallResult};
 use crate::vfs::Location;
 use abi::Errno;
+use machine::user::copy;
 
 /// `XATTR_NAME_MAX`: bytes of a name without its zero.
 const NAME_MAX: usize = 255;
@@ -16,17 +17,31 @@ const VALUE_MAX: usize = 65536;
 /// `XATTR_CREATE | XATTR_REPLACE`.
 const SET_FLAGS: u32 = 1 | 2;
 
-pub fn setxattr(caller: &mut Caller<'_>, path: UserPath, name: u64, _: u64, size: usize, flags: u32) -> SyscallResult {
-    set(&at_path(caller, path, true)?, name, size, flags)
+pub fn setxattr(
+    caller: &mut Caller<'_>,
+    path: UserPath,
+    name: u64,
+    value: u64,
+    size: usize,
+    flags: u32,
+) -> SyscallResult {
+    set(&at_path(caller, path, true)?, name, value, size, flags)
 }
 
-pub fn lsetxattr(caller: &mut Caller<'_>, path: UserPath, name: u64, _: u64, size: usize, flags: u32) -> SyscallResult {
-    set(&at_path(caller, path, false)?, name, size, flags)
+pub fn lsetxattr(
+    caller: &mut Caller<'_>,
+    path: UserPath,
+    name: u64,
+    value: u64,
+    size: usize,
+    flags: u32,
+) -> SyscallResult {
+    set(&at_path(caller, path, false)?, name, value, size, flags)
 }
 
-pub fn fsetxattr(caller: &mut Caller<'_>, fd: Fd, name: u64, _: u64, size: usize, flags: u32) -> SyscallResult {
+pub fn fsetxattr(caller: &mut Caller<'_>, fd: Fd, name: u64, value: u64, size: usize, flags: u32) -> SyscallResult {
     match fd.file(caller.thread)?.location() {
-        Some(location) => set(location, name, size, flags),
+        Some(location) => set(location, name, value, size, flags),
         None => unsupported(name),
     }
 }
@@ -77,7 +92,7 @@ fn at_path(caller: &Caller<'_>, path: UserPath, follow: bool) -> Result<Location
     locate(caller, Fd(-100), &path.read()?, follow)
 }
 
-fn set(location: &Location, name: u64, size: usize, flags: u32) -> SyscallResult {
+fn set(location: &Location, name: u64, value: u64, size: usize, flags: u32) -> SyscallResult {
     location.mount().check_writable()?;
     if flags & !SET_FLAGS != 0 {
         return Err(Errno::EINVAL);
@@ -85,6 +100,12 @@ fn set(location: &Location, name: u64, size: usize, flags: u32) -> SyscallResult
     check_name(name)?;
     if size > VALUE_MAX {
         return Err(Errno::E2BIG);
+    }
+    // As if the value were read: its first and its last byte.
+    if size > 0 {
+        for at in [value, value.saturating_add(size as u64 - 1)] {
+            copy::read(at, &mut [0]).map_err(|_| Errno::EFAULT)?;
+        }
     }
     Err(Errno::EOPNOTSUPP)
 }

@@ -3,7 +3,9 @@
 use super::{directory, gone, part, subject, text, value};
 use crate::sched;
 use crate::vfs::Result;
-use crate::vfs::pseudo::{Entry, Members, Subject, Text};
+use crate::vfs::pseudo::{Entry, Kind, Members, Subject, Text};
+use crate::vm::huge;
+use machine::addr::HUGE_PAGE_SIZE;
 use machine::boot::info::{Area, AreaKind};
 use machine::{boot, cpu};
 
@@ -68,7 +70,23 @@ const AREA: &[Entry] = &[
 pub(super) const KERNEL: &[Entry] = &[directory("mm", MEMORY), text("tasks", tasks), value("uevent_seqnum", &0)];
 
 const MEMORY: &[Entry] = &[directory("transparent_hugepage", HUGE_PAGES)];
-const HUGE_PAGES: &[Entry] = &[value("enabled", &"always madvise [never]")];
+const HUGE_PAGES: &[Entry] = &[
+    Entry { name: "enabled", mode: 0o644, kind: Kind::Setting(huge_policy, set_huge_policy) },
+    value("hpage_pmd_size", &HUGE_PAGE_SIZE),
+];
+
+fn huge_policy(_: Subject, text: &mut Text) -> Result<()> {
+    let (names, chosen) = huge::policy();
+    for (number, name) in names.iter().enumerate() {
+        let (before, after) = if number == chosen { ("[", "]") } else { ("", "") };
+        write!(text, "{before}{name}{after}{}", if number + 1 < names.len() { " " } else { "\n" });
+    }
+    Ok(())
+}
+
+fn set_huge_policy(_: Subject, name: &[u8]) -> Result<()> {
+    huge::set_policy(name.trim_ascii())
+}
 
 fn all_cpus(_: Subject, text: &mut Text) -> Result<()> {
     text.ranges(cpu::online_mask());

@@ -239,6 +239,6 @@ impl Master {
         };
         let process = thread.process();
         let close_on_exec = file_flags & flags::O_CLOEXEC != 0;
-        process.files.lock().insert(file, 0..process.file_limit(), close_on_exec).map(|fd| fd as u64)
+        process.add_file(file, close_on_exec).map(|fd| fd as u64)
     }
 }

@@ -33,6 +33,8 @@ pub enum Advice {
     Cold,
     /// A hole is wanted in the file.
     Remove,
+    /// Large pages are wanted now.
+    Collapse,
 }
 
 impl AddressSpace {
@@ -45,6 +47,9 @@ impl AddressSpace {
         if let Advice::Populate(access) = advice {
             return self.populate_as(start, end, access);
         }
+        if advice == Advice::Collapse {
+            return self.collapse(start, end);
+        }
         let mut files = Vec::new();
         let whole = {
             let mut layout = self.layout();
@@ -54,7 +59,7 @@ impl AddressSpace {
                 check_advice(area, advice)?;
                 match advice {
                     Advice::DontNeed | Advice::DontNeedLocked | Advice::Free => {
-                        self.tables.unmap(from, to, |_, _, _| {});
+                        self.tables.unmap(from, to);
                     }
                     Advice::WillNeed | Advice::Remove => {
                         if let Some((file, index)) = area.file_page(from) {

@@ -3,12 +3,13 @@
 //! Page faults from user mode and from user copies in the kernel come to the same [`resolve`]. A file is read without the
 //! lock of the areas; then everything is looked at again.
 
+use super::huge::has_whole;
 use super::{AddressSpace, Area, AreaFlags, Backing, Layout, PAGE, STACK_GAP};
 use crate::vfs::File;
 use abi::Errno;
 use alloc::sync::Arc;
 use klib::trace::{self as event, Event};
-use machine::addr::USER_END;
+use machine::addr::{HUGE_PAGE_SIZE, USER_END};
 use machine::hooks::Access;
 use machine::mm::{Around, Frame, FrameKind, MapError, Mapping, OutOfMemory, Protection};
 use machine::trace;
@@ -129,6 +130,7 @@ fn attempt_in(
         return Err(FaultError::Forbidden);
     }
     let present = match &area.backing {
+        Backing::Anonymous if space.map_huge(area, page, access) => return Ok(Step::Done),
         Backing::Anonymous => space.tables.map_with(page, || anonymous(area, access))?,
         Backing::SharedMemory(memory, first) => match space.tables.get(page) {
             None => {
@@ -228,7 +230,7 @@ fn copy_from_file(space: &AddressSpace, area: &Area, page: u64) -> Result<Step, 
 
 /// A page is there, but allows less than the area does.
 fn upgrade(space: &AddressSpace, area: &Area, page: u64, mapping: Mapping, access: Access) -> Result<Step, FaultError> {
-    let Mapping { frame, protection: has, .. } = mapping;
+    let Mapping { frame, protection: has, huge, .. } = mapping;
     let enough = match access {
         Access::Read => has.read,
         Access::Write => has.read && has.write,
@@ -237,14 +239,17 @@ fn upgrade(space: &AddressSpace, area: &Area, page: u64, mapping: Mapping, acces
     if enough {
         return Ok(Step::Done); // a stale translation; the fault itself has flushed it
     }
-    let end = page + PAGE;
+    // A large page is never shared: what holds for a part holds for all of it.
+    let start = page & !(HUGE_PAGE_SIZE as u64 - 1);
+    let huge = huge && has_whole(area, start);
+    let (page, end) = if huge { (start, start + HUGE_PAGE_SIZE as u64) } else { (page, page + PAGE) };
     if access != Access::Write {
         space.tables.protect(page, end, Protection { write: has.write, ..area.protection });
         return Ok(Step::Done);
     }
     // One reference is the page table's, one is ours.
     let alone = frame.kind() == FrameKind::Anonymous && frame.references() == 2;
-    if area.is_shared() || alone {
+    if area.is_shared() || huge || alone {
         space.tables.protect(page, end, area.protection);
         return Ok(Step::Done);
     }

@@ -9,6 +9,7 @@
 mod advise;
 mod area;
 pub mod fault;
+pub mod huge;
 mod limits;
 mod lock;
 mod map;
@@ -58,6 +59,7 @@ pub struct AddressSpace {
     mapped: Arc<Mapped>,
     /// Whether places are chosen at random (`personality(2)`, ADDR_NO_RANDOMIZE).
     randomized: AtomicBool,
+    no_huge_pages: AtomicBool,
     program: Option<Arc<Program>>,
 }
 
@@ -91,8 +93,14 @@ impl AddressSpace {
 
     fn of(tables: Arc<UserSpace>, randomized: bool, layout: Layout, program: Option<Arc<Program>>) -> Arc<Self> {
         let mapped = Arc::new(Mapped { tables: tables.clone(), layout: Mutex::new("address space", layout) });
-        let counted = Counted::new(Kind::AddressSpace);
-        Arc::new(AddressSpace { _counted: counted, tables, mapped, randomized: AtomicBool::new(randomized), program })
+        Arc::new(AddressSpace {
+            _counted: Counted::new(Kind::AddressSpace),
+            tables,
+            mapped,
+            randomized: AtomicBool::new(randomized),
+            no_huge_pages: AtomicBool::new(false),
+            program,
+        })
     }
 
     fn layout(&self) -> MutexGuard<'_, Layout> {
@@ -113,6 +121,7 @@ impl AddressSpace {
         let tables = self.tables.fork(private).map_err(|_| Errno::ENOMEM)?;
         let copy = Layout { areas, lock_future: LockFuture::No, ..*layout };
         let copy = Self::of(tables, self.is_randomized(), copy, self.program().cloned());
+        copy.allow_huge_pages(self.may_have_huge_pages());
         // Who takes pages away and has been here waits for the lock, and comes to the copy next.
         copy.mapped.register_all(&copy.layout())?;
         Ok(copy)
@@ -255,7 +264,7 @@ impl AddressSpace {
     fn take_away(&self, layout: &mut Layout, start: u64, end: u64) -> Result<alloc::vec::Vec<Area>, Errno> {
         let taken = layout.areas.take(start, end)?;
         for area in &taken {
-            self.tables.unmap(area.start, area.end, |_, _, _| {});
+            self.tables.unmap(area.start, area.end);
         }
         Ok(taken)
     }
@@ -266,7 +275,7 @@ impl Drop for AddressSpace {
         let areas = core::mem::replace(&mut self.layout().areas, Areas::new());
         // By areas, since they say where pages can be at all.
         for area in areas.map().iter() {
-            self.tables.unmap(area.start, area.end, |_, _, _| {});
+            self.tables.unmap(area.start, area.end);
         }
     }
 }

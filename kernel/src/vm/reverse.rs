@@ -38,13 +38,13 @@ impl Mapped {
         match what {
             Revoke::Stores if area.is_shared() => self.tables.write_protect(start, end),
             Revoke::Stores => {}
-            Revoke::PagesAndCopies => self.tables.unmap(start, end, |_, _, _| {}),
-            Revoke::Pages if area.is_shared() => self.tables.unmap(start, end, |_, _, _| {}),
+            Revoke::PagesAndCopies => self.tables.unmap(start, end),
+            Revoke::Pages if area.is_shared() => self.tables.unmap(start, end),
             Revoke::Pages => {
                 for page in (start..end).step_by(PAGE as usize) {
                     let mapping = self.tables.get(page);
                     if mapping.is_some_and(|mapping| mapping.frame.kind() == FrameKind::PageCache) {
-                        self.tables.unmap(page, page + PAGE, |_, _, _| {});
+                        self.tables.unmap(page, page + PAGE);
                     }
                 }
             }

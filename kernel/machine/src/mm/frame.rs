@@ -1,8 +1,8 @@
 //! Page frames: one descriptor each, and owned handles.
 //!
-//! A [`Frame`] is a counted reference to one frame; the frame goes back when the last one drops. A [`FrameBlock`] owns
-//! 2^order contiguous frames. Both give access to the contents by copying only, since a frame may be mapped into a
-//! process that writes to it at any time.
+//! A [`Frame`] is a counted reference to one frame; the frame goes back when the last one drops. It gives access to the
+//! contents by copying only, since a frame may be mapped into a process that writes to it at any time. `block` has
+//! contiguous ones.
 //!
 //! Invariants: a descriptor's `references` is 0 exactly while the frame is free, reserved, or inside a block; free frames
 //! are linked in the buddy lists and in nothing else. The buddy lists are under one lock (rank `Frames`); each CPU keeps
@@ -73,12 +73,19 @@ impl FrameKind {
                 | FrameKind::Pipe
         )
     }
+
+    /// Whether `frames` more may be taken.
+    #[inline]
+    pub(super) fn check_room(self, frames: usize) -> Result<(), OutOfMemory> {
+        let left = RESERVE.load(Ordering::Relaxed) + frames;
+        if self.leaves_reserve() && count(FrameKind::Free) < left { Err(OutOfMemory) } else { Ok(()) }
+    }
 }
 
 /// What the kernel knows of one frame.
 #[derive(Debug)]
 pub(crate) struct Descriptor {
-    references: AtomicU32,
+    pub(super) references: AtomicU32,
     kind: AtomicU8,
     /// Order of the free block that begins here; `buddy::NOT_A_HEAD` elsewhere.
     pub(super) order: AtomicU8,
@@ -90,7 +97,7 @@ pub(crate) struct Descriptor {
 const _: () = assert!(size_of::<Descriptor>() == 24);
 
 static DESCRIPTORS: Once<&'static [Descriptor]> = Once::new();
-static BUDDY: IrqLock<Buddy> = IrqLock::new("frames", Rank::Frames, Buddy::new());
+pub(super) static BUDDY: IrqLock<Buddy> = IrqLock::new("frames", Rank::Frames, Buddy::new());
 static COUNTS: [AtomicUsize; FrameKind::ALL.len()] = [const { AtomicUsize::new(0) }; FrameKind::ALL.len()];
 
 /// The page of zeros that all who only read from untouched memory share. Never written to, never freed.
@@ -186,9 +193,7 @@ pub struct Frame {
 impl Frame {
     /// A frame with undefined contents.
     pub fn allocate(kind: FrameKind) -> Result<Frame, OutOfMemory> {
-        if kind.leaves_reserve() && count(FrameKind::Free) <= RESERVE.load(Ordering::Relaxed) {
-            return Err(OutOfMemory);
-        }
+        kind.check_room(1)?;
         let number = take_cached().or_else(refill).ok_or(OutOfMemory)?;
         let descriptor = &descriptors()[number as usize];
         recount(descriptor, kind);
@@ -362,75 +367,30 @@ impl fmt::Debug for Frame {
     }
 }
 
-/// Exclusive owner of 2^order contiguous frames.
-#[derive(Debug)]
-pub struct FrameBlock {
-    number: u32,
-    order: u8,
-}
-
-impl FrameBlock {
-    /// A block with undefined contents.
-    pub fn allocate(order: u8, kind: FrameKind) -> Result<FrameBlock, OutOfMemory> {
-        let all = descriptors();
-        let number = BUDDY.lock().allocate(all, order).ok_or(OutOfMemory)?;
-        for descriptor in &all[number as usize..][..1 << order] {
-            recount(descriptor, kind);
-            descriptor.owner.store(0, Ordering::Relaxed);
-        }
-        Ok(FrameBlock { number, order })
-    }
-
-    /// Where it begins.
-    pub fn address(&self) -> PhysAddr {
-        PhysAddr::from_frame_number(self.number as usize)
-    }
-
-    /// Bytes in it.
-    pub fn len_bytes(&self) -> usize {
-        PAGE_SIZE << self.order
-    }
-
-    /// Gives the block up for good; where it is.
-    pub(crate) fn leak(self) -> PhysAddr {
-        self.into_raw()
-    }
-
-    pub(super) fn into_raw(self) -> PhysAddr {
-        ManuallyDrop::new(self).address()
-    }
-
-    /// # Safety
-    /// 1. `address` and `order` are those of a block given to `into_raw`, and this is the only call for it.
-    pub(super) unsafe fn from_raw(address: PhysAddr, order: u8) -> FrameBlock {
-        FrameBlock { number: address.frame_number() as u32, order }
-    }
-}
-
-impl Drop for FrameBlock {
-    fn drop(&mut self) {
-        let all = descriptors();
-        for descriptor in &all[self.number as usize..][..1 << self.order] {
-            recount(descriptor, FrameKind::Free);
-        }
-        BUDDY.lock().free(all, self.number, self.order);
-    }
-}
-
 /// The descriptor of the frame that `address` lies in.
 pub(super) fn descriptor_of(address: PhysAddr) -> &'static Descriptor {
     &descriptors()[address.frame_number()]
 }
 
 #[inline]
-fn descriptors() -> &'static [Descriptor] {
+pub(super) fn descriptors() -> &'static [Descriptor] {
     match DESCRIPTORS.get() {
         Some(descriptors) => descriptors,
         None => panic!("frames used before they are described"),
     }
 }
 
-fn recount(descriptor: &Descriptor, kind: FrameKind) {
+/// Enters many frames of one kind as frames of another, which all of them are.
+pub(super) fn recount_all(all: &[Descriptor], from: FrameKind, to: FrameKind) {
+    for descriptor in all {
+        let old = descriptor.kind.swap(to as u8, Ordering::Relaxed);
+        debug_assert!(old == from as u8);
+    }
+    COUNTS[from as usize].fetch_sub(all.len(), Ordering::Relaxed);
+    COUNTS[to as usize].fetch_add(all.len(), Ordering::Relaxed);
+}
+
+pub(super) fn recount(descriptor: &Descriptor, kind: FrameKind) {
     let old = descriptor.kind.swap(kind as u8, Ordering::Relaxed);
     COUNTS[old as usize].fetch_sub(1, Ordering::Relaxed);
     COUNTS[kind as usize].fetch_add(1, Ordering::Relaxed);
@@ -480,7 +440,7 @@ fn put_cached(pin: &impl Pinned, number: u32) -> bool {
     len < CACHE_LEN
 }
 
-fn give_back(number: u32) {
+pub(super) fn give_back(number: u32) {
     let guard = IrqGuard::new();
     if put_cached(&guard, number) {
         return;

@@ -5,7 +5,8 @@
 //! room in that descriptor's links. One lock a class (rank `Heap`); frames are taken and given outside of it.
 //! In debug builds freed memory is filled with a pattern, and allocation inside an interrupt handler panics.
 
-use super::frame::{self, Descriptor, FrameBlock, FrameKind, MAX_ORDER};
+use super::block::FrameBlock;
+use super::frame::{self, Descriptor, FrameKind, MAX_ORDER};
 use super::phys;
 use crate::addr::{PAGE_SIZE, PhysAddr};
 use crate::sync::{IrqLock, Rank, guard};

@@ -67,7 +67,7 @@ impl UserSpace {
             }
             count_entries(target, moved as i64);
             if moved > 0 {
-                self.count_out(from + offset, moved, &mut emptied);
+                self.count_out(from + offset, 1, moved, &mut emptied);
             }
         }
         if moved > 0 {

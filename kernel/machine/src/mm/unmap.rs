@@ -3,10 +3,11 @@
 //! Entries are cleared first, batch by batch; then every CPU that runs on the space forgets them, and only then do the
 //! frames, and the tables that got empty, go back.
 
+use super::block::HugeFrame;
 use super::frame::{Frame, FrameList};
 use super::table;
-use super::user_space::{UserSpace, count_entries, entries_of, occupied, resident};
-use crate::addr::PAGE_SIZE;
+use super::user_space::{Lowest, UserSpace, count_entries, entries_of, occupied, resident};
+use crate::addr::{HUGE_PAGE_SIZE, PAGE_SIZE};
 use core::mem::MaybeUninit;
 use core::sync::atomic::Ordering;
 
@@ -26,12 +27,14 @@ struct Batch {
     /// The first `count` are set.
     pages: [MaybeUninit<Gone>; BATCH],
     count: usize,
+    /// Instead of small ones.
+    huge: Option<(u64, HugeFrame)>,
     tables: FrameList,
 }
 
 impl Batch {
     fn new() -> Self {
-        Batch { pages: [const { MaybeUninit::uninit() }; BATCH], count: 0, tables: FrameList::new() }
+        Batch { pages: [const { MaybeUninit::uninit() }; BATCH], count: 0, huge: None, tables: FrameList::new() }
     }
 
     fn push(&mut self, address: u64, entry: u64) {
@@ -50,19 +53,18 @@ impl Batch {
     }
 
     /// Gives the frames back. No CPU has a translation to them any more.
-    fn free(self, gone: &mut impl FnMut(u64, bool, &Frame)) {
+    fn free(self) {
         for page in self.pages() {
             // SAFETY: (1) the reference of the entry, which left its table.
-            let frame = unsafe { Frame::from_raw(table::address(page.entry)) };
-            gone(page.address, page.entry & table::DIRTY != 0, &frame);
+            drop(unsafe { Frame::from_raw(table::address(page.entry)) });
         }
     }
 }
 
 impl UserSpace {
-    /// Takes the pages of `[start, end)` out, and the tables that get empty. Calls `gone` for each page with its
-    /// address, whether it was written to, and its frame, after no CPU uses it any more.
-    pub fn unmap(&self, start: u64, end: u64, mut gone: impl FnMut(u64, bool, &Frame)) {
+    /// Takes the pages of `[start, end)` out, and the tables that get empty. They are given back after no CPU
+    /// uses them any more.
+    pub fn unmap(&self, start: u64, end: u64) {
         let mut at = start;
         while at < end {
             let mut batch = Batch::new();
@@ -78,17 +80,27 @@ impl UserSpace {
             if let (Some(first), Some(last)) = (pages.first(), pages.last()) {
                 self.flush(first.address, last.address + PAGE_SIZE as u64);
             }
-            batch.free(&mut gone);
+            if let Some((first, _)) = batch.huge {
+                self.flush(first, first + HUGE_PAGE_SIZE as u64);
+            }
+            batch.free();
         }
     }
 
-    /// Moves leaves of `[start, end)` into `batch`: all of one lowest table, or as many as the batch takes. Where to go on.
+    /// Moves leaves of `[start, end)` into `batch`: all of one lowest table, or as many as the batch takes,
+    /// or one 2 MiB page. Where to go on.
     fn take_leaves(&self, start: u64, end: u64, batch: &mut Batch) -> u64 {
         let mut at = start;
         while at < end {
-            let leaf_table = match self.leaf_table(at) {
-                Ok(leaf_table) => leaf_table,
-                Err(next) => {
+            let whole = at.is_multiple_of(HUGE_PAGE_SIZE as u64) && end - at >= HUGE_PAGE_SIZE as u64;
+            let leaf_table = match self.lowest(at) {
+                Lowest::Table(leaf_table) => leaf_table,
+                Lowest::Huge(_) if whole => {
+                    batch.huge = Some((at, self.take_huge(at, &mut batch.tables)));
+                    return at + HUGE_PAGE_SIZE as u64;
+                }
+                Lowest::Huge(_) => self.split(at),
+                Lowest::Missing(next) => {
                     at = next;
                     continue;
                 }
@@ -110,7 +122,7 @@ impl UserSpace {
             let taken = batch.count - before;
             if taken > 0 {
                 self.resident.fetch_sub(batch.resident(before), Ordering::Relaxed);
-                self.count_out(at, taken, &mut batch.tables);
+                self.count_out(at, 1, taken, &mut batch.tables);
             }
             at = if left == 0 { table_end } else { address };
             if taken > 0 {
@@ -120,17 +132,17 @@ impl UserSpace {
         at.min(end)
     }
 
-    /// Notes in the tables above `address` that `count` pages of its lowest table left; those that get empty are
-    /// unlinked into `gone`, lowest first.
-    pub(super) fn count_out(&self, address: u64, count: usize, gone: &mut FrameList) {
+    /// Notes in the tables above `address` that `count` pages of its table of `lowest` level left; those that get empty
+    /// are unlinked into `gone`, lowest first.
+    pub(super) fn count_out(&self, address: u64, lowest: u32, count: usize, gone: &mut FrameList) {
         let mut path = [self.root; table::TOP as usize];
-        for level in (2..=table::TOP).rev() {
+        for level in (lowest + 1..=table::TOP).rev() {
             // SAFETY: (1) the lock keeps the table, and it exists, since a leaf of it just left.
             let slot = unsafe { table::slot(path[level as usize - 1], address, level) };
             path[level as usize - 2] = table::address(slot.load(Ordering::Relaxed));
         }
-        count_entries(path[0], -(count as i64));
-        for level in 1..table::TOP as usize {
+        count_entries(path[lowest as usize - 1], -(count as i64));
+        for level in lowest as usize..table::TOP as usize {
             if entries_of(path[level - 1]) != 0 {
                 return;
             }

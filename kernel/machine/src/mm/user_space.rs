@@ -1,8 +1,9 @@
 //! One process's half of the address space: its page tables.
 //!
-//! `unmap`, `fork` and `move_pages` hold the larger edits.
+//! `unmap`, `protect`, `fork` and `move_pages` hold the larger edits, `huge` what is special to 2 MiB pages. Those are
+//! seen by who can do with them; for everybody else `leaf_table` cuts them into small ones.
 //!
-//! A present leaf keeps one reference to its frame. Tables count their used entries in their frame's descriptor and
+//! A present leaf keeps one reference to its frame, a large one one to each of its 512. Tables count their used entries in their frame's descriptor and
 //! go when they are empty. Frames and tables that leave are kept until every CPU that runs on this space has forgotten
 //! them. What *may* be mapped is the business of the areas above; here only addresses are checked.
 //!
@@ -41,6 +42,8 @@ pub struct Mapping {
     pub protection: Protection,
     /// Written to since it was mapped.
     pub dirty: bool,
+    /// The frame is part of a 2 MiB page.
+    pub huge: bool,
 }
 
 /// Why a page cannot be mapped.
@@ -69,6 +72,16 @@ pub enum Around {
     Present(Mapping),
     /// It was not among the frames.
     Absent,
+}
+
+/// The lowest thing on the way to an address.
+pub(super) enum Lowest {
+    /// A table of small pages.
+    Table(PhysAddr),
+    /// The entry of a 2 MiB page.
+    Huge(u64),
+    /// Nothing, up to this address.
+    Missing(u64),
 }
 
 /// The page tables of a process.
@@ -114,7 +127,11 @@ impl UserSpace {
     ) -> Result<Option<Mapping>, MapError> {
         check(address)?;
         let _entries = self.entries.lock();
-        let leaf_table = self.make_tables(address)?;
+        let leaf_table = match self.lowest(address) {
+            Lowest::Table(leaf_table) => leaf_table,
+            Lowest::Huge(entry) => return Ok(Some(mapping_within(entry, address))),
+            Lowest::Missing(_) => self.make_missing_tables(address, 1)?,
+        };
         // SAFETY: (1) the lock keeps the table.
         let slot = unsafe { table::slot(leaf_table, address, 1) };
         let old = slot.load(Ordering::Relaxed);
@@ -198,9 +215,18 @@ impl UserSpace {
     /// What is mapped at `address`.
     pub fn get(&self, address: u64) -> Option<Mapping> {
         let _entries = self.entries.lock();
-        let slot = self.find(address)?;
-        let entry = slot.load(Ordering::Acquire);
-        occupied(entry).then(|| mapping(entry))
+        if address >= USER_END {
+            return None;
+        }
+        match self.lowest(address) {
+            Lowest::Table(leaf_table) => {
+                // SAFETY: (1) the lock keeps the table.
+                let entry = unsafe { table::slot(leaf_table, address, 1) }.load(Ordering::Acquire);
+                occupied(entry).then(|| mapping(entry))
+            }
+            Lowest::Huge(entry) => Some(mapping_within(entry, address)),
+            Lowest::Missing(_) => None,
+        }
     }
 
     /// Calls `f` with the address of each mapped page of `[start, end)`, lowest first.
@@ -208,11 +234,11 @@ impl UserSpace {
         let mut at = start;
         while at < end {
             let _entries = self.entries.lock();
-            let next = match self.leaf_table(at) {
-                Ok(leaf_table) => {
+            let table_end = table::end_of_span(at, 2).min(end);
+            at = match self.lowest(at) {
+                Lowest::Table(leaf_table) => {
                     // SAFETY: (1) the lock keeps the table.
                     let lowest = unsafe { table::at(leaf_table) };
-                    let table_end = table::end_of_span(at, 2).min(end);
                     for address in (at..table_end).step_by(PAGE_SIZE) {
                         if occupied(lowest[table::index(address, 1)].load(Ordering::Relaxed)) {
                             f(address);
@@ -220,47 +246,12 @@ impl UserSpace {
                     }
                     table_end
                 }
-                Err(next) => next,
+                Lowest::Huge(_) => {
+                    (at..table_end).step_by(PAGE_SIZE).for_each(&mut f);
+                    table_end
+                }
+                Lowest::Missing(next) => next,
             };
-            at = next;
-        }
-    }
-
-    /// Changes what user code may do with the mapped pages of `[start, end)`.
-    pub fn protect(&self, start: u64, end: u64, protection: Protection) {
-        let mut changed = false;
-        {
-            let _entries = self.entries.lock();
-            self.for_each_leaf(start, end, |slot| {
-                let old = slot.load(Ordering::Relaxed);
-                if occupied(old) {
-                    // The CPU may set the dirty bit meanwhile.
-                    let _ = slot.fetch_update(Ordering::AcqRel, Ordering::Relaxed, |entry| {
-                        Some(leaf(table::address(entry), protection) | entry & (table::ACCESSED | table::DIRTY))
-                    });
-                    changed = true;
-                }
-            });
-        }
-        if changed {
-            self.flush(start, end);
-        }
-    }
-
-    /// Takes the right to write from the mapped pages of `[start, end)`: when it returns, no CPU stores to them any more.
-    pub fn write_protect(&self, start: u64, end: u64) {
-        let mut changed = false;
-        {
-            let _entries = self.entries.lock();
-            self.for_each_leaf(start, end, |slot| {
-                if slot.load(Ordering::Relaxed) & table::WRITABLE != 0 {
-                    slot.fetch_and(!table::WRITABLE, Ordering::AcqRel);
-                    changed = true;
-                }
-            });
-        }
-        if changed {
-            self.flush(start, end);
         }
     }
 
@@ -293,14 +284,15 @@ impl UserSpace {
     pub(super) fn make_tables(&self, address: u64) -> Result<PhysAddr, OutOfMemory> {
         match self.leaf_table(address) {
             Ok(leaf_table) => Ok(leaf_table),
-            Err(_) => self.make_missing_tables(address),
+            Err(_) => self.make_missing_tables(address, 1),
         }
     }
 
+    /// The table of level `lowest` for `address`, with all above it that are not there.
     #[cold]
-    fn make_missing_tables(&self, address: u64) -> Result<PhysAddr, OutOfMemory> {
+    pub(super) fn make_missing_tables(&self, address: u64, lowest: u32) -> Result<PhysAddr, OutOfMemory> {
         let mut at = self.root;
-        for level in (2..=table::TOP).rev() {
+        for level in (lowest + 1..=table::TOP).rev() {
             // SAFETY: (1) the lock keeps the table.
             let slot = unsafe { table::slot(at, address, level) };
             let mut entry = slot.load(Ordering::Relaxed);
@@ -319,52 +311,30 @@ impl UserSpace {
         Ok(at)
     }
 
-    /// The lowest-level slot of `address`, if its tables are there.
-    fn find(&self, address: u64) -> Option<&AtomicU64> {
-        let mut at = self.root;
-        for level in (2..=table::TOP).rev() {
-            // SAFETY: (1) the lock keeps the table.
-            let entry = unsafe { table::slot(at, address, level) }.load(Ordering::Relaxed);
-            if entry & PRESENT == 0 || address >= USER_END {
-                return None;
-            }
-            at = table::address(entry);
-        }
-        // SAFETY: (1) as above.
-        Some(unsafe { table::slot(at, address, 1) })
-    }
-
-    /// The lowest table for `address`, or the first address behind it that may have one.
+    /// The lowest table for `address`, or the first address behind it that may have one. A 2 MiB page is cut.
     #[inline]
     pub(super) fn leaf_table(&self, address: u64) -> Result<PhysAddr, u64> {
+        match self.lowest(address) {
+            Lowest::Table(leaf_table) => Ok(leaf_table),
+            Lowest::Huge(_) => Ok(self.split(address)),
+            Lowest::Missing(next) => Err(next),
+        }
+    }
+
+    /// Where the walk to `address` ends.
+    #[inline]
+    pub(super) fn lowest(&self, address: u64) -> Lowest {
         let mut at = self.root;
         for level in (2..=table::TOP).rev() {
             // SAFETY: (1) the lock keeps the table.
             let entry = unsafe { table::slot(at, address, level) }.load(Ordering::Relaxed);
-            if entry & PRESENT == 0 {
-                return Err(table::end_of_span(address, level));
+            if entry & (PRESENT | table::HUGE) != PRESENT {
+                let missing = entry & PRESENT == 0;
+                return if missing { Lowest::Missing(table::end_of_span(address, level)) } else { Lowest::Huge(entry) };
             }
             at = table::address(entry);
         }
-        Ok(at)
-    }
-
-    /// Calls `f` for each leaf slot of `[start, end)` whose table exists.
-    fn for_each_leaf(&self, start: u64, end: u64, mut f: impl FnMut(&AtomicU64)) {
-        let mut address = start;
-        while address < end {
-            let table_end = match self.leaf_table(address) {
-                Ok(leaf_table) => {
-                    let table_end = table::end_of_span(address, 2).min(end);
-                    // SAFETY: (1) the lock keeps the table.
-                    let lowest = unsafe { table::at(leaf_table) };
-                    lowest[table::index(address, 1)..].iter().take(pages(address, table_end)).for_each(&mut f);
-                    table_end
-                }
-                Err(next) => next,
-            };
-            address = table_end;
-        }
+        Lowest::Table(at)
     }
 
     /// Frees tables on the way to `address` that were made for a page that then could not be mapped.
@@ -375,7 +345,7 @@ impl UserSpace {
             if entry & PRESENT == 0 {
                 continue;
             }
-            if entries_of(table::address(entry)) != 0 {
+            if entry & table::HUGE != 0 || entries_of(table::address(entry)) != 0 {
                 return;
             }
             slot.store(0, Ordering::Release);
@@ -388,7 +358,7 @@ impl UserSpace {
     }
 
     /// The slot of `level` for `address` and the table it is in, if there is one.
-    fn table_slot(&self, address: u64, level: u32) -> Option<(PhysAddr, &AtomicU64)> {
+    pub(super) fn table_slot(&self, address: u64, level: u32) -> Option<(PhysAddr, &AtomicU64)> {
         let mut at = self.root;
         for upper in (level + 1..=table::TOP).rev() {
             // SAFETY: (1) the lock keeps the table.
@@ -405,7 +375,7 @@ impl UserSpace {
 
 impl Drop for UserSpace {
     fn drop(&mut self) {
-        self.unmap(0, USER_END, |_, _, _| {});
+        self.unmap(0, USER_END);
         debug_assert!(self.cpus.load(Ordering::SeqCst) == 0, "address space freed while a CPU runs on it");
         debug_assert!(entries_of(self.root) == 0, "page tables left in a freed address space");
         // SAFETY: (1) the root's only reference, given to `into_raw` in `new`; no CPU has it loaded.
@@ -430,7 +400,13 @@ fn mapping(entry: u64) -> Mapping {
             execute: entry & table::NO_EXECUTE == 0,
         },
         dirty: entry & table::DIRTY != 0,
+        huge: false,
     }
+}
+
+/// What the entry of a 2 MiB page says of the small page at `address`.
+fn mapping_within(entry: u64, address: u64) -> Mapping {
+    Mapping { huge: true, ..mapping(super::huge::small(entry, address)) }
 }
 
 pub(super) fn leaf(frame: PhysAddr, protection: Protection) -> u64 {

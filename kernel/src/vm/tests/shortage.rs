@@ -8,12 +8,12 @@ use machine::mm::{Frame, FrameKind, frame};
 const SHIFTS: core::ops::Range<u32> = 24..46;
 
 /// All the frames that programs may have.
-struct Hoard {
+pub(super) struct Hoard {
     frames: Vec<Vec<Frame>>,
 }
 
 impl Hoard {
-    fn take_all() -> Result<Hoard, String> {
+    pub(super) fn take_all() -> Result<Hoard, String> {
         const PART: usize = 1 << 16;
         let mut hoard = Hoard { frames: Vec::new() };
         loop {
@@ -33,7 +33,7 @@ impl Hoard {
     }
 
     /// Gives one frame back; false if there is none.
-    fn release(&mut self) -> bool {
+    pub(super) fn release(&mut self) -> bool {
         while self.frames.last().is_some_and(Vec::is_empty) {
             self.frames.pop();
         }
