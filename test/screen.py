@@ -200,6 +200,54 @@ def window(context: Context) -> None:
         machine.finish()
 
 
+def virtual_terminals(context: Context) -> None:
+    """Alt-F1 to Alt-F4 show terminals of their own: programs, contents, scroll-back, keys and Ctrl-C stay apart."""
+    busybox = "exec /bin/busybox"
+    with Machine(context, f"mount 2; {busybox} openvt -c 2 -- /bin/busybox sh") as machine:
+        size = len(machine.see_prompt())
+        columns = machine.picture().width // console_font().width
+        machine.monitor.press("alt", "f2")
+        machine.see(lambda lines: last_line(lines).endswith("#") and not any("ksh" in line for line in lines), "the program's terminal alone")
+        machine.type("PS1='two# '; /bin/busybox stty size; /bin/busybox tty\n")
+        machine.see_text(rf"^{size} {columns}$")
+        machine.see_text(r"^/dev/tty2$")
+        machine.type("/bin/busybox seq 1 200\n")
+        machine.see(lambda lines: last_line(lines) == "two#" and "200" in lines, "numbers")
+        machine.monitor.press("shift", "pgup")
+        earlier = machine.see(lambda lines: "200" not in lines, "earlier lines")
+        machine.monitor.press("alt", "f1")
+        machine.see(lambda lines: last_line(lines) == PROMPT.strip() and "200" not in lines, "the kernel's shell")
+        machine.serial.command("echo from afar", r"^from afar$")
+        machine.see_text(r"^from afar$")
+        machine.monitor.press("alt", "f2")
+        machine.see(lambda lines: lines == earlier, "the earlier lines again")
+        # What is typed here goes to the program here, and its signals as well.
+        machine.type("/bin/busybox cat\n")
+        machine.see(lambda lines: last_line(lines).endswith("cat"), "cat")
+        machine.type("only here\n")
+        machine.see(lambda lines: lines.count("only here") == 2, "what cat writes back")
+        machine.monitor.press("ctrl", "c")
+        machine.see(lambda lines: last_line(lines) == "two#", "the shell after Ctrl-C")
+        machine.monitor.press("ctrl", "alt", "f3")
+        machine.see(lambda lines: lines[0].startswith("No program uses this terminal.") and not lines[1], "an unused terminal")
+        # chvt shows another one from the serial console, whose window stays as it is.
+        machine.serial.command(f"{busybox} stty size", r"^24 80$")
+        machine.serial.command(f"{busybox} chvt 2", r"exit status 0$")
+        machine.see(lambda lines: last_line(lines) == "two#", "the second terminal")
+        machine.serial.command(f"{busybox} chvt 9", r"exit status 1$")
+        machine.type("exit 0\n")
+        machine.monitor.press("alt", "f1")
+        machine.see_prompt()
+        # openvt takes the first that is free, and shows it.
+        machine.serial.command(f"{busybox} openvt -s -- /bin/busybox sh -c 'echo shown; exec /bin/busybox tty'", r"exit status 0$")
+        lines = machine.see_text(r"^shown$")
+        context.check("only here" in lines, "the second terminal has lost what was on it")
+        machine.monitor.press("alt", "f1")
+        lines = machine.see_prompt()
+        context.check("shown" not in lines and "only here" not in lines, "the terminals are mixed up")
+        machine.finish()
+
+
 def panic(context: Context) -> None:
     """What a panic says is on the screen, stack trace and all: a machine check makes one."""
     # With isa-debug-exit at another port the machine halts in the end, and its screen stays.
@@ -274,6 +322,7 @@ def tests() -> list[Test]:
         Test("screen/flood", flood, SECONDS, needs=NEEDS),
         Test("screen/full-screen", full_screen, SECONDS, needs=NEEDS),
         Test("screen/window", window, SECONDS, needs=NEEDS),
+        Test("screen/virtual-terminals", virtual_terminals, SECONDS, needs=NEEDS),
         Test("screen/panic", panic, SECONDS, needs=NEEDS),
         Test("screen/text-mode", text_mode, SECONDS, needs=NEEDS),
         Test("screen/24-bits", mode("800x600x24", r"^framebuffer: +800 x 600, 24 bits"), SECONDS, needs=NEEDS),

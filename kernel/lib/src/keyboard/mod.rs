@@ -42,6 +42,8 @@ pub enum Action {
     ScrollBack,
     /// Show what is half a screen later.
     ScrollForward,
+    /// Alt and a function key: show this virtual terminal, from 0 on.
+    Switch(usize),
     /// Ctrl-Alt-Delete.
     Restart,
     /// The lights are to be set.
@@ -175,6 +177,10 @@ impl Keyboard {
             KeyCode::CapsLock | KeyCode::NumpadLock | KeyCode::ScrollLock => return self.lock(code),
             KeyCode::PageUp if shift => return Some(Action::ScrollBack),
             KeyCode::PageDown if shift => return Some(Action::ScrollForward),
+            KeyCode::F1 if alt => return Some(Action::Switch(0)),
+            KeyCode::F2 if alt => return Some(Action::Switch(1)),
+            KeyCode::F3 if alt => return Some(Action::Switch(2)),
+            KeyCode::F4 if alt => return Some(Action::Switch(3)),
             KeyCode::Delete if control && alt => return Some(Action::Restart),
             _ => {}
         }

@@ -63,6 +63,15 @@ fn keys_without_characters() {
 }
 
 #[test]
+fn alt_and_function_keys_switch() {
+    let mut typist = Typist::new();
+    assert_eq!(typist.with(&[ALT], &[0x3b, 0x3c, 0x3d]), "");
+    assert_eq!(typist.with(&[CONTROL, ALT], &[0x3e]), "");
+    assert_eq!(typist.actions, [0, 1, 2, 3].map(Action::Switch));
+    assert_eq!(typist.with(&[ALT], &[0x3f]), "\x1b[15;3~", "there is no fifth");
+}
+
+#[test]
 fn the_keypad_and_its_lock() {
     let mut typist = Typist::new();
     assert_eq!(typist.codes(&[0x47, 0x4c, 0x53, 0xe0, 0x1c]), "75.\r");
