@@ -5,11 +5,13 @@
 //! the terminal emulator (`klib::vt`) and draws what has changed, sixty times a second at most, so that a flood of lines
 //! costs one drawing and not one each. Tasks that write much wait in [`make_room`] until the ring has room; what others
 //! write into a full ring is lost on the screen, and counted. The other virtual terminals (`switch`) have an emulator from
-//! their first use on, which is fed by whoever writes; one is shown at a time.
+//! their first use on, which is fed by whoever writes; one is shown at a time. A terminal's bell sounds whether it is shown or
+//! not (`bell`).
 //!
 //! Locks: `RING` (rank Console), taken under anything, for copying; `STATE`, a sleeping lock, for emulator and
 //! drawing. A panic takes neither: see `emergency`.
 
+pub mod bell;
 mod emergency;
 mod ring;
 mod switch;
@@ -103,6 +105,7 @@ pub fn init() {
 /// programs that ask it something.
 pub fn start(answer: fn(&[u8])) {
     let Some(display) = DISPLAY.get() else { return };
+    bell::start();
     let (columns, rows) = display.size();
     let made = Screen::new(columns, rows, HISTORY)
         .and_then(|screen| Ok((Painter::new(columns, rows)?, screen)))
@@ -251,10 +254,15 @@ fn feed(chunk: &mut [u8], due: time::Instant, answer: fn(&[u8])) {
         ROOM.wake_all();
         let reply = STATE.lock().as_mut().and_then(|state| state.screens[0].as_mut()).map(|screen| {
             screen.write(&chunk[..len]);
-            screen.take_reply()
+            (screen.take_reply(), screen.take_bell())
         });
-        if let Some(reply) = reply.filter(|reply| !reply.is_empty()) {
-            answer(&reply);
+        if let Some((reply, rung)) = reply {
+            if rung {
+                bell::ring();
+            }
+            if !reply.is_empty() {
+                answer(&reply);
+            }
         }
         if time::now() >= due {
             return;

@@ -1,6 +1,6 @@
 //! The virtual terminals beside the console, and which one is shown.
 
-use super::{DISPLAY, STATE, ScreenError, State, note_change};
+use super::{DISPLAY, STATE, ScreenError, State, bell, note_change};
 use alloc::vec::Vec;
 use klib::vt::Screen;
 use machine::sync::{WaitEnd, WaitQueue};
@@ -32,14 +32,18 @@ pub fn close(number: usize) -> bool {
 
 /// Writes what a program sends to virtual terminal `number`, which is not the console's; what that answers.
 pub fn write(number: usize, bytes: &[u8]) -> Vec<u8> {
-    let mut shown = false;
+    let (mut shown, mut rung) = (false, false);
     let reply = with_state(|state| {
         shown = number == state.active;
         make(state, number)?;
         let Some(screen) = &mut state.screens[number] else { return Ok(Vec::new()) };
         screen.write(bytes);
+        rung = screen.take_bell();
         Ok(screen.take_reply())
     });
+    if rung {
+        bell::ring();
+    }
     if shown {
         note_change();
     }

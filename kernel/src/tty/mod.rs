@@ -86,6 +86,11 @@ fn note_source(source: Source) {
     console().set_window(window.unwrap_or(left));
 }
 
+/// Whether the last key for the console came from the keyboard, and not from the serial port.
+pub fn typed_on_keyboard() -> bool {
+    FOCUS.lock().0 == Source::Keyboard
+}
+
 /// What the screen answers to programs. If the keyboard is not where somebody types, a terminal at the serial port gets
 /// the same questions, and one answer is enough.
 fn answer(bytes: &[u8]) {

@@ -57,6 +57,8 @@ pub struct Shell {
     pub keys: VecDeque<u8>,
     /// It is at its prompt: Ctrl-C is a key like others.
     pub editing: bool,
+    /// A program has sent what may have changed how text looks.
+    pub untidy: bool,
 }
 
 /// The master's side of a pseudo-terminal.

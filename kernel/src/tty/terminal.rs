@@ -22,6 +22,13 @@ const SEND_LEN: usize = 64;
 /// The usual stop and start characters: Ctrl-S and Ctrl-Q.
 const USUAL_STOP: (u8, u8) = (19, 17);
 
+/// What begins a control sequence, and what changes the character set.
+const ESCAPE: u8 = 0x1b;
+const SHIFT_OUT: u8 = 0x0e;
+/// The usual screen, the whole of it to scroll, ASCII, no attributes, a cursor, lines that wrap, nothing inserted, usual codes of
+/// the arrow keys. A new scroll region moves the cursor, hence DECSC and DECRC around it.
+const TIDY: &[u8] = b"\x1b[?1047l\x1b7\x1b[r\x1b8\x1b(B\x0f\x1b[0m\x1b[?25h\x1b[?7h\x1b[4l\x1b[?1l";
+
 /// What TCFLSH takes: input, output, both (`tcflush(3)`).
 const TCIFLUSH: u64 = 0;
 const TCOFLUSH: u64 = 1;
@@ -73,7 +80,7 @@ enum Written {
 impl Terminal {
     /// The console: of 80 by 24, and the shell has it.
     pub const fn console(number: u64) -> Self {
-        Self::with(State::new(Some(Shell { keys: VecDeque::new(), editing: false })), number, Some(0))
+        Self::with(State::new(Some(Shell { keys: VecDeque::new(), editing: false, untidy: false })), number, Some(0))
     }
 
     /// The virtual terminal on one of the screens behind the console's.
@@ -169,6 +176,15 @@ impl Terminal {
         let _ = self.send_raw(bytes);
     }
 
+    /// The shell goes on writing: what a program has left behind, such as colours, a hidden cursor or a scroll region, is
+    /// undone.
+    pub fn tidy(&self) {
+        let untidy = self.state.lock().shell.as_mut().is_some_and(|shell| core::mem::take(&mut shell.untidy));
+        if untidy {
+            self.write_terminal(TIDY);
+        }
+    }
+
     /// Writes bytes of a program, as the settings say: how many, which is at least one. Waits while output is stopped
     /// (Ctrl-S) or there is no room; EAGAIN or EINTR if it may not, with nothing written. EIO after a hang-up.
     pub fn write_program(&self, bytes: &[u8], waiting: Waiting) -> Result<usize, Errno> {
@@ -177,6 +193,9 @@ impl Terminal {
                 return Some(Err(Errno::EIO));
             }
             let mut state = self.state.lock();
+            if let Some(shell) = &mut state.shell {
+                shell.untidy |= bytes.iter().any(|&byte| byte == ESCAPE || byte == SHIFT_OUT);
+            }
             if state.is_shells() {
                 return Some(Ok((bytes.len(), Written::AsText)));
             }

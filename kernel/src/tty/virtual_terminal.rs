@@ -11,6 +11,7 @@ use crate::vfs::Result;
 use abi::Errno;
 use abi::termios::Winsize;
 use abi::vt::{self, VtMode, VtState};
+use core::time::Duration;
 
 /// Rows and columns of the screen.
 pub fn window() -> Option<Winsize> {
@@ -38,8 +39,15 @@ pub fn handle(terminal: &Terminal, command: u32, argument: u64) -> Option<Result
             index(argument).and_then(|it| screen::wait_active(it, process::interrupted).map_err(|_| Errno::EINTR))
         }
         vt::VT_DISALLOCATE => permitted(terminal).and_then(|()| give_back(argument)),
+        vt::KIOCSOUND | vt::KDMKTONE => permitted(terminal).map(|()| sound(command, argument)),
         _ => return None,
     })
+}
+
+/// A tone: its divisor in the low 16 bits and, of KDMKTONE, milliseconds above.
+fn sound(command: u32, argument: u64) {
+    let length = (command == vt::KDMKTONE).then(|| Duration::from_millis(argument >> 16 & 0xffff));
+    screen::bell::tone(argument as u16, length);
 }
 
 /// What a screen's error is to a program.
