@@ -100,6 +100,46 @@ def first_light_by_typing(context: Context) -> None:
         finish(terminal)
 
 
+def prompt(context: Context) -> None:
+    """The prompt tells how the last command ended; its colours can be switched off."""
+    with start(context) as terminal:
+        terminal.command("exec /bin/busybox sh -c 'exit 7'", r"exit status 7$")
+        terminal.command("exec /bin/busybox sh -c 'kill -9 $$'", r"killed by SIGKILL \(9\)$")
+        terminal.command("nothing", r"^nothing: no such command")
+        terminal.command("colours", r"^on$")
+        for shown in ("32mksh > ", "31m[7] ksh > ", "31m[137] ksh > ", "31m[1] ksh > "):
+            context.check(f"\x1b[{shown}" in terminal.seen, f"no prompt is {shown!r}")
+        terminal.command("colours off")
+        seen = len(terminal.seen)
+        terminal.command("colours blue", r"^colours: blue: neither on nor off$")
+        terminal.command("colours", r"^off$")
+        context.check("\x1b[3" not in terminal.seen[seen:], "there are colours still")
+        finish(terminal)
+
+
+def full_screen(context: Context) -> None:
+    """busybox's vi, less and top on the serial console."""
+    with start(context) as terminal:
+        terminal.type("exec /bin/busybox vi /hello.txt\n")
+        terminal.expect(r"- /hello.txt 1/1 100%")
+        terminal.type("Aand more\x1b:wq\n")
+        terminal.expect(r"exit status 0$")
+        terminal.command("cat /hello.txt", r"^Hello, world!and more$")
+        terminal.type("exec /bin/busybox less /hello.txt\n")
+        terminal.expect(r"Hello, world!and more")
+        terminal.expect(r"/hello.txt.*END|\(END\)")
+        terminal.type("q")
+        terminal.expect(r"exit status 0$")
+        terminal.type("exec /bin/busybox top -d 1\n")
+        for _ in range(2):
+            terminal.expect(r"Mem: [1-9]\d+K used, [1-9]\d+K free")
+        terminal.type("q")
+        terminal.expect(r"exit status 0$")
+        terminal.expect(re.escape(PROMPT))
+        terminal.command("exec /bin/busybox stty size", r"^24 80$")
+        finish(terminal)
+
+
 SH_PROMPT = "sh# "
 
 
@@ -170,6 +210,8 @@ def tests() -> list[Test]:
     return [
         Test("interactive/editing", editing, SECONDS, needs=NEEDS),
         Test("interactive/completing", completing, SECONDS, needs=NEEDS),
+        Test("interactive/prompt", prompt, SECONDS, needs=NEEDS),
+        Test("interactive/full-screen", full_screen, SECONDS, needs=NEEDS),
         Test("interactive/control-c", control_c, SECONDS, needs=NEEDS),
         Test("interactive/busybox-sh", busybox_sh, SECONDS, needs=NEEDS),
         Test("interactive/program-reads", program_reads, SECONDS, needs=NEEDS),

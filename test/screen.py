@@ -3,6 +3,9 @@
 No window is needed; the screen exists either way. Every test leaves its last picture beside its log, as a PNG file.
 """
 
+import array
+import itertools
+import pathlib
 import re
 import tempfile
 import time
@@ -184,6 +187,14 @@ def full_screen(context: Context) -> None:
         machine.type(":q!\n")
         lines = machine.see_text(r"exit status 0$")
         context.check("ksh > mount 2" in lines, "the screen from before vi is not back")
+        machine.type("exec /bin/busybox less /hello.txt\n")
+        machine.see(lambda lines: lines[0] == "Hello, world!" and "END" in lines[-1], "less")
+        machine.type("q")
+        machine.see_text(r"exit status 0$")
+        machine.type("exec /bin/busybox top -d 1\n")
+        machine.see(lambda lines: lines[0].startswith("Mem: ") and any("busybox top" in line for line in lines), "top")
+        machine.type("q")
+        machine.see_prompt()
         machine.type(r"exec /bin/busybox printf '\033[1;33;44mbold\033[0m \033(0lqk\033(B \342\224\230 \033[38;2;1;2;3mq\n'" + "\n")
         machine.see_text(r"^bold ┌─┐ ┘ q$")
         machine.finish()
@@ -198,6 +209,139 @@ def window(context: Context) -> None:
         machine.serial.expect(re.escape(PROMPT) + r"\Z")
         machine.serial.command("exec /bin/busybox stty size", r"^24 80$")
         machine.finish()
+
+
+def virtual_terminals(context: Context) -> None:
+    """Alt-F1 to Alt-F4 show terminals of their own: programs, contents, scroll-back, keys and Ctrl-C stay apart."""
+    busybox = "exec /bin/busybox"
+    with Machine(context, f"mount 2; {busybox} openvt -c 2 -- /bin/busybox sh") as machine:
+        size = len(machine.see_prompt())
+        columns = machine.picture().width // console_font().width
+        machine.monitor.press("alt", "f2")
+        machine.see(lambda lines: last_line(lines).endswith("#") and not any("ksh" in line for line in lines), "the program's terminal alone")
+        machine.type("PS1='two# '; /bin/busybox stty size; /bin/busybox tty\n")
+        machine.see_text(rf"^{size} {columns}$")
+        machine.see_text(r"^/dev/tty2$")
+        machine.type("/bin/busybox seq 1 200\n")
+        machine.see(lambda lines: last_line(lines) == "two#" and "200" in lines, "numbers")
+        machine.monitor.press("shift", "pgup")
+        earlier = machine.see(lambda lines: "200" not in lines, "earlier lines")
+        machine.monitor.press("alt", "f1")
+        machine.see(lambda lines: last_line(lines) == PROMPT.strip() and "200" not in lines, "the kernel's shell")
+        machine.serial.command("echo from afar", r"^from afar$")
+        machine.see_text(r"^from afar$")
+        machine.monitor.press("alt", "f2")
+        machine.see(lambda lines: lines == earlier, "the earlier lines again")
+        # What is typed here goes to the program here, and its signals as well.
+        machine.type("/bin/busybox cat\n")
+        machine.see(lambda lines: last_line(lines).endswith("cat"), "cat")
+        machine.type("only here\n")
+        machine.see(lambda lines: lines.count("only here") == 2, "what cat writes back")
+        machine.monitor.press("ctrl", "c")
+        machine.see(lambda lines: last_line(lines) == "two#", "the shell after Ctrl-C")
+        machine.monitor.press("ctrl", "alt", "f3")
+        machine.see(lambda lines: lines[0].startswith("No program uses this terminal.") and not lines[1], "an unused terminal")
+        # chvt shows another one from the serial console, whose window stays as it is.
+        machine.serial.command(f"{busybox} stty size", r"^24 80$")
+        machine.serial.command(f"{busybox} chvt 2", r"exit status 0$")
+        machine.see(lambda lines: last_line(lines) == "two#", "the second terminal")
+        machine.serial.command(f"{busybox} chvt 9", r"exit status 1$")
+        machine.type("exit 0\n")
+        machine.monitor.press("alt", "f1")
+        machine.see_prompt()
+        # openvt takes the first that is free, and shows it.
+        machine.serial.command(f"{busybox} openvt -s -- /bin/busybox sh -c 'echo shown; exec /bin/busybox tty'", r"exit status 0$")
+        lines = machine.see_text(r"^shown$")
+        context.check("only here" in lines, "the second terminal has lost what was on it")
+        machine.monitor.press("alt", "f1")
+        lines = machine.see_prompt()
+        context.check("shown" not in lines and "only here" not in lines, "the terminals are mixed up")
+        machine.finish()
+
+
+def left_behind(context: Context) -> None:
+    """A program that leaves black on black, no cursor, a scroll region, line drawing or the other screen hides nothing."""
+    with Machine(context, "mount 2") as machine:
+        machine.see_prompt()
+        for number, left in enumerate((r"\033[30;40;8m", r"\033[?25l\033[3;5r\033[99H\033[?7l\033[4h", r"\033(0\016", r"\033[?1049h\033[8m")):
+            machine.type(f"exec /bin/busybox printf '{left}'\n")
+            machine.see_text(r"^/bin/busybox \[pid \d+\]: exit status 0$")
+            machine.type(f"echo visible{number}\n")
+            lines = machine.see_text(rf"^visible{number}$")
+            context.check(number == 0 or f"visible{number - 1}" in lines, "the screen from before is not there")
+            machine.see_prompt()
+        # Several at once, which write as the shell does.
+        machine.type(r"exec 2 /bin/busybox printf '\033[30m'" + "\n")
+        machine.see_text(r"^2 instances in")
+        machine.finish()
+
+
+def pages(context: Context) -> None:
+    """What is typed on the keyboard and shows more than a page stops; boot commands and the serial console do not."""
+    with Machine(context, "help; help") as machine:
+        lines = machine.see_prompt()
+        machine.serial.expect(r"ksh > \Z")
+        machine.serial.command("help; help")
+        stop = r"^-- space: next page, Enter: next line, q: end --$"
+        machine.type("help; help\n")
+        first = machine.see_text(stop)
+        context.check(first[0] == "ksh > help; help" and len([line for line in first if line]) == len(lines), "the first page is not a page")
+        machine.type("x\n")
+        machine.see(lambda lines: lines[:-2] == first[1:-1] and lines[-1] == first[-1] and lines[-2] != "", "one line more")
+        machine.type(" ")
+        rest = machine.see_prompt()
+        context.check(first[-2] in rest and not any("--" in line for line in rest), "the rest does not follow")
+        machine.type("help; help\n")
+        machine.see(lambda lines: lines == first, "the first page again")
+        machine.type("q")
+        machine.see(lambda lines: lines == [*first[:-1], "ksh >"], "a prompt below the first page")
+        machine.type("pager off\nhelp; help\n")
+        machine.see(lambda lines: lines == rest, "all of it")
+        machine.type("pager maybe\n")
+        machine.see_text(r"^pager: maybe: none of on, off and screen$")
+        machine.serial.expect(r"ksh > \Z")
+        machine.serial.command("pager on")
+        machine.serial.type("help; help\n")
+        machine.serial.expect(stop)
+        machine.serial.type("\x03")
+        machine.serial.expect(r"ksh > \Z")
+        machine.finish()
+
+
+def accents(context: Context) -> None:
+    """Dead keys."""
+    with Machine(context) as machine:
+        machine.see_prompt()
+        machine.type("keymap us-intl\n")
+        machine.type("echo 'e^o~n\"ux^ \n")
+        machine.see_text(r"^éôñüx\^$")
+        machine.type("exit 0\n")
+        context.check(machine.serial.end_status() == 0, "the run did not end well")
+
+
+def bell(context: Context) -> None:
+    """BEL rings at 750 Hz for an eighth of a second; a tone that a program asks for has the pitch and the length it says."""
+    with tempfile.NamedTemporaryFile(suffix=".wav") as file:
+        audio = f"-audiodev wav,id=sound,path={file.name},out.frequency=44100,out.channels=1 -machine pcspk-audiodev=sound"
+        with Machine(context, "mount 2", QEMU_EXTRA=audio) as machine:
+            machine.see_prompt()
+            for command in (r"/bin/busybox printf '\a'", "/bin/busybox sleep 1", "/tests/tone 440 300", "/bin/busybox sleep 1"):
+                machine.serial.command(f"exec {command}", r"exit status 0$")
+            machine.finish()
+        sound = pathlib.Path(file.name).read_bytes()[44:]
+    for pitch, length in ((750, 0.125), (440, 0.3)):
+        seconds = sounding(sound, pitch)
+        context.say(f"{pitch} Hz for {seconds:.3f} s")
+        # An emulated machine may be late to end a tone, and the emulator records in pieces.
+        context.check(length / 2 < seconds < length * 8, f"a tone of {pitch} Hz for {seconds:.3f} s, not {length}")
+
+
+def sounding(data: bytes, pitch: float, rate: int = 44100) -> float:
+    """For how many seconds the 16-bit samples are a square wave of this pitch. Nothing is recorded of silence."""
+    samples = array.array("h", data[: len(data) // 2 * 2])
+    changes = [at for at in range(1, len(samples)) if (samples[at] > 0) != (samples[at - 1] > 0)]
+    halves = [later - at for at, later in itertools.pairwise(changes)]
+    return sum(half for half in halves if abs(half - rate / pitch / 2) < 2) / rate
 
 
 def panic(context: Context) -> None:
@@ -274,6 +418,11 @@ def tests() -> list[Test]:
         Test("screen/flood", flood, SECONDS, needs=NEEDS),
         Test("screen/full-screen", full_screen, SECONDS, needs=NEEDS),
         Test("screen/window", window, SECONDS, needs=NEEDS),
+        Test("screen/virtual-terminals", virtual_terminals, SECONDS, needs=NEEDS),
+        Test("screen/left-behind", left_behind, SECONDS, needs=NEEDS),
+        Test("screen/pages", pages, SECONDS, needs=NEEDS),
+        Test("screen/accents", accents, SECONDS, needs=NEEDS),
+        Test("screen/bell", bell, SECONDS, needs=NEEDS),
         Test("screen/panic", panic, SECONDS, needs=NEEDS),
         Test("screen/text-mode", text_mode, SECONDS, needs=NEEDS),
         Test("screen/24-bits", mode("800x600x24", r"^framebuffer: +800 x 600, 24 bits"), SECONDS, needs=NEEDS),

@@ -157,6 +157,12 @@ def tests() -> list[Test]:
             Test(f"user/{name}-debug", program(f"/tests/{name}", r"^[1-9]\d* passed, 0 failed$", RUST_BUILD_MODE="debug"), SECONDS, needs=DEBUG_NEEDS)
             for name in PROCESS_PROGRAMS
         ),
+        Test("user/virtual-terminals", program("/tests/virtual-terminals", r"^[1-9]\d* passed, 0 failed$"), SECONDS, needs=NEEDS),
+        Test(
+            "user/virtual-terminals-debug",
+            program("/tests/virtual-terminals", r"^[1-9]\d* passed, 0 failed$", RUST_BUILD_MODE="debug"),
+            SECONDS, needs=DEBUG_NEEDS,
+        ),
         Test("user/access", program("/tests/access /root", r"^[1-9]\d* passed, 0 failed$"), SECONDS, needs=NEEDS),
         Test("user/access-tmpfs", program("/tests/access /tmp", r"^[1-9]\d* passed, 0 failed$"), SECONDS, needs=NEEDS),
         Test("user/vdso-set-clock", program("/tests/vdso set", r"^[1-9]\d* passed, 0 failed$"), SECONDS, needs=NEEDS),

@@ -14,7 +14,7 @@ from harness.plan import TOP, Context, Failure, clean_environment, end_session
 RUN = str(TOP / "tools/run")
 PROMPT = "ksh > "
 # CSI sequences (colours, cursor), OSC sequences, other two-byte escapes.
-ESCAPES = re.compile(r"\x1b(\[[0-9;?=<>]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)|[()][A-Z0-9]|[=>78DEHMNOZc])")
+ESCAPES = re.compile(r"\x1b(\[[0-9;?=<>]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)|[()][A-Z0-9]|[=>78DEHMNOZc])|[\x0e\x0f]")
 
 
 def plain(text: str) -> str:

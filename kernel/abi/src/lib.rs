@@ -24,6 +24,7 @@ pub mod syscall;
 pub mod system;
 pub mod termios;
 pub mod time;
+pub mod vt;
 
 pub use errno::Errno;
 pub use pod::Pod;

@@ -1,20 +1,23 @@
-//! The screen: a terminal on the display, and what panics draw.
+//! The screen: virtual terminals on the display, and what panics draw.
 //!
-//! Whatever goes to the serial console comes here as well, from any context: [`mirror`] only puts it into a ring and
-//! raises an interrupt on this CPU, which wakes the screen's task. The task feeds the terminal emulator (`klib::vt`)
-//! and draws what has changed, sixty times a second at most, so that a flood of lines costs one drawing and not one
-//! each. Tasks that write much wait in [`make_room`] until the ring has room; what others write into a full ring is
-//! lost on the screen, and counted.
+//! The first virtual terminal shows the console. Whatever goes to the serial console comes here as well, from any context:
+//! [`mirror`] only puts it into a ring and raises an interrupt on this CPU, which wakes the screen's task. The task feeds
+//! the terminal emulator (`klib::vt`) and draws what has changed, sixty times a second at most, so that a flood of lines
+//! costs one drawing and not one each. Tasks that write much wait in [`make_room`] until the ring has room; what others
+//! write into a full ring is lost on the screen, and counted. The other virtual terminals (`switch`) have an emulator from
+//! their first use on, which is fed by whoever writes; one is shown at a time. A terminal's bell sounds whether it is shown or
+//! not (`bell`).
 //!
 //! Locks: `RING` (rank Console), taken under anything, for copying; `STATE`, a sleeping lock, for emulator and
 //! drawing. A panic takes neither: see `emergency`.
 
+pub mod bell;
 mod emergency;
 mod ring;
+mod switch;
 
 use crate::sched;
 use alloc::boxed::Box;
-use alloc::vec::Vec;
 use core::fmt;
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
@@ -25,8 +28,9 @@ use machine::irq::IrqLine;
 use machine::sync::{IrqLock, Mutex, Once, Rank, WaitQueue};
 use machine::{boot, time};
 use ring::Ring;
+pub use switch::{COUNT, activate, active, close, open, wait_active, write};
 
-/// Lines kept above the screen.
+/// Lines kept above the console's screen.
 const HISTORY: usize = 1000;
 /// Least time between two drawings.
 const FRAME: Duration = Duration::from_millis(16);
@@ -48,8 +52,18 @@ static ARRIVED: WaitQueue = WaitQueue::new("screen output");
 static ROOM: WaitQueue = WaitQueue::new("room for screen output");
 
 struct State {
-    screen: Screen,
+    /// The first is the console's; the others are there from their first use on.
+    screens: [Option<Screen>; COUNT],
+    /// Which one is shown; it is there.
+    active: usize,
     painter: Painter,
+}
+
+impl State {
+    /// The screen that is shown.
+    fn shown(&mut self) -> Option<&mut Screen> {
+        self.screens[self.active].as_mut()
+    }
 }
 
 /// Why something cannot be shown.
@@ -59,12 +73,15 @@ pub enum ScreenError {
     None,
     /// The text is wider than the screen, which has so many columns.
     TooWide(usize),
+    /// There is no memory for another screen.
+    OutOfMemory,
 }
 
 impl fmt::Display for ScreenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             ScreenError::None => write!(f, "there is no screen"),
+            ScreenError::OutOfMemory => write!(f, "no memory for another screen"),
             ScreenError::TooWide(columns) => write!(f, "wider than the screen's {columns} columns"),
         }
     }
@@ -88,9 +105,11 @@ pub fn init() {
 /// programs that ask it something.
 pub fn start(answer: fn(&[u8])) {
     let Some(display) = DISPLAY.get() else { return };
+    bell::start();
     let (columns, rows) = display.size();
     let made = Screen::new(columns, rows, HISTORY)
-        .and_then(|screen| Ok(State { painter: Painter::new(columns, rows)?, screen }));
+        .and_then(|screen| Ok((Painter::new(columns, rows)?, screen)))
+        .map(|(painter, screen)| State { screens: [Some(screen), None, None, None], active: 0, painter });
     let Ok(state) = made else {
         log::warn!("screen: no memory for {columns} x {rows} characters");
         return;
@@ -130,15 +149,16 @@ pub fn lost() -> usize {
     RING.lock().lost()
 }
 
-/// Shows `text` at the top left until the screen is cleared; an empty text ends that.
+/// Shows `text` at the top left of the console until that is cleared; an empty text ends that.
 pub fn set_caption(text: &str) -> Result<(), ScreenError> {
     let mut guard = STATE.lock();
     let state = guard.as_mut().ok_or(ScreenError::None)?;
-    let (columns, _) = state.screen.size();
+    let Some(console) = &state.screens[0] else { return Err(ScreenError::None) };
+    let (columns, _) = console.size();
     if text.chars().count() > columns {
         return Err(ScreenError::TooWide(columns));
     }
-    state.painter.set_caption(text, &state.screen);
+    state.painter.set_caption(text, console);
     drop(guard);
     note_change();
     Ok(())
@@ -146,18 +166,18 @@ pub fn set_caption(text: &str) -> Result<(), ScreenError> {
 
 /// Shows earlier lines (`forward` is false) or later ones, half a screen.
 pub fn scroll(forward: bool) {
-    if let Some(state) = STATE.lock().as_mut() {
-        let half = (state.screen.size().1 / 2) as isize;
-        state.screen.scroll_view(if forward { -half } else { half });
+    if let Some(screen) = STATE.lock().as_mut().and_then(State::shown) {
+        let half = (screen.size().1 / 2) as isize;
+        screen.scroll_view(if forward { -half } else { half });
     }
     note_change();
 }
 
 /// Shows what is written now: a key was pressed.
 pub fn end_scroll() {
-    let scrolled = STATE.lock().as_mut().is_some_and(|state| {
-        let scrolled = state.screen.view() > 0;
-        state.screen.reset_view();
+    let scrolled = STATE.lock().as_mut().and_then(State::shown).is_some_and(|screen| {
+        let scrolled = screen.view() > 0;
+        screen.reset_view();
         scrolled
     });
     if scrolled {
@@ -167,15 +187,7 @@ pub fn end_scroll() {
 
 /// Whether a program has switched the arrow keys to their other codes.
 pub fn application_cursor_keys() -> bool {
-    STATE.lock().as_ref().is_some_and(|state| state.screen.application_cursor_keys())
-}
-
-/// What is on the screen, as text without the blanks at the lines' ends: for tests.
-pub fn text() -> Vec<alloc::string::String> {
-    let guard = STATE.lock();
-    let Some(state) = guard.as_ref() else { return Vec::new() };
-    let row = |row| state.screen.shown_row(row).iter().map(|cell| cell.character).collect::<alloc::string::String>();
-    (0..state.screen.size().1).map(|number| row(number).trim_end().into()).collect()
+    STATE.lock().as_mut().and_then(State::shown).is_some_and(|screen| screen.application_cursor_keys())
 }
 
 /// Takes what is written to the console. In any context.
@@ -223,7 +235,9 @@ fn serve(display: &dyn Display, answer: fn(&[u8])) -> ! {
             }
         }
         CHANGED.store(false, Ordering::Release);
-        if let Some(State { screen, painter }) = STATE.lock().as_mut() {
+        if let Some(State { screens, active, painter }) = STATE.lock().as_mut()
+            && let Some(screen) = &mut screens[*active]
+        {
             painter.paint(screen, |row, column, cells| display.draw(row, column, cells));
         }
         due = time::now() + FRAME;
@@ -238,12 +252,17 @@ fn feed(chunk: &mut [u8], due: time::Instant, answer: fn(&[u8])) {
             return;
         }
         ROOM.wake_all();
-        let reply = STATE.lock().as_mut().map(|state| {
-            state.screen.write(&chunk[..len]);
-            state.screen.take_reply()
+        let reply = STATE.lock().as_mut().and_then(|state| state.screens[0].as_mut()).map(|screen| {
+            screen.write(&chunk[..len]);
+            (screen.take_reply(), screen.take_bell())
         });
-        if let Some(reply) = reply.filter(|reply| !reply.is_empty()) {
-            answer(&reply);
+        if let Some((reply, rung)) = reply {
+            if rung {
+                bell::ring();
+            }
+            if !reply.is_empty() {
+                answer(&reply);
+            }
         }
         if time::now() >= due {
             return;

@@ -3,6 +3,7 @@
 use super::command::{number, seconds};
 use super::complete::ShellCompleter;
 use super::output::{Align, Output, Table};
+use super::pager::Pager;
 use super::{Shell, commands};
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -113,6 +114,19 @@ fn table_columns_line_up() {
     let mut out = Output::captured();
     table.print(&mut out);
     assert_eq!(out.take(), "name      n\na       100  x\nlonger    7\n");
+}
+
+#[kernel_test]
+fn a_page_is_what_the_window_holds() {
+    let mut pager = Pager::new(10, 5);
+    assert_eq!(pager.fitting(b"one\ntwo\nthree\nfour\n"), b"one\ntwo\nthree\n".len());
+    // A line that fills its row goes on in the next with one more character; sequences have no width.
+    pager = Pager::new(10, 5);
+    assert_eq!(pager.fitting(b"\x1b[31m0123456789\x1b[0m\n\ta\n\nb"), 24);
+    pager = Pager::new(10, 5);
+    assert_eq!(pager.fitting("äöüäöüäöüäü\nb\nc\n".as_bytes()), 25);
+    pager = Pager::new(4, 3);
+    assert_eq!(pager.fitting(b"abcdef\n"), 4, "a row ends where the next character would wrap");
 }
 
 #[kernel_test]

@@ -41,6 +41,8 @@ pub enum CommandError {
     Plain(String),
     /// The command has printed what there is to say.
     Reported,
+    /// So it has; the program that it ran ended with this status, not 0.
+    Ended(u8),
 }
 
 impl CommandError {
@@ -60,12 +62,17 @@ impl fmt::Display for CommandError {
         match self {
             CommandError::About { argument, problem } => write!(f, "{argument}: {problem}"),
             CommandError::Plain(problem) => f.write_str(problem),
-            CommandError::Reported => Ok(()),
+            CommandError::Reported | CommandError::Ended(_) => Ok(()),
         }
     }
 }
 
 impl Command {
+    /// The arguments that it cannot do without.
+    fn needed(&self) -> impl Iterator<Item = &'static str> {
+        self.arguments.split_whitespace().filter(|argument| !argument.starts_with('['))
+    }
+
     /// Whether `count` arguments (`given`) are as many as it takes; the error names the one missing or too many.
     pub fn check_arity(&self, given: &[&str]) -> CommandResult {
         let (least, most) = self.arity;
@@ -73,7 +80,7 @@ impl Command {
             return Err(CommandError::about(extra, format_args!("one argument too many; usage: {self}")));
         }
         if given.len() < least {
-            let missing = self.arguments.split_whitespace().nth(given.len()).unwrap_or("argument");
+            let missing = self.needed().nth(given.len()).unwrap_or("argument");
             return Err(CommandError::about(missing, format_args!("argument is missing; usage: {self}")));
         }
         Ok(())

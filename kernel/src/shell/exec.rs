@@ -90,6 +90,7 @@ fn finish_one(shell: &mut Shell, command: &[&str], program: ProgramHandle) -> Co
     }
     let status = program.wait();
     drop(victims);
+    tty::console().tidy();
     if matches!(status, ExitStatus::Killed(Signal::SIGINT)) {
         // The terminal stands behind `^C`.
         writeln!(shell.out);
@@ -97,7 +98,9 @@ fn finish_one(shell: &mut Shell, command: &[&str], program: ProgramHandle) -> Co
     writeln!(shell.out, "{}", describe(command[0], pid, status));
     match status {
         ExitStatus::Exited(0) => Ok(()),
-        _ => Err(CommandError::Reported),
+        // As shells count it.
+        ExitStatus::Killed(signal) => Err(CommandError::Ended(128 + signal.number())),
+        ExitStatus::Exited(status) => Err(CommandError::Ended(status)),
     }
 }
 
@@ -133,6 +136,7 @@ fn run_many(shell: &mut Shell, command: &[&str], count: usize) -> CommandResult 
         let pid = program.pid();
         let status = program.wait();
         victims.remove(pid);
+        tty::console().tidy();
         all_well &= status == ExitStatus::Exited(0);
         writeln!(shell.out, "{}", describe(command[0], pid, status));
     }

@@ -16,6 +16,7 @@ mod inspect;
 mod interrupt;
 mod mounts;
 mod output;
+mod pager;
 mod profile;
 mod prompt;
 mod screen;
@@ -35,6 +36,7 @@ use klib::words;
 use machine::boot::{self, timeline};
 use machine::mm::OutOfMemory;
 use output::Output;
+use pager::Pager;
 use prompt::Prompt;
 
 /// Name of the boot stage that ends when the shell takes its first command.
@@ -81,7 +83,9 @@ fn run(raw_command_line: &str) -> ! {
     let mut prompt = Prompt::new();
     loop {
         let line = prompt.read_line(&shell);
+        shell.out = Pager::for_typed_line().map_or(Output::Console, Output::Paged);
         shell.run_line(&line);
+        shell.out = Output::Console;
     }
 }
 
@@ -89,14 +93,15 @@ fn run(raw_command_line: &str) -> ! {
 pub struct Shell {
     /// Where commands write.
     pub out: Output,
-    last_failed: bool,
+    /// How the last command ended; 0 is well.
+    status: u8,
     any_failed: bool,
 }
 
 impl Shell {
     /// A shell in which nothing has failed yet.
     pub fn new(out: Output) -> Self {
-        Shell { out, last_failed: false, any_failed: false }
+        Shell { out, status: 0, any_failed: false }
     }
 
     /// Whether any command has failed so far.
@@ -114,12 +119,16 @@ impl Shell {
         self.run_each(line, true);
     }
 
-    /// The prompt: green if the last command went well, else red.
+    /// The prompt: green if the last command went well, else red and behind its status.
     pub fn prompt(&self) -> String {
-        match (self.out.colours(), self.last_failed) {
-            (false, _) => "ksh > ".into(),
-            (true, false) => "\x1b[32mksh > \x1b[0m".into(),
-            (true, true) => "\x1b[31mksh > \x1b[0m".into(),
+        let text = match self.status {
+            0 => "ksh > ".into(),
+            status => format!("[{status}] ksh > "),
+        };
+        match (self.out.colours(), self.status) {
+            (false, _) => text,
+            (true, 0) => format!("\x1b[32m{text}\x1b[0m"),
+            (true, _) => format!("\x1b[31m{text}\x1b[0m"),
         }
     }
 
@@ -151,16 +160,16 @@ impl Shell {
     }
 
     fn report(&mut self, name: &str, result: CommandResult) {
-        self.note(result.is_ok());
+        self.status = match result {
+            Ok(()) => 0,
+            Err(CommandError::Ended(status)) => status,
+            Err(_) => 1,
+        };
+        self.any_failed |= self.status != 0;
         match result {
-            Ok(()) | Err(CommandError::Reported) => {}
+            Ok(()) | Err(CommandError::Reported | CommandError::Ended(_)) => {}
             Err(error) => writeln!(self.out, "{name}: {error}"),
         }
-    }
-
-    fn note(&mut self, well: bool) {
-        self.last_failed = !well;
-        self.any_failed |= !well;
     }
 }
 

@@ -3,6 +3,7 @@
 //! Commands write through [`Output`] alone, with `writeln!(shell.out, …)`; writing never fails. A table whose columns
 //! line up is a [`Table`].
 
+use super::pager::Pager;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
@@ -11,6 +12,8 @@ use core::fmt;
 pub enum Output {
     /// The console terminal.
     Console,
+    /// The console terminal, with stops for who typed the line.
+    Paged(Pager),
     /// A buffer, for tests and for output that is counted first.
     Captured(Vec<u8>),
 }
@@ -25,6 +28,7 @@ impl Output {
     pub fn bytes(&mut self, bytes: &[u8]) {
         match self {
             Output::Console => crate::tty::console().write(bytes),
+            Output::Paged(pager) => pager.write(bytes),
             Output::Captured(buffer) => buffer.extend_from_slice(bytes),
         }
     }
@@ -39,13 +43,13 @@ impl Output {
 
     /// Whether the reader sees colours: never in a buffer.
     pub fn colours(&self) -> bool {
-        matches!(self, Output::Console) && machine::console::colours()
+        !matches!(self, Output::Captured(_)) && machine::console::colours()
     }
 
     /// Takes what a buffer holds; nothing from the console.
     pub fn take(&mut self) -> String {
         match self {
-            Output::Console => String::new(),
+            Output::Console | Output::Paged(_) => String::new(),
             Output::Captured(buffer) => String::from_utf8_lossy(&core::mem::take(buffer)).into_owned(),
         }
     }

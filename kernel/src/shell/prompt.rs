@@ -24,6 +24,7 @@ impl Prompt {
         let terminal = tty::console();
         loop {
             let mut shown = Vec::new();
+            terminal.tidy();
             self.editor.begin(&shell.prompt(), terminal.window().ws_col.into(), &mut shown);
             terminal.write_terminal(&shown);
             match self.edit() {

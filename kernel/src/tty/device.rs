@@ -3,8 +3,9 @@
 use super::registry::{self, Handle, console, controlling};
 use super::request;
 use super::terminal::Waiting;
-use crate::process;
+use super::virtual_terminal::{self, errno};
 use crate::vfs::{FileOperations, Result, Sink, Source, flags};
+use crate::{process, screen};
 use abi::termios::{LocalFlags, TIOCSPGRP};
 use abi::{Errno, Signal};
 use alloc::sync::Arc;
@@ -60,8 +61,8 @@ impl TerminalFile {
 
 impl Drop for TerminalFile {
     fn drop(&mut self) {
+        self.terminal.count_closing();
         if let Handle::Pair(pty) = &self.terminal {
-            pty.terminal.count_closing();
             registry::forget_unused(pty);
         }
     }
@@ -141,6 +142,24 @@ impl FileOperations for ControllingTerminal {
         let thread = process::current_thread().ok_or(Errno::ENXIO)?;
         let terminal = controlling(thread.process().session()).ok_or(Errno::ENXIO)?;
         Ok(Some(Arc::new(TerminalFile::open(terminal, file_flags)?)))
+    }
+}
+
+/// `/dev/tty1` and so on by their numbers, and as number 0 `/dev/tty0`, the one that is shown. ENXIO without a screen, but
+/// for the console.
+pub struct VirtualTerminal(pub usize);
+
+impl FileOperations for VirtualTerminal {
+    fn open(&self, file_flags: u32) -> Result<Option<Arc<dyn FileOperations>>> {
+        let number = self.0.checked_sub(1).unwrap_or_else(screen::active);
+        let terminal = registry::on_screen(number);
+        if number > 0 {
+            screen::open(number).map_err(errno)?;
+            if let Some(window) = virtual_terminal::window().filter(|_| !terminal.is_used()) {
+                terminal.set_window(window);
+            }
+        }
+        Ok(Some(Arc::new(TerminalFile::open(Handle::Lasting(terminal), file_flags)?)))
     }
 }
 

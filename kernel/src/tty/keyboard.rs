@@ -1,9 +1,10 @@
-//! The keyboard as the console terminal's other input, beside the serial port.
+//! The keyboard: input of the virtual terminal that is shown; of the console, which is the first, beside the serial port.
 //!
 //! A task of its own sets the keyboard up, which may take long, and then turns scan codes into the bytes that a
-//! terminal sends. Keys that are for the screen itself (Shift-PageUp) go there.
+//! terminal sends. Keys that are for the screen itself (Shift-PageUp, Alt-F2) go there.
 
-use super::{Source, Terminal};
+use super::Source;
+use super::registry::on_screen;
 use crate::{sched, screen};
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -15,14 +16,17 @@ use machine::sync::Mutex;
 
 /// The keyboard's state, once there is one.
 static KEYBOARD: Mutex<Option<Keyboard>> = Mutex::new("keyboard", None);
+/// What a virtual terminal shows that no program has opened.
+const UNUSED: &[u8] = b"No program uses this terminal. Alt-F1 goes back to the kernel's shell.\r\n";
+
 /// Ctrl-Alt-Delete restarts the machine; reboot(2) can switch that off.
 static RESTART_KEYS: AtomicBool = AtomicBool::new(true);
 
-/// Lets what is typed on the keyboard reach `terminal`, as soon as there is one. Without a keyboard nothing happens,
-/// but for a line in the log.
-pub fn start(terminal: &'static Terminal) -> Result<(), OutOfMemory> {
+/// Lets what is typed on the keyboard reach the terminal that is shown, as soon as there is a keyboard. Without one nothing
+/// happens, but for a line in the log.
+pub fn start() -> Result<(), OutOfMemory> {
     sched::spawn("keyboard", move || match i8042::Keyboard::open() {
-        Ok(device) => serve(&device, terminal),
+        Ok(device) => serve(&device),
         Err(error) => log::info!("keyboard: {error}"),
     })
     .map(drop)
@@ -44,7 +48,7 @@ pub fn set_restart_keys(on: bool) {
 }
 
 /// The keyboard's task.
-fn serve(device: &i8042::Keyboard, terminal: &'static Terminal) -> ! {
+fn serve(device: &i8042::Keyboard) -> ! {
     let keyboard = Keyboard::new(device.code_set());
     device.set_leds(keyboard.leds());
     log::info!("keyboard: scan codes of {:?}, layout {}", device.code_set(), keyboard.layout().name);
@@ -58,14 +62,26 @@ fn serve(device: &i8042::Keyboard, terminal: &'static Terminal) -> ! {
         match action {
             Some(Action::ScrollBack) => screen::scroll(false),
             Some(Action::ScrollForward) => screen::scroll(true),
+            Some(Action::Switch(number)) => switch(number),
             Some(Action::Leds(leds)) => device.set_leds(leds),
             Some(Action::Restart) if RESTART_KEYS.load(Ordering::Relaxed) => power::restart(),
             Some(Action::Restart) | None => {}
         }
         if !typed.is_empty() {
             screen::end_scroll();
-            super::note_source(Source::Keyboard);
-            terminal.receive(&typed);
+            let shown = screen::active();
+            if shown == 0 {
+                super::note_source(Source::Keyboard);
+            }
+            on_screen(shown).receive(&typed);
         }
+    }
+}
+
+/// Shows another virtual terminal. Without a screen there is but one.
+fn switch(number: usize) {
+    let opened = screen::open(number).is_ok_and(|new| new);
+    if screen::activate(number).is_ok() && opened && !on_screen(number).is_used() {
+        let _ = screen::write(number, UNUSED);
     }
 }

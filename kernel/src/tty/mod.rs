@@ -1,9 +1,9 @@
-//! Terminals: the console, which programs see as /dev/console and /dev/ttyS0 and where the kernel's shell reads its keys,
-//! and pseudo-terminals.
+//! Terminals: the console, which programs see as /dev/console, /dev/ttyS0 and /dev/tty1 and where the kernel's shell reads its
+//! keys, virtual terminals on the same screen and keyboard, and pseudo-terminals.
 //!
 //! From the bottom up: `state`, [`Terminal`], `reading` edit, echo and keep what comes in and translate what goes out;
-//! `registry` knows all terminals, `session` whose each is · `request` and `device` are what programs do with an open
-//! terminal · `pty` and `devpts` are the masters and the names of pseudo-terminals · `input` brings bytes from the serial
+//! `registry` knows all terminals, `session` whose each is, `opening` who uses it · `virtual_terminal`, `request` and `device`
+//! are what programs do with an open terminal · `pty` and `devpts` are the masters and the names of pseudo-terminals · `input` brings bytes from the serial
 //! port and `keyboard` from the keyboard to the console.
 
 mod checks;
@@ -11,6 +11,7 @@ mod device;
 mod devpts;
 mod input;
 pub mod keyboard;
+mod opening;
 mod pty;
 mod reading;
 mod registry;
@@ -18,12 +19,15 @@ mod request;
 mod session;
 mod state;
 mod terminal;
+mod user_value;
+mod virtual_terminal;
 
 use crate::screen;
 use crate::vfs::{self, File, device_number, flags, register_device};
 use abi::termios::Winsize;
+use alloc::format;
 use alloc::sync::Arc;
-use device::{ControllingTerminal, TerminalFile};
+use device::{ControllingTerminal, TerminalFile, VirtualTerminal};
 pub use devpts::source as pts_source;
 pub use input::lost as lost_input;
 use machine::sync::{Rank, SpinLock};
@@ -40,6 +44,10 @@ pub fn init() {
     register_device("console", MODE, device_number(5, 1), Arc::new(TerminalFile::console(false)));
     register_device("ptmx", MODE, device_number(5, 2), Arc::new(devpts::Multiplexer));
     register_device("ttyS0", MODE, device_number(4, 64), Arc::new(TerminalFile::console(true)));
+    for number in 0..=screen::COUNT {
+        let name = format!("tty{number}");
+        register_device(&name, MODE, device_number(4, number as u32), Arc::new(VirtualTerminal(number)));
+    }
     if let Err(error) = devpts::mount() {
         log::warn!("no /dev/pts: {error}");
     }
@@ -47,7 +55,7 @@ pub fn init() {
         log::warn!("console: no input: {error}");
     }
     screen::start(answer);
-    if keyboard::start(console()).is_err() {
+    if keyboard::start().is_err() {
         log::warn!("console: no memory for the keyboard's task");
     }
 }
@@ -71,14 +79,16 @@ fn note_source(source: Source) {
     if focus.0 == source {
         return;
     }
-    let window = focus.1.or_else(|| {
-        let (columns, rows) = screen::size()?;
-        Some(Winsize { ws_row: rows as u16, ws_col: columns as u16, ws_xpixel: 0, ws_ypixel: 0 })
-    });
+    let window = focus.1.or_else(virtual_terminal::window);
     let left = console().window();
     *focus = (source, Some(left));
     drop(focus);
     console().set_window(window.unwrap_or(left));
+}
+
+/// Whether the last key for the console came from the keyboard, and not from the serial port.
+pub fn typed_on_keyboard() -> bool {
+    FOCUS.lock().0 == Source::Keyboard
 }
 
 /// What the screen answers to programs. If the keyboard is not where somebody types, a terminal at the serial port gets

@@ -7,12 +7,12 @@
 use super::Terminal;
 use super::device::{CHUNK_LEN, TerminalFile, write_chunks};
 use super::registry::{self, Attributes, Handle, Pty};
-use super::request::{self, get, put};
+use super::request;
 use super::state::{Effects, QUEUE_LEN, shrink};
 use super::terminal::{Waiting, wait_in};
+use super::user_value::{get, put};
 use crate::process;
 use crate::vfs::{self, File, FileOperations, Result, Sink, Source, flags};
-use abi::capability::CAP_SYS_ADMIN;
 use abi::termios;
 use abi::{Errno, Signal};
 use alloc::sync::Arc;
@@ -22,39 +22,6 @@ impl Terminal {
     /// Whether the master of a pseudo-terminal is open.
     pub fn has_master(&self) -> bool {
         self.state.lock().pair.as_ref().is_some_and(|pair| pair.master)
-    }
-
-    /// An opening: how often the terminal was hung up before. EIO for a slave that is locked or has no master, EBUSY for
-    /// a terminal that is another's alone.
-    pub fn count_opening(&self) -> Result<u32> {
-        let privileged = || process::current_thread().is_none_or(|it| it.process().credentials().has(CAP_SYS_ADMIN));
-        let mut state = self.state.lock();
-        if state.exclusive && !privileged() {
-            return Err(Errno::EBUSY);
-        }
-        if let Some(pair) = &mut state.pair {
-            if !pair.master || pair.locked {
-                return Err(Errno::EIO);
-            }
-            pair.slaves += 1;
-            pair.slave_closed = false;
-        }
-        Ok(self.hangups())
-    }
-
-    /// A slave is closed, one that was hung up too.
-    pub fn count_closing(&self) {
-        {
-            let mut state = self.state.lock();
-            let Some(pair) = &mut state.pair else { return };
-            pair.slaves -= 1;
-            if pair.slaves > 0 {
-                return;
-            }
-            pair.slave_closed = true;
-            state.exclusive = false;
-        }
-        self.settle(Effects { changed: true, ..Effects::default() });
     }
 
     /// What the master reads now, which is at least a byte; None if it has to wait. EIO if the slave is closed.

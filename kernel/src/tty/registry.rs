@@ -1,8 +1,9 @@
-//! All terminals: the console and the pseudo-terminals by their numbers; which one controls a session.
+//! All terminals: the console, the virtual ones and the pseudo-terminals by their numbers; which one controls a session.
 //!
 //! Lock: `PAIRS` (rank Table), under which terminals' states may be locked.
 
 use super::Terminal;
+use crate::screen;
 use crate::vfs::{Result, device_number};
 use abi::Errno;
 use alloc::sync::Arc;
@@ -16,6 +17,12 @@ const MAX_PAIRS: usize = 4096;
 const SLAVE_MAJOR: u32 = 136;
 
 static CONSOLE: Terminal = Terminal::console(device_number(5, 1));
+/// The virtual terminals beside the console, as `/dev/tty2` and so on.
+static ON_SCREEN: [Terminal; screen::COUNT - 1] = [
+    Terminal::on_screen(1, device_number(4, 2)),
+    Terminal::on_screen(2, device_number(4, 3)),
+    Terminal::on_screen(3, device_number(4, 4)),
+];
 static PAIRS: SpinLock<Vec<Option<Arc<Pty>>>> = SpinLock::new("pseudo-terminals", Rank::Table, Vec::new());
 
 /// A pseudo-terminal.
@@ -42,7 +49,7 @@ pub struct Attributes {
 /// A terminal that is there for good, or as long as somebody uses it.
 #[derive(Clone)]
 pub enum Handle {
-    /// The console.
+    /// The console, or a virtual terminal.
     Lasting(&'static Terminal),
     /// A pseudo-terminal.
     Pair(Arc<Pty>),
@@ -64,10 +71,19 @@ pub fn console() -> &'static Terminal {
     &CONSOLE
 }
 
+/// The terminal on screen `number`, of which the first is the console's. Panics if there is none such.
+pub fn on_screen(number: usize) -> &'static Terminal {
+    match number.checked_sub(1) {
+        None => &CONSOLE,
+        Some(index) => &ON_SCREEN[index],
+    }
+}
+
 /// The terminal that controls `session`.
 pub fn controlling(session: u32) -> Option<Handle> {
-    if CONSOLE.session() == Some(session) {
-        return Some(Handle::Lasting(&CONSOLE));
+    let lasting = (0..screen::COUNT).map(on_screen).find(|terminal| terminal.session() == Some(session));
+    if let Some(terminal) = lasting {
+        return Some(Handle::Lasting(terminal));
     }
     let pairs = PAIRS.lock();
     let found = pairs.iter().flatten().find(|pty| pty.terminal.session() == Some(session));
@@ -76,7 +92,7 @@ pub fn controlling(session: u32) -> Option<Handle> {
 
 /// The leader of a session has ended: its terminal, if it has one, is nobody's, and the console the shell's again.
 pub fn session_ended(session: u32) {
-    CONSOLE.end_session(session);
+    (0..screen::COUNT).for_each(|number| on_screen(number).end_session(session));
     let pairs: Vec<Arc<Pty>> = PAIRS.lock().iter().flatten().cloned().collect();
     for pty in pairs {
         pty.terminal.end_session(session);
@@ -115,7 +131,7 @@ pub fn forget_unused(pty: &Arc<Pty>) {
     let slot = pairs.get_mut(pty.index as usize);
     let unused = |pty: &mut Arc<Pty>| {
         let state = pty.terminal.state.lock();
-        state.session.is_none() && state.pair.as_ref().is_some_and(|pair| !pair.master && pair.slaves == 0)
+        state.session.is_none() && state.files == 0 && state.pair.as_ref().is_some_and(|pair| !pair.master)
     };
     let gone = slot
         .filter(|slot| slot.as_ref().is_some_and(|other| Arc::ptr_eq(other, pty)))

@@ -2,13 +2,13 @@
 //! then they are about the slave.
 
 use super::Terminal;
+use super::user_value::{get, put};
+use super::virtual_terminal;
 use crate::process;
 use crate::vfs::Result;
 use abi::capability::CAP_SYS_ADMIN;
-use abi::pod::Pod;
 use abi::termios::{self, Termios, Termios2, VSTART, VSTOP, Winsize};
 use abi::{Errno, Signal};
-use machine::user::copy;
 
 /// What TCXONC takes: stop output, let it go on; send the stop character, and the start character (`tcflow(3)`).
 const TCOOFF: u64 = 0;
@@ -53,7 +53,10 @@ pub fn handle(terminal: &Terminal, command: u32, argument: u64) -> Result<()> {
             Ok(())
         }
         termios::TIOCGEXCL => put(argument, &i32::from(terminal.state.lock().exclusive)),
-        _ => job_control(terminal, command, argument),
+        _ => match virtual_terminal::handle(terminal, command, argument) {
+            Some(result) => result,
+            None => job_control(terminal, command, argument),
+        },
     }
 }
 
@@ -147,14 +150,4 @@ fn without_speeds(settings: Termios2) -> Termios {
         c_line: settings.c_line,
         c_cc: settings.c_cc,
     }
-}
-
-/// Copies `value` out; EFAULT.
-pub(super) fn put<T: Pod>(address: u64, value: &T) -> Result<()> {
-    value.with_bytes(|bytes| copy::write(address, bytes)).map_err(|_| Errno::EFAULT)
-}
-
-/// Copies a value in; EFAULT.
-pub(super) fn get<T: Pod>(address: u64) -> Result<T> {
-    T::try_from_fill(|bytes| copy::read(address, bytes)).map_err(|_| Errno::EFAULT)
 }

@@ -35,6 +35,8 @@ pub struct State {
     pub pair: Option<Pair>,
     /// Rows and columns.
     pub window: Winsize,
+    /// Open files; those of the console do not count, as it is there for good.
+    pub files: usize,
     /// Only root may open it (TIOCEXCL).
     pub exclusive: bool,
 }
@@ -55,6 +57,8 @@ pub struct Shell {
     pub keys: VecDeque<u8>,
     /// It is at its prompt: Ctrl-C is a key like others.
     pub editing: bool,
+    /// A program has sent what may have changed how text looks.
+    pub untidy: bool,
 }
 
 /// The master's side of a pseudo-terminal.
@@ -63,8 +67,6 @@ pub struct Pair {
     pub output: VecDeque<u8>,
     /// The master is open.
     pub master: bool,
-    /// Open files of the slave.
-    pub slaves: usize,
     /// The slave was open and is not now: the master's reads end.
     pub slave_closed: bool,
     /// The slave cannot be opened (TIOCSPTLCK).
@@ -98,6 +100,7 @@ impl State {
             shell,
             pair: None,
             window: Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 },
+            files: 0,
             exclusive: false,
         }
     }

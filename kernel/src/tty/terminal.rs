@@ -22,6 +22,13 @@ const SEND_LEN: usize = 64;
 /// The usual stop and start characters: Ctrl-S and Ctrl-Q.
 const USUAL_STOP: (u8, u8) = (19, 17);
 
+/// What begins a control sequence, and what changes the character set.
+const ESCAPE: u8 = 0x1b;
+const SHIFT_OUT: u8 = 0x0e;
+/// The usual screen, the whole of it to scroll, ASCII, no attributes, a cursor, lines that wrap, nothing inserted, usual codes of
+/// the arrow keys. A new scroll region moves the cursor, hence DECSC and DECRC around it.
+const TIDY: &[u8] = b"\x1b[?1047l\x1b7\x1b[r\x1b8\x1b(B\x0f\x1b[0m\x1b[?25h\x1b[?7h\x1b[4l\x1b[?1l";
+
 /// What TCFLSH takes: input, output, both (`tcflush(3)`).
 const TCIFLUSH: u64 = 0;
 const TCOFLUSH: u64 = 1;
@@ -45,6 +52,8 @@ pub struct Terminal {
     pub(super) hangups: AtomicU32,
     /// `st_rdev`.
     number: u64,
+    /// Which of the screens shows it; the first is that of the console, which is on the serial port as well.
+    screen: Option<usize>,
 }
 
 /// How a file may wait.
@@ -71,7 +80,12 @@ enum Written {
 impl Terminal {
     /// The console: of 80 by 24, and the shell has it.
     pub const fn console(number: u64) -> Self {
-        Self::with(State::new(Some(Shell { keys: VecDeque::new(), editing: false })), number)
+        Self::with(State::new(Some(Shell { keys: VecDeque::new(), editing: false, untidy: false })), number, Some(0))
+    }
+
+    /// The virtual terminal on one of the screens behind the console's.
+    pub const fn on_screen(screen: usize, number: u64) -> Self {
+        Self::with(State::new(None), number, Some(screen))
     }
 
     /// The slave of a pseudo-terminal whose master is open.
@@ -81,16 +95,15 @@ impl Terminal {
         state.pair = Some(Pair {
             output: VecDeque::new(),
             master: true,
-            slaves: 0,
             slave_closed: false,
             locked: true,
             packet: false,
             status: 0,
         });
-        Self::with(state, number)
+        Self::with(state, number, None)
     }
 
-    const fn with(state: State, number: u64) -> Self {
+    const fn with(state: State, number: u64, screen: Option<usize>) -> Self {
         Terminal {
             state: SpinLock::new("terminal", Rank::Terminal, state),
             readers: WaitQueue::new("terminal input"),
@@ -101,12 +114,18 @@ impl Terminal {
             interrupt: Once::new(),
             hangups: AtomicU32::new(0),
             number,
+            screen,
         }
     }
 
     /// Its device number.
     pub fn number(&self) -> u64 {
         self.number
+    }
+
+    /// The screen that shows it.
+    pub fn screen(&self) -> Option<usize> {
+        self.screen
     }
 
     /// How often it was hung up.
@@ -154,7 +173,16 @@ impl Terminal {
 
     /// Writes what a terminal is sent, control sequences and all, as it is.
     pub fn write_terminal(&self, bytes: &[u8]) {
-        self.send_raw(bytes);
+        let _ = self.send_raw(bytes);
+    }
+
+    /// The shell goes on writing: what a program has left behind, such as colours, a hidden cursor or a scroll region, is
+    /// undone.
+    pub fn tidy(&self) {
+        let untidy = self.state.lock().shell.as_mut().is_some_and(|shell| core::mem::take(&mut shell.untidy));
+        if untidy {
+            self.write_terminal(TIDY);
+        }
     }
 
     /// Writes bytes of a program, as the settings say: how many, which is at least one. Waits while output is stopped
@@ -165,6 +193,9 @@ impl Terminal {
                 return Some(Err(Errno::EIO));
             }
             let mut state = self.state.lock();
+            if let Some(shell) = &mut state.shell {
+                shell.untidy |= bytes.iter().any(|&byte| byte == ESCAPE || byte == SHIFT_OUT);
+            }
             if state.is_shells() {
                 return Some(Ok((bytes.len(), Written::AsText)));
             }
@@ -181,7 +212,12 @@ impl Terminal {
         let (taken, written) = wait_in(&self.writers, waiting, attempt)?;
         match written {
             Written::AsText => self.write(bytes),
-            Written::Translated(bytes) => self.send_raw(&bytes),
+            Written::Translated(bytes) => {
+                let answer = self.send_raw(&bytes);
+                if !answer.is_empty() {
+                    self.receive(&answer);
+                }
+            }
             Written::Queued => self.master_readers.wake_all(),
         }
         Ok(taken)
@@ -288,7 +324,8 @@ impl Terminal {
 
     /// Does what a change has led to, with the lock released.
     pub(super) fn settle(&self, effects: Effects) {
-        self.send_raw(&effects.echo);
+        // Echo asks a virtual terminal nothing.
+        let _ = self.send_raw(&effects.echo);
         for (group, signal) in effects.signals {
             send::kill_group(group, signal);
         }
@@ -305,14 +342,21 @@ impl Terminal {
         }
     }
 
-    fn send_raw(&self, bytes: &[u8]) {
-        if !bytes.is_empty() {
-            let _output = self.output.lock();
-            for part in bytes.chunks(SEND_LEN) {
-                screen::make_room(part.len());
-                console::write_raw(part);
-            }
+    /// Sends bytes as they are: what a virtual terminal answers to them, if they ask it something. What the console's screen
+    /// answers comes in by itself.
+    fn send_raw(&self, bytes: &[u8]) -> Vec<u8> {
+        if bytes.is_empty() {
+            return Vec::new();
         }
+        let _output = self.output.lock();
+        if let Some(number) = self.screen.filter(|&number| number > 0) {
+            return screen::write(number, bytes);
+        }
+        for part in bytes.chunks(SEND_LEN) {
+            screen::make_room(part.len());
+            console::write_raw(part);
+        }
+        Vec::new()
     }
 }
 

@@ -3,6 +3,7 @@
 //! The crate `pc-keyboard` knows scan codes and layouts; here are the modifiers, the locks, and the sequences of keys
 //! that are no characters, which are xterm's. The keyboard itself repeats a key that is held.
 
+mod compose;
 mod sequence;
 #[cfg(test)]
 mod tests;
@@ -42,6 +43,8 @@ pub enum Action {
     ScrollBack,
     /// Show what is half a screen later.
     ScrollForward,
+    /// Alt and a function key: show this virtual terminal, from 0 on.
+    Switch(usize),
     /// Ctrl-Alt-Delete.
     Restart,
     /// The lights are to be set.
@@ -55,20 +58,65 @@ pub struct LayoutName {
     /// In words.
     pub what: &'static str,
     make: fn() -> AnyLayout,
+    /// Keys that type nothing by themselves, but put an accent on the next letter, and the accent they have.
+    dead: &'static [(KeyCode, char)],
 }
+
+const GERMAN_DEAD: &[(KeyCode, char)] = &[(KeyCode::Oem8, '^'), (KeyCode::OemPlus, '´'), (KeyCode::OemPlus, '`')];
+const FRENCH_DEAD: &[(KeyCode, char)] = &[(KeyCode::Oem4, '^'), (KeyCode::Oem4, '¨')];
+const NORDIC_DEAD: &[(KeyCode, char)] = &[
+    (KeyCode::OemPlus, '´'),
+    (KeyCode::OemPlus, '`'),
+    (KeyCode::Oem6, '¨'),
+    (KeyCode::Oem6, '^'),
+    (KeyCode::Oem6, '~'),
+];
+const INTERNATIONAL_DEAD: &[(KeyCode, char)] =
+    &[(KeyCode::Oem8, '`'), (KeyCode::Oem8, '~'), (KeyCode::Key6, '^'), (KeyCode::Oem3, '\''), (KeyCode::Oem3, '"')];
 
 /// All layouts; the first is the one a keyboard starts with.
 pub const LAYOUTS: &[LayoutName] = &[
-    LayoutName { name: "us", what: "English, United States", make: || AnyLayout::Us104Key(layouts::Us104Key) },
-    LayoutName { name: "uk", what: "English, United Kingdom", make: || AnyLayout::Uk105Key(layouts::Uk105Key) },
-    LayoutName { name: "de", what: "German", make: || AnyLayout::De105Key(layouts::De105Key) },
-    LayoutName { name: "fr", what: "French", make: || AnyLayout::Azerty(layouts::Azerty) },
-    LayoutName { name: "fi", what: "Finnish and Swedish", make: || AnyLayout::FiSe105Key(layouts::FiSe105Key) },
-    LayoutName { name: "no", what: "Norwegian", make: || AnyLayout::No105Key(layouts::No105Key) },
-    LayoutName { name: "jp", what: "Japanese, Latin characters", make: || AnyLayout::Jis109Key(layouts::Jis109Key) },
-    LayoutName { name: "dvorak", what: "Dvorak", make: || AnyLayout::Dvorak104Key(layouts::Dvorak104Key) },
-    LayoutName { name: "dvp", what: "Dvorak for programmers", make: || AnyLayout::DVP104Key(layouts::DVP104Key) },
-    LayoutName { name: "colemak", what: "Colemak", make: || AnyLayout::Colemak(layouts::Colemak) },
+    LayoutName {
+        name: "us",
+        what: "English, United States",
+        make: || AnyLayout::Us104Key(layouts::Us104Key),
+        dead: &[],
+    },
+    LayoutName {
+        name: "us-intl",
+        what: "English, United States, with accents",
+        make: || AnyLayout::Us104Key(layouts::Us104Key),
+        dead: INTERNATIONAL_DEAD,
+    },
+    LayoutName {
+        name: "uk",
+        what: "English, United Kingdom",
+        make: || AnyLayout::Uk105Key(layouts::Uk105Key),
+        dead: &[],
+    },
+    LayoutName { name: "de", what: "German", make: || AnyLayout::De105Key(layouts::De105Key), dead: GERMAN_DEAD },
+    LayoutName { name: "fr", what: "French", make: || AnyLayout::Azerty(layouts::Azerty), dead: FRENCH_DEAD },
+    LayoutName {
+        name: "fi",
+        what: "Finnish and Swedish",
+        make: || AnyLayout::FiSe105Key(layouts::FiSe105Key),
+        dead: NORDIC_DEAD,
+    },
+    LayoutName { name: "no", what: "Norwegian", make: || AnyLayout::No105Key(layouts::No105Key), dead: NORDIC_DEAD },
+    LayoutName {
+        name: "jp",
+        what: "Japanese, Latin characters",
+        make: || AnyLayout::Jis109Key(layouts::Jis109Key),
+        dead: &[],
+    },
+    LayoutName { name: "dvorak", what: "Dvorak", make: || AnyLayout::Dvorak104Key(layouts::Dvorak104Key), dead: &[] },
+    LayoutName {
+        name: "dvp",
+        what: "Dvorak for programmers",
+        make: || AnyLayout::DVP104Key(layouts::DVP104Key),
+        dead: &[],
+    },
+    LayoutName { name: "colemak", what: "Colemak", make: || AnyLayout::Colemak(layouts::Colemak), dead: &[] },
 ];
 
 /// The state of one keyboard.
@@ -80,6 +128,8 @@ pub struct Keyboard {
     scroll_lock: bool,
     /// The lock key that is held: its repetitions do not count.
     held_lock: Option<KeyCode>,
+    /// The dead key that was pressed last.
+    accent: Option<char>,
 }
 
 enum Codes {
@@ -100,6 +150,7 @@ impl Keyboard {
             modifiers: Modifiers { numlock: true, ..Modifiers::default() },
             scroll_lock: false,
             held_lock: None,
+            accent: None,
         }
     }
 
@@ -114,6 +165,7 @@ impl Keyboard {
             Some(index) => {
                 self.layout = index;
                 self.map = (LAYOUTS[index].make)();
+                self.accent = None;
                 true
             }
             None => false,
@@ -175,14 +227,26 @@ impl Keyboard {
             KeyCode::CapsLock | KeyCode::NumpadLock | KeyCode::ScrollLock => return self.lock(code),
             KeyCode::PageUp if shift => return Some(Action::ScrollBack),
             KeyCode::PageDown if shift => return Some(Action::ScrollForward),
+            KeyCode::F1 if alt => return Some(Action::Switch(0)),
+            KeyCode::F2 if alt => return Some(Action::Switch(1)),
+            KeyCode::F3 if alt => return Some(Action::Switch(2)),
+            KeyCode::F4 if alt => return Some(Action::Switch(3)),
             KeyCode::Delete if control && alt => return Some(Action::Restart),
             _ => {}
         }
         let held = sequence::Held { shift, alt, control };
+        if self.accent.is_some() && sequence::is_no_character(code, held) {
+            // A key such as Backspace takes the accent back.
+            self.accent = None;
+            if code == KeyCode::Backspace {
+                return None;
+            }
+        }
         if sequence::push(code, held, application_cursor, out) {
             return None;
         }
         match self.map.map_keycode(code, &self.modifiers, HandleControl::Ignore) {
+            DecodedKey::Unicode(c) if !alt && !control => self.text(code, c, out),
             DecodedKey::Unicode(c) => {
                 if alt {
                     out.push(0x1b);
@@ -194,6 +258,24 @@ impl Keyboard {
             DecodedKey::RawKey(other) => drop(sequence::push(other, held, application_cursor, out)),
         }
         None
+    }
+
+    /// Types `c`, or keeps it for the next letter.
+    fn text(&mut self, code: KeyCode, c: char, out: &mut Vec<u8>) {
+        let is_dead = LAYOUTS[self.layout].dead.contains(&(code, c));
+        let mut push = |c: char| out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+        match self.accent.take() {
+            None if is_dead => self.accent = Some(c),
+            None => push(c),
+            Some(accent) if c == ' ' || c == accent => push(accent),
+            Some(accent) => match compose::with_accent(accent, c) {
+                Some(composed) => push(composed),
+                None => {
+                    push(accent);
+                    push(c);
+                }
+            },
+        }
     }
 
     fn lock(&mut self, code: KeyCode) -> Option<Action> {

@@ -64,6 +64,11 @@ fn shape(code: KeyCode, held: Held) -> Option<Shape> {
     })
 }
 
+/// Whether the key sends a sequence.
+pub(super) fn is_no_character(code: KeyCode, held: Held) -> bool {
+    shape(code, held).is_some()
+}
+
 /// Adds what the key sends; false if it is a character's key, or none.
 pub(super) fn push(code: KeyCode, held: Held, application_cursor: bool, out: &mut Vec<u8>) -> bool {
     let Some(shape) = shape(code, held) else { return false };

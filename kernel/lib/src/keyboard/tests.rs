@@ -63,6 +63,40 @@ fn keys_without_characters() {
 }
 
 #[test]
+fn alt_and_function_keys_switch() {
+    let mut typist = Typist::new();
+    assert_eq!(typist.with(&[ALT], &[0x3b, 0x3c, 0x3d]), "");
+    assert_eq!(typist.with(&[CONTROL, ALT], &[0x3e]), "");
+    assert_eq!(typist.actions, [0, 1, 2, 3].map(Action::Switch));
+    assert_eq!(typist.with(&[ALT], &[0x3f]), "\x1b[15;3~", "there is no fifth");
+}
+
+#[test]
+fn dead_keys_put_an_accent_on_the_next_letter() {
+    let mut typist = Typist::new();
+    assert!(typist.keyboard.set_layout("de"));
+    const CARET: u8 = 0x29;
+    const ACUTE: u8 = 0x0d;
+    assert_eq!(typist.codes(&[CARET, CARET | UP]), "");
+    assert_eq!(typist.codes(&[0x12, ACUTE, 0x12, CARET, 0x39, CARET, CARET]), "êé^^");
+    assert_eq!(typist.codes(&[CARET, SHIFT, 0x1e, SHIFT | UP, 0x1e]), "Âa", "Shift in between changes nothing");
+    assert_eq!(typist.with(&[SHIFT], &[ACUTE]), "");
+    assert_eq!(typist.codes(&[0x2d, 0x2d]), "`xx", "no such letter: both");
+    assert_eq!(
+        typist.codes(&[CARET, 0x0e, 0x1e, CARET, 0x1c, 0x1e]),
+        "a\ra",
+        "Backspace takes it back, Enter drops it"
+    );
+    assert!(typist.keyboard.set_layout("us-intl"));
+    assert_eq!(typist.codes(&[0x28, 0x2e, 0x28, 0x39]), "ç'");
+    assert_eq!(typist.with(&[SHIFT], &[0x28]), "");
+    assert!(typist.keyboard.set_layout("us"), "another layout begins afresh");
+    assert_eq!(typist.codes(&[0x16, 0x28]), "u'");
+    assert!(typist.keyboard.set_layout("fr"));
+    assert_eq!(typist.codes(&[0x1a, 0x12]), "ê");
+}
+
+#[test]
 fn the_keypad_and_its_lock() {
     let mut typist = Typist::new();
     assert_eq!(typist.codes(&[0x47, 0x4c, 0x53, 0xe0, 0x1c]), "75.\r");

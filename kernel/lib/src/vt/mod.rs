@@ -154,6 +154,11 @@ impl Screen {
         self.state.set_view(0);
     }
 
+    /// Has all of it drawn again: the display showed something else meanwhile.
+    pub fn damage(&mut self) {
+        self.state.grid().damage_all();
+    }
+
     /// How many lines above the screen the view begins.
     pub fn view(&self) -> usize {
         self.state.view

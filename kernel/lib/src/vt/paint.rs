@@ -2,7 +2,8 @@
 //!
 //! A [`Painter`] keeps the cells as they are on the display, so that the display is never read and no cell is drawn
 //! twice. It looks only at rows that were damaged, that the cursor left or came to, and at the first one when the
-//! caption changes: a text that stays at the top left over whatever scrolls below.
+//! caption changes: a text that stays at the top left over whatever scrolls below. Of several screens that share the
+//! display, one has the caption.
 
 use super::Screen;
 use super::cell::{Attributes, Cell, Style};
@@ -25,7 +26,9 @@ pub struct Painter {
     row: Vec<Cell>,
     /// The screen's number of clearings when the caption was set.
     clears: u32,
-    was_alternate: bool,
+    /// The screen that is painted is the one with the caption.
+    captioned: bool,
+    was_shown: bool,
 }
 
 impl Painter {
@@ -43,7 +46,8 @@ impl Painter {
             caption_changed: false,
             row,
             clears: 0,
-            was_alternate: false,
+            captioned: true,
+            was_shown: false,
         })
     }
 
@@ -54,6 +58,11 @@ impl Painter {
         self.clears = screen.clears();
     }
 
+    /// Whether what is painted from now on is the screen with the caption, or another one.
+    pub fn set_captioned(&mut self, captioned: bool) {
+        self.captioned = captioned;
+    }
+
     /// Forgets what the display shows: everything is drawn next time.
     pub fn forget(&mut self) {
         self.shown.fill(None);
@@ -61,13 +70,14 @@ impl Painter {
 
     /// Calls `draw(row, column, cells)` for every run of cells that the display must change.
     pub fn paint(&mut self, screen: &mut Screen, mut draw: impl FnMut(usize, usize, &[Cell])) {
-        if self.clears != screen.clears() && !self.caption.is_empty() {
+        if self.captioned && self.clears != screen.clears() {
+            self.caption_changed |= !self.caption.is_empty();
             self.caption.clear();
-            self.caption_changed = true;
+            self.clears = screen.clears();
         }
-        self.clears = screen.clears();
-        self.caption_changed |= self.was_alternate != screen.is_alternate();
-        self.was_alternate = screen.is_alternate();
+        let shown = self.captioned && !screen.is_alternate();
+        self.caption_changed |= self.was_shown != shown;
+        self.was_shown = shown;
         let cursor = screen.cursor();
         let (columns, rows) = screen.size();
         debug_assert_eq!((columns, columns * rows), (self.columns, self.shown.len()));
@@ -94,7 +104,7 @@ impl Painter {
         if screen.is_reversed() {
             self.row.iter_mut().for_each(|cell| cell.style.attributes.toggle(Attributes::INVERSE));
         }
-        if row == 0 && !screen.is_alternate() {
+        if row == 0 && self.was_shown {
             for (cell, character) in self.row.iter_mut().zip(self.caption.chars()) {
                 *cell = Cell { character, style: Style::default() };
             }

@@ -313,6 +313,24 @@ fn a_caption_stays_until_the_screen_is_cleared() {
     assert_eq!(canvas.text(0), "");
 }
 
+#[test]
+fn one_of_two_screens_has_the_caption() {
+    let (mut screen, mut other) = (after("first"), after("other"));
+    let mut canvas = Canvas::new(&screen);
+    canvas.painter.set_caption("hi!", &screen);
+    canvas.paint(&mut screen);
+    canvas.painter.set_captioned(false);
+    other.write(b"\x1b[H\x1b[2Jcleared");
+    screen.write(b"\r\nsecond");
+    other.damage();
+    canvas.paint(&mut other);
+    assert_eq!((canvas.text(0), canvas.text(1)), ("cleared".into(), "".into()));
+    canvas.painter.set_captioned(true);
+    screen.damage();
+    canvas.paint(&mut screen);
+    assert_eq!((canvas.text(0), canvas.text(1)), ("hi!st".into(), "second".into()));
+}
+
 /// Bytes that are sequences more often than chance would have it.
 fn pieces() -> impl Strategy<Value = Vec<u8>> {
     let number = prop_oneof![0..12u16, Just(65535u16)];

@@ -1,0 +1,61 @@
+//! Opening and closing: who uses a terminal (`open(2)`, `TIOCEXCL` of `ioctl_tty(2)`).
+
+use super::Terminal;
+use super::state::Effects;
+use crate::process;
+use crate::vfs::Result;
+use abi::Errno;
+use abi::capability::CAP_SYS_ADMIN;
+use abi::termios::Termios;
+use klib::ldisc::LineDiscipline;
+
+impl Terminal {
+    /// An opening: how often the terminal was hung up before. EIO for a slave that is locked or has no master, EBUSY for
+    /// a terminal that is another's alone.
+    pub fn count_opening(&self) -> Result<u32> {
+        let privileged = || process::current_thread().is_none_or(|it| it.process().credentials().has(CAP_SYS_ADMIN));
+        let mut state = self.state.lock();
+        if state.exclusive && !privileged() {
+            return Err(Errno::EBUSY);
+        }
+        if let Some(pair) = &mut state.pair {
+            if !pair.master || pair.locked {
+                return Err(Errno::EIO);
+            }
+            pair.slave_closed = false;
+        }
+        if state.shell.is_none() {
+            state.files += 1;
+        }
+        Ok(self.hangups())
+    }
+
+    /// A file is closed, one that was hung up too. A virtual terminal that nobody has open begins with usual settings again.
+    pub fn count_closing(&self) {
+        {
+            let mut state = self.state.lock();
+            if state.shell.is_some() {
+                return;
+            }
+            state.files -= 1;
+            if state.files > 0 {
+                return;
+            }
+            state.exclusive = false;
+            match &mut state.pair {
+                Some(pair) => pair.slave_closed = true,
+                None => {
+                    state.flush_input();
+                    state.discipline = LineDiscipline::new(Termios::INITIAL);
+                }
+            }
+        }
+        self.settle(Effects { changed: true, ..Effects::default() });
+    }
+
+    /// Whether a program has it open, or a session counts on it; the console always is.
+    pub fn is_used(&self) -> bool {
+        let state = self.state.lock();
+        state.shell.is_some() || state.files > 0 || state.session.is_some()
+    }
+}
