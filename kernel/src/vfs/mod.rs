@@ -1,12 +1,13 @@
 //! The virtual file system: one tree of names over all mounted file systems, and open files in it.
 //!
 //! From the bottom up: `flags`, `clock` · [`transfer`] where bytes go · [`page_cache`] and `reclaim`, `write_back` · [`inode`] what a
-//! file system gives · [`dentry`] known names · [`location`] places and the mount table · [`walk`] paths · [`change`]
+//! file system gives · [`dentry`] known names · [`location`] places and the mount table, `attributes` · [`walk`] paths · [`change`]
 //! making and removing · [`device`] and [`file`] open files, `mapped` their pages · `open` · the file systems [`tmpfs`], [`devfs`] and `ext2`,
 //! [`pseudo`] for those made of tables, `unnamed` · [`mounting`]. System calls, the program loader and the shell call in by the names re-exported here; nothing here knows
 //! them. Everything may sleep.
 
 pub mod access;
+mod attributes;
 pub mod change;
 mod clock;
 mod dentry;
@@ -40,7 +41,9 @@ pub use change::{link, make, remove_directory, remove_file, rename};
 pub use devfs::{RandomFill, register_device};
 pub use device::{FileOperations, device_number, for_each_number, set_fifo_opener};
 pub use file::{EndWatcher, File};
-pub use inode::{AttributeChange, DirEntry, FileSystem, FileType, Metadata, NewKind, NewNode, Statistics, Time};
+pub use inode::{
+    AttributeChange, DirEntry, FileSystem, FileType, Metadata, NewKind, NewNode, SetAttribute, Statistics, Time,
+};
 pub use location::Location;
 pub use locks::{Conflict, LockKind, LockOwner, LockRange};
 pub use mount_error::MountError;

@@ -48,6 +48,7 @@ impl<S: WriteStore> Edit<'_, S> {
                 self.volume.store().with_changes(&mut |changes| changes.take_back());
                 self.state.held.take_back();
                 self.state.windows.clear();
+                self.state.attribute_blocks.clear();
                 if let Some(before) = self.state.orphans_before.take() {
                     self.state.orphans = before;
                 }

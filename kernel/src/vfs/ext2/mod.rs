@@ -6,6 +6,7 @@
 //!
 //! Locks: `VOLUMES` (rank Table) and each volume's `inodes` (rank File), for the tables alone; those of `writing`.
 
+mod attributes;
 mod content;
 mod names;
 mod node;
@@ -206,6 +207,8 @@ impl Ext2Volume {
             Error::NotEmpty { .. } => Errno::ENOTEMPTY,
             Error::NoEntry { .. } => Errno::ENOENT,
             Error::Exists { .. } => Errno::EEXIST,
+            Error::AttributeExists { .. } => Errno::EEXIST,
+            Error::NoAttribute { .. } => Errno::ENODATA,
             Error::BadName => Errno::ENAMETOOLONG,
             Error::NotWritable(_) => Errno::EROFS,
             Error::Unsupported(_) => {

@@ -6,7 +6,9 @@
 use super::super::Result;
 use super::super::device::device_number;
 use super::super::flags::PERMISSION_BITS;
-use super::super::inode::{AttributeChange, DirEntry, FileType, Inode, Metadata, NewNode, directory_type};
+use super::super::inode::{
+    AttributeChange, DirEntry, FileType, Inode, Metadata, NewNode, SetAttribute, directory_type,
+};
 use super::super::page_cache::PageCache;
 use super::content::Content;
 use super::{Ext2Volume, now};
@@ -31,7 +33,7 @@ pub(super) struct Node {
     /// Of a regular file.
     pages: Option<Arc<PageCache>>,
     /// Whether blocks may have been set aside for it.
-    has_grown: AtomicBool,
+    pub(super) has_grown: AtomicBool,
     itself: Weak<Node>,
 }
 
@@ -233,6 +235,18 @@ impl Inode for Node {
             self.set_inode(inode);
             Ok(())
         })
+    }
+
+    fn attribute(&self, name: &[u8]) -> Result<Vec<u8>> {
+        self.get_attribute(name)
+    }
+
+    fn each_attribute(&self, each: &mut dyn FnMut(&[u8])) -> Result<()> {
+        self.list_attributes(each)
+    }
+
+    fn set_attribute(&self, name: &[u8], value: Option<&[u8]>, how: SetAttribute) -> Result<()> {
+        self.change_attribute(name, value, how)
     }
 
     fn lookup(&self, name: &[u8]) -> Result<Arc<dyn Inode>> {
