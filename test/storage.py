@@ -199,6 +199,45 @@ def attributes(inode_size: str):
     return run
 
 
+def mounts(**settings: str):
+    """Bind mounts, ways of unmounting and times of reads, on the disk and in memory, by mount(2) and by the shell."""
+
+    def run(context: Context) -> None:
+        image = small_image(context, "16M", "-b", "1024")
+        commands = [
+            "mount 2", "mount -o strictatime 3 /tmp", "mount tmpfs /root", "exec /tests/mounts /tmp", "exec /tests/mounts /root",
+            "write-to-file /tmp/kept kept", "mkdir /tmp/shown", "mount -o bind /tmp/shown /root", "mount -o remount,noatime,nodiratime /tmp",
+            "mount", "umount /root", "mount -o remount,ro /tmp", "mount", "mount -o lazytime 3 /root", "umount /tmp", "exit 0",
+        ]  # fmt: skip
+        result = boot(context, "; ".join(commands), QEMU_EXTRA=second_disk(image), SMP="4", **settings)
+        context.check(result.count(r"^[1-9]\d* passed, 0 failed$") == 2, "not both runs passed")
+        result.wants(
+            r"^/dev/vdd +/tmp +ext2 +read-write,noatime,nodiratime$", r"^/dev/vdd +/root +ext2 +read-write$",
+            r"^/dev/vdd +/tmp +ext2 +read-only,noatime,nodiratime$", r"^mount: lazytime: no option",
+        )  # fmt: skip
+        check_clean(context, image)
+        image.unlink()
+
+    return run
+
+
+def access_times(context: Context) -> None:
+    """When files were read reaches the disk, also of those that were forgotten meanwhile."""
+    image = small_image(context, "16M", "-b", "1024")
+    busybox = "exec /bin/busybox"
+    names = " ".join(f"/tmp/f{number}" for number in range(60))
+    commands = [
+        "mount 2", "mount 3 /tmp", f"{busybox} touch -d 2001-02-03 {names}", "sync", f"{busybox} cat {names}", "umount /tmp", "exit",
+    ]  # fmt: skip
+    boot(context, "; ".join(commands), QEMU_EXTRA=second_disk(image))
+    check_clean(context, image)
+    for number in (0, 30, 59):
+        about = context.command([DEBUGFS, "-R", f"stat /f{number}", str(image)])
+        context.check(re.search(r"mtime: .* 2001\b", about) is not None, f"f{number} was not made as it should be")
+        context.check(re.search(r"atime: .* 20[2-9]\d\b", about) is not None, f"the read of f{number} is not on the disk")
+    image.unlink()
+
+
 def churn(block_size: str, seed: int, operations: int):
     """Four processes do random operations on files at once, `operations` in all, on four CPUs and here: every call and the
     whole tree must come out the same, also after the disk has been mounted anew."""
@@ -282,6 +321,9 @@ def tests() -> list[Test]:
         Test("storage/mapped-4096", mapped("4096"), SECONDS, needs=NEEDS),
         Test("storage/attributes-128", attributes("128"), SECONDS, needs=NEEDS),
         Test("storage/attributes-256", attributes("256"), SECONDS, needs=NEEDS),
+        Test("storage/mounts", mounts(), SECONDS, needs=NEEDS),
+        Test("storage/mounts-debug", mounts(RUST_BUILD_MODE="debug"), SECONDS, needs=DEBUG_NEEDS),
+        Test("storage/access-times", access_times, SECONDS, needs=NEEDS),
         Test("storage/churn-1024", churn("1024", 1, 20000), SECONDS, needs=NEEDS),
         Test("storage/churn-4096", churn("4096", 2, 6000), SECONDS, needs=NEEDS),
         Test("storage/removed-at-exit", removed_at_exit, SECONDS, needs=NEEDS),

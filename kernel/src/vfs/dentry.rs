@@ -131,6 +131,20 @@ impl Dentry {
         place.parent.clone()
     }
 
+    /// Its path from the root of its volume.
+    pub fn path_in_volume(self: &Arc<Self>) -> Vec<u8> {
+        let (mut path, mut at) = (Vec::new(), self.clone());
+        while let Some(parent) = at.push_name_backwards(&mut path) {
+            path.push(b'/');
+            at = parent;
+        }
+        if path.is_empty() {
+            path.push(b'/');
+        }
+        path.reverse();
+        path
+    }
+
     /// Its name; empty for the root of a volume.
     pub fn name(&self) -> Box<[u8]> {
         self.place.lock().name.clone()

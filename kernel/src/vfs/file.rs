@@ -184,6 +184,13 @@ impl File {
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |old| Some(old & !O_CHANGEABLE | flags & O_CHANGEABLE));
     }
 
+    /// It has been read, or mapped: the time of that is set, unless it was opened so that it is not.
+    pub fn accessed(&self) {
+        if let Some(location) = self.location.as_ref().filter(|_| self.flags() & O_NOATIME == 0) {
+            location.accessed();
+        }
+    }
+
     /// Where it was opened; None for what no directory shows.
     pub fn location(&self) -> Option<&Location> {
         self.location.as_ref()
@@ -212,6 +219,9 @@ impl File {
                 }
                 !full
             });
+        }
+        if self.flags() & O_NOATIME == 0 {
+            location.accessed();
         }
         if !full && result.is_ok() {
             reached = self.read_synthetic(location, reached.max(SYNTHETIC), emit)?;
@@ -328,6 +338,7 @@ impl File {
                 Some((inode, pages)) => {
                     let before = sink.remaining();
                     let result = self.read_pages(&**inode, pages, offset, sink);
+                    self.accessed();
                     outcome(before, sink.remaining(), result)
                 }
                 None => Err(Errno::EISDIR),

@@ -179,6 +179,12 @@ pub trait Inode: Any + Send + Sync {
     fn file_type(&self) -> FileType;
     /// All that `stat(2)` tells, except `dev`.
     fn metadata(&self) -> Result<Metadata>;
+    /// The times of the last read, change of content and change of the inode, if it keeps times that change.
+    fn times(&self) -> Option<[Time; 3]> {
+        None
+    }
+    /// It was read at this time, the rest stays as it is. That need not last before the next change of the file lasts.
+    fn accessed(&self, _now: Time) {}
     /// Changes attributes.
     fn set_attributes(&self, _change: &AttributeChange) -> Result<()> {
         Err(Errno::EPERM)

@@ -6,6 +6,7 @@
 //!
 //! Locks: `VOLUMES` (rank Table) and each volume's `inodes` (rank File), for the tables alone; those of `writing`.
 
+mod accessed;
 mod attributes;
 mod content;
 mod names;
@@ -21,6 +22,7 @@ use super::mount_error::MountError;
 use super::{Result, clock};
 use crate::device::{DISK_MAJOR, DISK_MINORS};
 use abi::Errno;
+use accessed::Accessed;
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -59,6 +61,8 @@ struct Ext2Volume {
     orphans: SpinLock<Vec<ext2::Inode>>,
     /// Numbers of inodes that nobody uses any more.
     unused: SpinLock<Vec<u32>>,
+    /// Files that have been read, whose times are to be written.
+    accessed: SpinLock<Vec<Accessed>>,
     /// When the oldest change was made that is not safe yet, in ms since boot; 0 if there is none.
     changed_at_ms: AtomicU64,
 }
@@ -94,6 +98,7 @@ pub(super) fn open(index: usize) -> core::result::Result<(Arc<Volume>, String), 
         dirty: SpinLock::new("ext2 dirty nodes", Rank::File, BTreeMap::new()),
         orphans: SpinLock::new("ext2 orphans", Rank::File, Vec::new()),
         unused: SpinLock::new("ext2 unused inodes", Rank::File, Vec::new()),
+        accessed: SpinLock::new("ext2 files read", Rank::File, Vec::new()),
         changed_at_ms: AtomicU64::new(0),
     });
     writing::register(&itself);

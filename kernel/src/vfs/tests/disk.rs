@@ -1,7 +1,9 @@
 //! ext2 on block device 2, the image that `make disk` builds.
 
 use super::super::flags::{O_CREAT, O_DIRECTORY, O_RDWR, O_WRONLY, SEEK_DATA, SEEK_END};
-use super::super::{FsContext, MountSource, lookup, mount, open, reclaim, remove_file, unmount};
+use super::super::{
+    FsContext, MountOptions, MountSource, UnmountHow, lookup, mount, open, reclaim, remove_file, unmount,
+};
 use super::{TestResult, entries, fails, in_words, private_tree, read_file, same};
 use crate::block::Completion;
 use crate::sched;
@@ -17,9 +19,10 @@ const IMAGE: usize = 2;
 /// Runs `test` in a tree that shows the image on `/disk`.
 fn with_image(test: impl FnOnce(&FsContext) -> TestResult) -> TestResult {
     let tree = private_tree()?;
-    mount(MountSource::Block(IMAGE), &tree, b"/disk", true).map_err(|error| error.to_string())?;
+    mount(MountSource::Block(IMAGE), &tree, b"/disk", MountOptions { read_only: true, ..MountOptions::default() })
+        .map_err(|error| error.to_string())?;
     test(&tree)?;
-    unmount(&tree, b"/disk").map_err(|error| error.to_string())
+    unmount(&tree, b"/disk", UnmountHow::default()).map_err(|error| error.to_string())
 }
 
 #[kernel_test]

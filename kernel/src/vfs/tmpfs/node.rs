@@ -210,6 +210,15 @@ impl Inode for Node {
         })
     }
 
+    fn times(&self) -> Option<[Time; 3]> {
+        let times = &self.inner.lock().times;
+        Some([times.access, times.content, times.inode])
+    }
+
+    fn accessed(&self, now: Time) {
+        self.inner.lock().times.access = now;
+    }
+
     fn set_attributes(&self, change: &AttributeChange) -> Result<()> {
         let now = clock::now();
         let mut inner = self.inner.lock();
