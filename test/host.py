@@ -90,6 +90,7 @@ def tests() -> list[Test]:
         *(Test(f"host/linux-{name}", on_linux(f"tests/{name}"), 60, needs=oracle) for name in (*IPC_PROGRAMS, *PROCESS_PROGRAMS)),
         Test("host/linux-files", in_directory("files", "shared"), 60, needs=oracle),
         Test("host/linux-opening", in_directory("opening"), 60, needs=oracle),
+        Test("host/linux-inotify", in_directory("inotify"), 120, needs=oracle),
         Test("host/linux-mounts", in_directory("mounts"), 60, needs=oracle),
         Test("host/linux-xattr", in_directory("xattr"), 60, needs=oracle),
         Test("host/linux-mapping", in_directory("mapping"), 120, needs=oracle),

@@ -221,6 +221,20 @@ def mounts(**settings: str):
     return run
 
 
+def watched(**settings: str):
+    """Events of files on the disk and in memory."""
+
+    def run(context: Context) -> None:
+        image = small_image(context, "16M", "-b", "1024")
+        commands = "mount 2; mount 3 /tmp; mount tmpfs /root; exec /tests/inotify /tmp; exec /tests/inotify /root; umount /tmp; exit"
+        result = boot(context, commands, QEMU_EXTRA=second_disk(image), SMP="4", **settings)
+        context.check(result.count(r"^[1-9]\d* passed, 0 failed$") == 2, "not both runs passed")
+        check_clean(context, image)
+        image.unlink()
+
+    return run
+
+
 def access_times(context: Context) -> None:
     """When files were read reaches the disk, also of those that were forgotten meanwhile."""
     image = small_image(context, "16M", "-b", "1024")
@@ -323,6 +337,8 @@ def tests() -> list[Test]:
         Test("storage/attributes-256", attributes("256"), SECONDS, needs=NEEDS),
         Test("storage/mounts", mounts(), SECONDS, needs=NEEDS),
         Test("storage/mounts-debug", mounts(RUST_BUILD_MODE="debug"), SECONDS, needs=DEBUG_NEEDS),
+        Test("storage/inotify", watched(), SECONDS, needs=NEEDS),
+        Test("storage/inotify-debug", watched(RUST_BUILD_MODE="debug"), SECONDS, needs=DEBUG_NEEDS),
         Test("storage/access-times", access_times, SECONDS, needs=NEEDS),
         Test("storage/churn-1024", churn("1024", 1, 20000), SECONDS, needs=NEEDS),
         Test("storage/churn-4096", churn("4096", 2, 6000), SECONDS, needs=NEEDS),

@@ -11,6 +11,7 @@ pub mod auxv;
 pub mod errno;
 pub mod fcntl;
 pub mod fs;
+pub mod inotify;
 pub mod mm;
 pub mod pod;
 pub mod poll;

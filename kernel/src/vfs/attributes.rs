@@ -3,8 +3,9 @@
 use super::access::{READ, WRITE};
 use super::inode::{FileType, Metadata, SetAttribute};
 use super::location::Location;
-use super::{Result, Who, flags};
+use super::{Result, Who, flags, report};
 use abi::Errno;
+use abi::inotify::IN_ATTRIB;
 use alloc::vec::Vec;
 
 /// What a name begins with says who may use it.
@@ -71,7 +72,9 @@ impl Location {
             Class::User => self.check_user_attribute(who, &self.metadata()?)?,
             Class::Trusted | Class::Security => {}
         }
-        self.inode().set_attribute(name, value, how)
+        self.inode().set_attribute(name, value, how)?;
+        report::used(&self.dentry, IN_ATTRIB);
+        Ok(())
     }
 
     /// Whether it is of a kind whose permission bits say who may write to it.

@@ -5,7 +5,7 @@
 //! detached while it is in use lives on with its users; its volume waits in [`LEFT`] for the last of them to go.
 
 use super::location::{Location, MOUNTS, Mount, MountEntry, Volume};
-use super::{FsContext, Result, walk};
+use super::{FsContext, Result, notify, walk};
 use abi::Errno;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -107,6 +107,7 @@ pub(super) fn leave(volume: Arc<Volume>) -> Result<()> {
     if Arc::strong_count(&volume) > 1 {
         return Ok(());
     }
+    notify::unmounted(volume.device);
     volume.root.prune();
     volume.file_system.finish()
 }

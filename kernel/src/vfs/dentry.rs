@@ -8,8 +8,8 @@
 //! child; `children` and `place` (rank File) are for the fields alone, one at a time and never across a sleep. The count
 //! of an unused dentry can only rise through its parent's `children`, which is why `prune` may trust it under that lock.
 
-use super::Result;
 use super::inode::Inode;
+use super::{Result, notify};
 use abi::Errno;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -341,6 +341,7 @@ impl Drop for Dentry {
     /// Lets a chain of removed directories go one by one: dropped within each other they could exhaust the stack.
     fn drop(&mut self) {
         REMEMBERED.fetch_sub(self.children.get_mut().len(), Ordering::Relaxed);
+        notify::let_go(&self.inode);
         let mut parent = self.place.get_mut().parent.take();
         while let Some(last) = parent.and_then(Arc::into_inner) {
             let mut last = last;

@@ -14,8 +14,9 @@ use super::page_cache::PageCache;
 use super::read_ahead::ReadAhead;
 use super::transfer::{Sink, Source, outcome};
 use super::write::write_pages;
-use super::write_back;
+use super::{report, write_back};
 use abi::Errno;
+use abi::inotify::{IN_ACCESS, IN_MODIFY, IN_OPEN};
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::any::Any;
@@ -69,10 +70,12 @@ impl File {
     }
 
     pub(super) fn of_node(location: Location, flags: u32) -> Arc<File> {
+        report::used(&location.dentry, IN_OPEN);
         Self::new(Some(location), Kind::Node, flags)
     }
 
     pub(super) fn of_device(location: Location, operations: Arc<dyn FileOperations>, flags: u32) -> Arc<File> {
+        report::used(&location.dentry, IN_OPEN);
         Self::new(Some(location), Kind::Device(operations), flags)
     }
 
@@ -205,6 +208,7 @@ impl File {
         if location.is_removed() {
             return Err(Errno::ENOENT);
         }
+        self.report(IN_ACCESS);
         let _directory = location.dentry.directory.lock();
         let mut reached = i64::try_from(position).map_err(|_| Errno::EINVAL)?;
         let mut full = false;
@@ -328,7 +332,23 @@ impl File {
         pages.page(index)
     }
 
+    /// Tells those who watch it of `event`.
+    fn report(&self, event: u32) {
+        if let Some(location) = &self.location {
+            report::used(&location.dentry, event);
+        }
+    }
+
     fn read_at_unchecked(&self, offset: u64, sink: &mut dyn Sink) -> Result<usize> {
+        let read = self.read_unreported(offset, sink);
+        if read.is_ok_and(|moved| moved > 0) {
+            self.report(IN_ACCESS);
+        }
+        read
+    }
+
+    #[inline]
+    fn read_unreported(&self, offset: u64, sink: &mut dyn Sink) -> Result<usize> {
         if self.flags() & O_PATH != 0 || self.flags() & O_ACCMODE == O_WRONLY {
             return Err(Errno::EBADF);
         }
@@ -349,6 +369,15 @@ impl File {
 
     /// The bytes written and the position after them.
     fn write_at_unchecked(&self, offset: u64, source: &mut dyn Source) -> Result<(usize, u64)> {
+        let written = self.write_unreported(offset, source);
+        if written.is_ok_and(|(moved, _)| moved > 0) {
+            self.report(IN_MODIFY);
+        }
+        written
+    }
+
+    #[inline]
+    fn write_unreported(&self, offset: u64, source: &mut dyn Source) -> Result<(usize, u64)> {
         if self.flags() & O_PATH != 0 || self.flags() & O_ACCMODE == O_RDONLY {
             return Err(Errno::EBADF);
         }
@@ -456,6 +485,9 @@ impl File {
 
 impl Drop for File {
     fn drop(&mut self) {
+        if !matches!(self.kind, Kind::Path) {
+            self.report(report::closing(self.flags()));
+        }
         self.release_own_locks();
         for watcher in core::mem::take(self.end_watchers.get_mut()) {
             if let Some(watcher) = watcher.upgrade() {

@@ -8,8 +8,10 @@
 use super::dentry::Dentry;
 use super::inode::{FileSystem, Inode, Metadata};
 use super::mount_options::{MountOptions, SharedOptions};
-use super::{Result, access_time, flags, write_back};
+use super::notify::{self, Existing, Watcher};
+use super::{Result, access_time, flags, report, write_back};
 use abi::Errno;
+use abi::inotify::IN_MODIFY;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -289,6 +291,17 @@ impl Location {
         self.mount.volume.file_system.settle();
     }
 
+    /// Has `watcher`, known by a number, told of what happens here by `mask`; the number of the watch (`notify::watch`).
+    pub fn watch(
+        &self,
+        watcher: (&Arc<dyn Watcher>, u64),
+        mask: u32,
+        existing: Existing,
+        new_number: &mut dyn FnMut() -> Result<i32>,
+    ) -> Result<i32> {
+        notify::watch((self.inode(), self.mount.volume.device), watcher, mask, existing, new_number)
+    }
+
     /// Sees to it that all changes of its file system last, as `syncfs(2)`.
     pub fn sync_file_system(&self) -> Result<()> {
         self.mount.volume.file_system.sync()
@@ -303,7 +316,9 @@ impl Location {
     pub fn set_attributes(&self, change: &super::inode::AttributeChange) -> Result<()> {
         self.mount.check_writable()?;
         let mode = change.mode.map(|mode| mode & flags::PERMISSION_BITS);
-        self.inode().set_attributes(&super::inode::AttributeChange { mode, ..*change })
+        self.inode().set_attributes(&super::inode::AttributeChange { mode, ..*change })?;
+        report::used(&self.dentry, report::changing(change));
+        Ok(())
     }
 
     /// Cuts or extends a regular file, as `truncate(2)` does.
@@ -323,7 +338,9 @@ impl Location {
         if size > old {
             pages.extend(old);
         }
-        self.inode().truncate(size)
+        self.inode().truncate(size)?;
+        report::used(&self.dentry, IN_MODIFY);
+        Ok(())
     }
 
     /// Makes a hole in a regular file, as `fallocate(2)` does with FALLOC_FL_PUNCH_HOLE.
@@ -332,7 +349,9 @@ impl Location {
         let Some(pages) = self.inode().pages() else { return Err(Errno::ENODEV) };
         let end = start.checked_add(len).filter(|&end| end <= flags::OFFSET_MAX).ok_or(Errno::EFBIG)?;
         let _writer = pages.writer.lock();
-        self.inode().punch(start, end)
+        self.inode().punch(start, end)?;
+        report::used(&self.dentry, IN_MODIFY);
+        Ok(())
     }
 }
 

@@ -1,7 +1,7 @@
 //! The virtual file system: one tree of names over all mounted file systems, and open files in it.
 //!
 //! From the bottom up: `flags`, `clock`, `mount_options` · [`transfer`] where bytes go · [`page_cache`] and `reclaim`, `write_back` · [`inode`] what a
-//! file system gives · [`dentry`] known names · `access_time`, [`location`] places and the mount table, `attributes` · [`walk`] paths · [`change`]
+//! file system gives · [`dentry`] known names, [`notify`] and `report` who watches files · `access_time`, [`location`] places and the mount table, `attributes` · [`walk`] paths · [`change`]
 //! making and removing · [`device`] and [`file`] open files, `mapped` their pages · `open` · the file systems [`tmpfs`], [`devfs`] and `ext2`,
 //! [`pseudo`] for those made of tables, `unnamed` · `binding` and [`mounting`]. System calls, the program loader and the shell call in by the names re-exported here; nothing here knows
 //! them. Everything may sleep.
@@ -25,12 +25,14 @@ mod mapped;
 mod mount_error;
 mod mount_options;
 mod mounting;
+pub mod notify;
 mod open;
 mod page_cache;
 pub mod pseudo;
 mod read;
 mod read_ahead;
 mod reclaim;
+mod report;
 mod tests;
 mod tmpfs;
 mod transfer;

@@ -68,6 +68,9 @@ struct Ext2Volume {
 }
 
 /// The volume on block device `index`, and the device's name. The caller mounts one at a time.
+///
+/// Apart from it, as the records that are read here take much of the stack.
+#[inline(never)]
 pub(super) fn open(index: usize) -> core::result::Result<(Arc<Volume>, String), MountError> {
     let devices = crate::device::block_devices();
     let device = devices.get(index).cloned().ok_or(MountError::NoDevice(index, devices.len()))?;
