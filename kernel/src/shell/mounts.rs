@@ -16,7 +16,7 @@ pub const COMMANDS: &[Command] = &[
                   / if none is given: what is mounted there covers the root, and /dev and /proc stay visible. A last\n\
                   name of the path that does not exist is made. Options, with commas between them: ro, rw, relatime\n\
                   (as without any), noatime, strictatime, nodiratime; remount, with a path alone, gives what is mounted\n\
-                  there others; bind, with a path as source, shows what is there a second time. Examples: mount 2;\n\
+                  there others; bind, with a path as source, shows what is there a second time. Example: mount 2;\n\
                   mount tmpfs /tmp; mount -o remount,ro /",
         run: mount,
     },
