@@ -1,6 +1,8 @@
 """Disk images: a run leaves the file system clean by e2fsck's judgement, and broken images are refused in words."""
 
 import pathlib
+import random
+import re
 import shutil
 import struct
 from collections.abc import Callable
@@ -70,6 +72,67 @@ def refused(commands: str, pattern: str, change: Callable[[Context, pathlib.Path
     return run
 
 
+MUTANTS, MUTANTS_PER_BOOT = 200, 50
+
+
+def mutant(sound: bytes, seed: int) -> bytes:
+    """The image with some of its bytes changed, most of them where they mean something; the same for the same seed."""
+    numbers = random.Random(seed)
+    image = bytearray(sound)
+    # Superblock, group descriptors, bitmaps and inodes, directories and pointers of the first files, anything.
+    regions = [(1024, 1024 + 264), (2048, 2048 + 32), (3072, 5120), (5120, 5120 + 24 * 256), (5120 + 64 * 256, 64 * 1024), (1024, len(image))]
+    for _ in range(numbers.randrange(1, 12)):
+        start, end = regions[numbers.choices(range(len(regions)), weights=[1, 1, 2, 8, 8, 4])[0]]
+        at = numbers.randrange(start, end - 4)
+        match numbers.randrange(4):
+            case 0:
+                image[at] ^= 1 << numbers.randrange(8)
+            case 1:
+                image[at] = numbers.randrange(256)
+            case 2:
+                image[at : at + 4] = struct.pack("<I", numbers.choice([0, 1, 2, 11, 0x7FFFFFFF, 0xFFFFFFFF, numbers.randrange(1024)]))
+            case _:
+                image[at : at + 2] = struct.pack("<H", numbers.choice([0, 1, 4, 12, 0xFFFF, numbers.randrange(4096)]))
+    return bytes(image)
+
+
+def mutants(context: Context) -> None:
+    """Damaged images, many in one boot, are mounted, walked and changed; errors are all right, a panic or a hang is not."""
+    base = OUT / "images/mutants"
+    shutil.rmtree(base, ignore_errors=True)
+    tree = base / "tree"
+    (tree / "directory/below").mkdir(parents=True)
+    for number in range(30):
+        (tree / f"directory/file{number}").write_bytes(bytes([number]) * (number * 311))
+    (tree / "large").write_bytes(bytes(range(256)) * 400)
+    (tree / "link").symlink_to("directory/below")
+    (tree / "long-link").symlink_to("x" * 200)
+    sound = base / "sound.img"
+    context.command(["/sbin/mke2fs", "-q", "-F", "-t", "ext2", "-b", "1024", "-I", "256", "-N", "96", "-d", str(tree), str(sound), "600k"])
+    context.command([DEBUGFS, "-w", "-R", "ea_set /large user.short value", str(sound)])
+    content = sound.read_bytes()
+    mounted = 0
+    for first in range(0, MUTANTS, MUTANTS_PER_BOOT):
+        extra, names = [], []
+        for number in range(MUTANTS_PER_BOOT):
+            image = base / f"seed-{first + number}.img"
+            image.write_bytes(mutant(content, first + number))
+            extra.append(f"-drive if=none,id=m{number},format=raw,file={image} -device virtio-blk-pci,drive=m{number},disable-legacy=on")
+            # Several functions share a slot, of which there are few.
+            extra[-1] += f",addr={8 + number // 8:#x}.{number % 8},multifunction=on"
+            letters = [chr(ord("a") + index) for index in range(26)]
+            index = number + 3
+            names.append("/dev/vd" + (letters[index] if index < 26 else letters[index // 26 - 1] + letters[index % 26]))
+        commands = f"mount 2; exec /tests/mutants /tmp {' '.join(names)}; cat /hello.txt; exit"
+        result = boot(context, commands, QEMU_EXTRA=" ".join(extra))
+        result.wants(r"^Hello, world!$")
+        counts = re.findall(rf"^{MUTANTS_PER_BOOT} images, (\d+) of them mounted, (\d+) entries$", result.console, re.MULTILINE)
+        context.check(len(counts) == 1, f"seeds from {first} on: the walk did not come to its end")
+        mounted += int(counts[0][0])
+    context.check(mounted > MUTANTS // 2, f"only {mounted} of {MUTANTS} could be mounted: the damage is too great to show anything")
+    shutil.rmtree(base)
+
+
 def tests() -> list[Test]:
     """All of this kind."""
     magic = poke(SUPERBLOCK + S_MAGIC, "H", 0x1234)
@@ -79,5 +142,6 @@ def tests() -> list[Test]:
         Test("images/runs-do-not-leak", runs_do_not_leak, SECONDS, needs=NEEDS),
         Test("images/ext2-bad-magic", refused("mount 2", r"(?i)mount: .*magic", magic), SECONDS, needs=NEEDS),
         Test("images/ext2-unknown-feature", refused("mount 2", r"(?i)mount: .*incompat", feature), SECONDS, needs=NEEDS),
+        Test("images/mutants", mutants, SECONDS, needs=NEEDS),
         Test("images/ext2-block-outside", refused("mount 2; cat /hello.txt", r"(?i)cat: .*hello\.txt", block_outside), SECONDS, needs=NEEDS),
     ]

@@ -180,20 +180,96 @@ def mapped(block_size: str):
     return run
 
 
-def churn(block_size: str, seed: int):
-    """Four processes do 20,000 random operations on files at once, on four CPUs and here: every call and the whole tree
-    must come out the same, also after the disk has been mounted anew."""
+def attributes(inode_size: str):
+    """Extended attributes on the disk and in memory; what is left on the disk debugfs sees, and what that adds is found."""
+
+    def run(context: Context) -> None:
+        image = small_image(context, "16M", "-b", "1024", "-I", inode_size)
+        commands = "mount 2; mount 3 /tmp; mount tmpfs /root; exec /tests/xattr /tmp; exec /tests/xattr /root; exec /tests/xattr /tmp leave; umount /tmp; exit"
+        result = boot(context, commands, QEMU_EXTRA=second_disk(image), SMP="4")
+        context.check(result.count(r"^[1-9]\d* passed, 0 failed$") == 3, "not all runs passed")
+        check_clean(context, image)
+        seen = context.command([DEBUGFS, "-R", "ea_list /left", str(image)])
+        seen += context.command([DEBUGFS, "-R", "ea_list /left-directory", str(image)])
+        for wanted in ('user.short (5) = "value"', "user.long (300)", 'trusted.d (1) = "d"'):
+            context.check(wanted in seen, f"debugfs does not see {wanted}")
+        context.command([DEBUGFS, "-w", "-R", "ea_set /left user.theirs abc", str(image)])
+        result = boot(context, "mount 2; mount 3 /tmp; exec /tests/xattr /tmp find; umount /tmp; exit", QEMU_EXTRA=second_disk(image))
+        result.wants(r"^[1-9]\d* passed, 0 failed$")
+        check_clean(context, image)
+        image.unlink()
+
+    return run
+
+
+def mounts(**settings: str):
+    """Bind mounts, ways of unmounting and times of reads, on the disk and in memory, by mount(2) and by the shell."""
+
+    def run(context: Context) -> None:
+        image = small_image(context, "16M", "-b", "1024")
+        commands = [
+            "mount 2", "mount -o strictatime 3 /tmp", "mount tmpfs /root", "exec /tests/mounts /tmp", "exec /tests/mounts /root",
+            "write-to-file /tmp/kept kept", "mkdir /tmp/shown", "mount -o bind /tmp/shown /root", "mount -o remount,noatime,nodiratime /tmp",
+            "mount", "umount /root", "mount -o remount,ro /tmp", "mount", "mount -o lazytime 3 /root", "umount /tmp", "exit 0",
+        ]  # fmt: skip
+        result = boot(context, "; ".join(commands), QEMU_EXTRA=second_disk(image), SMP="4", **settings)
+        context.check(result.count(r"^[1-9]\d* passed, 0 failed$") == 2, "not both runs passed")
+        result.wants(
+            r"^/dev/vdd +/tmp +ext2 +read-write,noatime,nodiratime$", r"^/dev/vdd +/root +ext2 +read-write$",
+            r"^/dev/vdd +/tmp +ext2 +read-only,noatime,nodiratime$", r"^mount: lazytime: no option",
+        )  # fmt: skip
+        check_clean(context, image)
+        image.unlink()
+
+    return run
+
+
+def watched(**settings: str):
+    """Events of files on the disk and in memory."""
+
+    def run(context: Context) -> None:
+        image = small_image(context, "16M", "-b", "1024")
+        commands = "mount 2; mount 3 /tmp; mount tmpfs /root; exec /tests/inotify /tmp; exec /tests/inotify /root; umount /tmp; exit"
+        result = boot(context, commands, QEMU_EXTRA=second_disk(image), SMP="4", **settings)
+        context.check(result.count(r"^[1-9]\d* passed, 0 failed$") == 2, "not both runs passed")
+        check_clean(context, image)
+        image.unlink()
+
+    return run
+
+
+def access_times(context: Context) -> None:
+    """When files were read reaches the disk, also of those that were forgotten meanwhile."""
+    image = small_image(context, "16M", "-b", "1024")
+    busybox = "exec /bin/busybox"
+    names = " ".join(f"/tmp/f{number}" for number in range(60))
+    commands = [
+        "mount 2", "mount 3 /tmp", f"{busybox} touch -d 2001-02-03 {names}", "sync", f"{busybox} cat {names}", "umount /tmp", "exit",
+    ]  # fmt: skip
+    boot(context, "; ".join(commands), QEMU_EXTRA=second_disk(image))
+    check_clean(context, image)
+    for number in (0, 30, 59):
+        about = context.command([DEBUGFS, "-R", f"stat /f{number}", str(image)])
+        context.check(re.search(r"mtime: .* 2001\b", about) is not None, f"f{number} was not made as it should be")
+        context.check(re.search(r"atime: .* 20[2-9]\d\b", about) is not None, f"the read of f{number} is not on the disk")
+    image.unlink()
+
+
+def churn(block_size: str, seed: int, operations: int):
+    """Four processes do random operations on files at once, `operations` in all, on four CPUs and here: every call and the
+    whole tree must come out the same, also after the disk has been mounted anew."""
+    each = str(operations // 4)
 
     def run(context: Context) -> None:
         image = small_image(context, "128M", "-b", block_size)
         commands = [
-            "mount 2", "mount 3 /tmp", f"exec /tests/churn /tmp {seed} 5000 4", "exec /bin/busybox rmdir /tmp/lost+found",
+            "mount 2", "mount 3 /tmp", f"exec /tests/churn /tmp {seed} {each} 4", "exec /bin/busybox rmdir /tmp/lost+found",
             "exec /tests/churn /tmp tree", "umount /tmp", "mount 3 /tmp", "exec /tests/churn /tmp tree", "umount /tmp", "exit",
         ]  # fmt: skip
         result = boot(context, "; ".join(commands), QEMU_EXTRA=second_disk(image), SMP="4")
         with tempfile.TemporaryDirectory(prefix="russet-churn-") as directory:
             program = str(TOP / "build/user/root/tests/churn")
-            calls = context.command([program, directory, str(seed), "5000", "4"])
+            calls = context.command([program, directory, str(seed), each, "4"])
             tree = context.command([program, directory, "tree"])
         wanted = sorted(re.findall(r"^process \d+: .*$", calls, re.MULTILINE))
         found = sorted(re.findall(r"^process \d+: .*$", result.console, re.MULTILINE))
@@ -367,8 +443,15 @@ def tests() -> list[Test]:
         Test("storage/no-inode", limits("8M", 128, "inodes"), SECONDS, needs=NEEDS),
         Test("storage/mapped-1024", mapped("1024"), SECONDS, needs=NEEDS),
         Test("storage/mapped-4096", mapped("4096"), SECONDS, needs=NEEDS),
-        Test("storage/churn-1024", churn("1024", 1), SECONDS, needs=NEEDS),
-        Test("storage/churn-4096", churn("4096", 2), SECONDS, needs=NEEDS),
+        Test("storage/attributes-128", attributes("128"), SECONDS, needs=NEEDS),
+        Test("storage/attributes-256", attributes("256"), SECONDS, needs=NEEDS),
+        Test("storage/mounts", mounts(), SECONDS, needs=NEEDS),
+        Test("storage/mounts-debug", mounts(RUST_BUILD_MODE="debug"), SECONDS, needs=DEBUG_NEEDS),
+        Test("storage/inotify", watched(), SECONDS, needs=NEEDS),
+        Test("storage/inotify-debug", watched(RUST_BUILD_MODE="debug"), SECONDS, needs=DEBUG_NEEDS),
+        Test("storage/access-times", access_times, SECONDS, needs=NEEDS),
+        Test("storage/churn-1024", churn("1024", 1, 20000), SECONDS, needs=NEEDS),
+        Test("storage/churn-4096", churn("4096", 2, 6000), SECONDS, needs=NEEDS),
         Test("storage/removed-at-exit", removed_at_exit, SECONDS, needs=NEEDS),
         Test("storage/read-only-disk", read_only_disk, SECONDS, needs=NEEDS),
         Test("storage/failing-disk", failing_disk, SECONDS, needs=NEEDS),

@@ -117,7 +117,7 @@ def busybox_proc(context: Context) -> None:
         r"^ +\d+ +\d+ 0 +R +[1-9]\d* +\d+% +[1-9]\d*% /bin/primes 100000000$",
         r"^Mem: +2\d{6} +[1-9]\d+ +[12]\d{6} ", r"^Swap: +0 +0 +0$",
         r"^ \d\d:\d\d:\d\d up 0 min,  0 users,  load average: \d\.\d\d, \d\.\d\d, \d\.\d\d$",
-        r"^/dev/vdc on / type ext2 \(rw\)$", r"^proc on /proc type proc \(rw\)$", r"^devtmpfs on /dev type devtmpfs \(rw\)$",
+        r"^/dev/vdc on / type ext2 \(rw,relatime\)$", r"^proc on /proc type proc \(rw,relatime\)$", r"^devtmpfs on /dev type devtmpfs \(rw,relatime\)$",
         r"^/dev/vdc +\d{5,} +\d{4,} +\d{5,} +\d+% /$", r"^kernel\.ostype = Linux$", r"^/dev/console$", r"^/bin/busybox$", r"^4$",
         r"^text$", r"^ended with 143$",
     )  # fmt: skip

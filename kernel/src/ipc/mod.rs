@@ -1,13 +1,14 @@
 //! What processes talk and wait through that no directory need show: pipes, counters, timers, and waiting for many files
 //! at once.
 //!
-//! From the bottom up: `ring` bytes in pages · [`pipe`] · [`eventfd`] · [`timerfd`] · [`signalfd`] · [`poll`] waiting for files · [`epoll`].
+//! From the bottom up: `ring` bytes in pages · [`pipe`] · [`eventfd`] · [`timerfd`] · [`signalfd`] · [`inotify`] · [`poll`] waiting for files · [`epoll`].
 //! Each kind of file is a
 //! [`FileOperations`](crate::vfs::FileOperations); readers and writers sleep in its wait queues, and whoever waits for
 //! several files watches these ([`machine::sync::Watcher`]).
 
 pub mod epoll;
 pub mod eventfd;
+pub mod inotify;
 pub mod pipe;
 pub mod poll;
 mod ring;

@@ -63,7 +63,7 @@ pub fn source() -> MountSource {
 
 /// Mounts it on /proc, which the root file system has or gets.
 pub fn init() -> core::result::Result<(), MountError> {
-    vfs::mount(source(), &vfs::root_context(), b"/proc", false)
+    vfs::mount(source(), &vfs::root_context(), b"/proc", vfs::MountOptions::default())
 }
 
 /// Of the files about the system, those that are private are root's.

@@ -8,8 +8,8 @@ use abi::fs::split_dev;
 /// Bytes that stand in octal in these files.
 const SPECIAL: &[u8] = b" \t\n\\#";
 
-fn access(mount: &MountInfo) -> &'static str {
-    if mount.read_only { "ro" } else { "rw" }
+fn put_options(mount: &MountInfo, text: &mut Text) {
+    mount.options.words().iter().for_each(|word| text.put(word.as_bytes()));
 }
 
 /// `/proc/[pid]/mounts`, as fstab(5). All processes see the same.
@@ -19,7 +19,9 @@ pub(super) fn table(subject: Subject, text: &mut Text) -> Result<()> {
         text.escaped(mount.source.as_bytes(), SPECIAL);
         text.put(b" ");
         text.escaped(&mount.at, SPECIAL);
-        writeln!(text, " {} {} 0 0", mount.type_name, access(&mount));
+        write!(text, " {} ", mount.type_name);
+        put_options(&mount, text);
+        text.put(b" 0 0\n");
     }
     Ok(())
 }
@@ -29,11 +31,15 @@ pub(super) fn info(subject: Subject, text: &mut Text) -> Result<()> {
     process(subject)?;
     for mount in vfs::mounts() {
         let (major, minor) = split_dev(mount.device);
-        write!(text, "{} {} {major}:{minor} / ", mount.id, mount.parent_id);
+        write!(text, "{} {} {major}:{minor} ", mount.id, mount.parent_id);
+        text.escaped(&mount.begins, SPECIAL);
+        text.put(b" ");
         text.escaped(&mount.at, SPECIAL);
-        write!(text, " {0} - {1} ", access(&mount), mount.type_name);
+        text.put(b" ");
+        put_options(&mount, text);
+        write!(text, " - {} ", mount.type_name);
         text.escaped(mount.source.as_bytes(), SPECIAL);
-        writeln!(text, " {}", access(&mount));
+        writeln!(text, " {}", if mount.options.read_only { "ro" } else { "rw" });
     }
     Ok(())
 }

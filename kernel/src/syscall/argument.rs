@@ -231,6 +231,9 @@ pub fn read_string(address: u64, limit: usize) -> Result<Option<Vec<u8>>, Errno>
 
 /// A structure that may grow, of which the caller has `size` bytes, at least `least`; what is unknown of a longer one must
 /// be zero (E2BIG), what is missing of a shorter one is.
+///
+/// Apart from its callers, on whose part of the stack the page would be as long as they run.
+#[inline(never)]
 pub fn read_extensible<T: Pod>(address: u64, size: usize, least: usize) -> Result<T, Errno> {
     if size > PAGE_SIZE {
         return Err(Errno::E2BIG);

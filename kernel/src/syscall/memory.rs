@@ -134,6 +134,7 @@ fn of_file(
         return Err(Errno::EINVAL);
     }
     area_flags.set(AreaFlags::NEVER_WRITE, shared && mode == O_RDONLY);
+    file.accessed();
     Ok(if shared { Backing::SharedFile(file, first) } else { Backing::PrivateFile(file, first) })
 }
 

@@ -14,6 +14,7 @@ mod event;
 mod file;
 mod futex;
 mod identity;
+mod inotify;
 mod io;
 mod lock;
 mod memory;
@@ -266,6 +267,9 @@ syscalls! {
     234 => signal::tgkill(pid: i32, tid: i32, signal: i32);
     235 => attributes::utimes(path: UserPath, times: UserIn<abi::time::Timeval>);
     247 => process::waitid(which: u32, id: i32, info: UserOut<abi::sigframe::Siginfo>, options: u32, usage: UserOut<abi::system::Rusage>);
+    253 => inotify::inotify_init();
+    254 => inotify::inotify_add_watch(fd: Fd, path: UserPath, mask: u32);
+    255 => inotify::inotify_rm_watch(fd: Fd, number: i32);
     257 => file::openat(directory: Fd, path: UserPath, flags: u32, mode: u32);
     258 => names::mkdirat(directory: Fd, path: UserPath, mode: u32);
     259 => names::mknodat(directory: Fd, path: UserPath, mode: u32, device: u64);
@@ -297,6 +301,7 @@ syscalls! {
     291 => epoll::epoll_create1(flags: u32);
     292 => file::dup3(old: Fd, new: Fd, flags: u32);
     293 => pipe::pipe2(out: UserOut<[i32; 2]>, flags: u32);
+    294 => inotify::inotify_init1(flags: u32);
     295 => transfer::preadv(fd: Fd, vectors: u64, count: usize, low: u64, high: u64);
     296 => transfer::pwritev(fd: Fd, vectors: u64, count: usize, low: u64, high: u64);
     297 => signal::rt_tgsigqueueinfo(pid: i32, tid: i32, signal: i32, info: UserIn<abi::sigframe::Siginfo>);

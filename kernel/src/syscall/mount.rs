@@ -3,7 +3,7 @@
 use super::argument::{Fd, UserOut, UserPath, read_string};
 use super::file::locate;
 use super::{Caller, SyscallResult};
-use crate::vfs::{self, DiskFormat, FatOptions, Location, MountSource};
+use crate::vfs::{self, AccessTimes, DiskFormat, FatOptions, Location, MountOptions, MountSource, UnmountHow};
 use abi::Errno;
 use abi::capability::{CAP_SYS_ADMIN, CAP_SYS_CHROOT};
 use abi::fs::Statfs;
@@ -12,11 +12,24 @@ use machine::user::copy;
 
 const MS_RDONLY: u64 = 1;
 const MS_REMOUNT: u64 = 32;
-/// Flags that change nothing here: nosuid, nodev, noexec, sync, noatime, nodiratime, silent, relatime, strictatime, lazytime.
-const MS_IGNORED: u64 = 2 | 4 | 8 | 16 | 1024 | 2048 | 0x8000 | 1 << 21 | 1 << 24 | 1 << 25;
+const MS_NOATIME: u64 = 1024;
+const MS_NODIRATIME: u64 = 2048;
+const MS_BIND: u64 = 4096;
+const MS_MOVE: u64 = 8192;
+const MS_REC: u64 = 16384;
+const MS_PRIVATE: u64 = 1 << 18;
+const MS_RELATIME: u64 = 1 << 21;
+const MS_STRICTATIME: u64 = 1 << 24;
+const MS_ACCESS_TIMES: u64 = MS_NOATIME | MS_NODIRATIME | MS_RELATIME | MS_STRICTATIME;
+/// Flags that change nothing here: nosuid, nodev, noexec, sync, silent.
+const MS_IGNORED: u64 = 2 | 4 | 8 | 16 | 0x8000;
 /// What old programs put into the upper half.
 const MS_MAGIC: u64 = 0xc0ed_0000;
-const MNT_KNOWN: u32 = 1 | 2 | 4 | 8;
+const MNT_FORCE: u32 = 1;
+const MNT_DETACH: u32 = 2;
+const MNT_EXPIRE: u32 = 4;
+const UMOUNT_NOFOLLOW: u32 = 8;
+const MNT_KNOWN: u32 = MNT_FORCE | MNT_DETACH | MNT_EXPIRE | UMOUNT_NOFOLLOW;
 const ST_RDONLY: i64 = 1;
 const ST_VALID: i64 = 0x20;
 const NAME_MAX: i64 = 255;
@@ -38,20 +51,37 @@ pub fn mount(caller: &mut Caller<'_>, source: u64, at: UserPath, kind: u64, flag
     let place = locate(caller, Fd(-100), &path, true)?;
     caller.needs(CAP_SYS_ADMIN)?;
     let flags = if flags & 0xffff_0000 == MS_MAGIC { flags & 0xffff } else { flags };
-    if flags & !(MS_RDONLY | MS_REMOUNT | MS_IGNORED) != 0 {
+    const KNOWN: u64 = MS_RDONLY | MS_REMOUNT | MS_BIND | MS_MOVE | MS_REC | MS_PRIVATE | MS_ACCESS_TIMES | MS_IGNORED;
+    if flags & !KNOWN != 0 {
         return Err(Errno::EINVAL);
     }
-    let read_only = flags & MS_RDONLY != 0;
+    let options = options(flags);
+    let context = caller.thread.process().fs_context();
     if flags & MS_REMOUNT != 0 {
-        vfs::remount(&place, read_only).map_err(|error| error.errno())?;
+        // Without a word about access times they stay as they are.
+        let options = match flags & MS_ACCESS_TIMES {
+            0 => MountOptions { read_only: options.read_only, ..place.mount().options() },
+            _ => options,
+        };
+        vfs::remount(&place, options, flags & MS_BIND != 0).map_err(|error| error.errno())?;
         return Ok(0);
     }
+    if flags & MS_BIND != 0 {
+        return vfs::bind(&context, &source, &place, flags & MS_REC != 0).map(|()| 0);
+    }
+    if flags & MS_PRIVATE != 0 {
+        // What is mounted in one place is never mounted in another by that: all mounts are private.
+        return if place.is_mount_root() { Ok(0) } else { Err(Errno::EINVAL) };
+    }
+    if flags & MS_MOVE != 0 {
+        return vfs::move_mount(&context, &source, &place).map(|()| 0);
+    }
     let what = match kind.as_slice() {
-        b"ext2" => on_disk(caller, &source, read_only, DiskFormat::Ext2)?,
+        b"ext2" => on_disk(caller, &source, options.read_only, DiskFormat::Ext2)?,
         b"vfat" | b"msdos" => {
             let (who, umask) = (caller.thread.process().credentials(), caller.thread.process().umask());
-            let options = FatOptions::new(who.user.effective, who.group.effective, umask).parse(&text(data)?)?;
-            on_disk(caller, &source, read_only, DiskFormat::Fat(options))?
+            let owners = FatOptions::new(who.user.effective, who.group.effective, umask).parse(&text(data)?)?;
+            on_disk(caller, &source, options.read_only, DiskFormat::Fat(owners))?
         }
         b"tmpfs" | b"ramfs" => MountSource::Tmpfs,
         b"devtmpfs" => MountSource::Dev,
@@ -63,9 +93,18 @@ pub fn mount(caller: &mut Caller<'_>, source: u64, at: UserPath, kind: u64, flag
     if !place.is_dir() {
         return Err(Errno::ENOTDIR);
     }
-    let context = caller.thread.process().fs_context();
-    vfs::mount(what, &context, &path, read_only).map_err(|error| error.errno())?;
+    vfs::mount(what, &context, &path, options).map_err(|error| error.errno())?;
     Ok(0)
+}
+
+fn options(flags: u64) -> MountOptions {
+    let access_times = match flags {
+        flags if flags & MS_STRICTATIME != 0 => AccessTimes::Strict,
+        flags if flags & MS_NOATIME != 0 => AccessTimes::Never,
+        _ => AccessTimes::Relative,
+    };
+    let read_only = flags & MS_RDONLY != 0;
+    MountOptions { read_only, access_times, no_directory_times: flags & MS_NODIRATIME != 0 }
 }
 
 /// The disk at `source`, to be mounted.
@@ -78,13 +117,19 @@ fn on_disk(caller: &Caller<'_>, source: &[u8], read_only: bool, format: DiskForm
 }
 
 pub fn umount2(caller: &mut Caller<'_>, at: UserPath, flags: u32) -> SyscallResult {
-    if flags & !MNT_KNOWN != 0 {
+    let contradicts = flags & MNT_EXPIRE != 0 && flags & (MNT_FORCE | MNT_DETACH) != 0;
+    if flags & !MNT_KNOWN != 0 || contradicts {
         return Err(Errno::EINVAL);
     }
     caller.needs(CAP_SYS_ADMIN)?;
     let path = at.read()?;
     let context = caller.thread.process().fs_context();
-    vfs::unmount(&context, &path).map_err(|error| error.errno())?;
+    let how = UnmountHow {
+        detach: flags & MNT_DETACH != 0,
+        expire: flags & MNT_EXPIRE != 0,
+        no_follow: flags & UMOUNT_NOFOLLOW != 0,
+    };
+    vfs::unmount(&context, &path, how).map_err(|error| error.errno())?;
     Ok(0)
 }
 
@@ -115,10 +160,20 @@ fn describe(location: &Location, out: UserOut<Statfs>) -> SyscallResult {
         f_fsid: [device as i32, (device >> 32) as i32],
         f_namelen: NAME_MAX,
         f_frsize: figures.block_size as i64,
-        f_flags: ST_VALID | if read_only { ST_RDONLY } else { 0 },
+        f_flags: ST_VALID | if read_only { ST_RDONLY } else { 0 } | access_time_flags(location.mount().options()),
         ..Statfs::default()
     })?;
     Ok(0)
+}
+
+/// `ST_NOATIME`, `ST_NODIRATIME` and `ST_RELATIME` of `statfs(2)`.
+fn access_time_flags(options: MountOptions) -> i64 {
+    let times = match options.access_times {
+        AccessTimes::Relative => 0x1000,
+        AccessTimes::Never => 0x400,
+        AccessTimes::Strict => 0,
+    };
+    times | if options.no_directory_times { 0x800 } else { 0 }
 }
 
 pub fn syncfs(caller: &mut Caller<'_>, fd: Fd) -> SyscallResult {

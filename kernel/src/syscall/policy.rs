@@ -131,6 +131,9 @@ pub fn sched_rr_get_interval(caller: &mut Caller<'_>, tid: u32, out: UserOut<Tim
 }
 
 /// What the kernel does not know of a longer structure must be zero; else E2BIG, and the caller learns how long it may be.
+///
+/// Apart from its callers, on whose part of the stack the page would be as long as they run.
+#[inline(never)]
 fn read_attr(at: u64) -> Result<SchedAttr, Errno> {
     let size = UserIn::<u32>::at(at).read()? as usize;
     let size = if size == 0 { ATTR_LEN_FIRST } else { size };

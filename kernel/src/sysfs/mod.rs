@@ -97,7 +97,7 @@ pub fn source() -> MountSource {
 
 /// Mounts it on /sys, which the root file system has or gets.
 pub fn init() -> core::result::Result<(), MountError> {
-    vfs::mount(source(), &vfs::root_context(), b"/sys", false)
+    vfs::mount(source(), &vfs::root_context(), b"/sys", vfs::MountOptions::default())
 }
 
 /// Partitions and their files go.

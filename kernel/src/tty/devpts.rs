@@ -63,7 +63,7 @@ pub fn source(options: &[u8]) -> Result<MountSource> {
 /// Mounts it on /dev/pts.
 pub fn mount() -> core::result::Result<(), MountError> {
     let source = source(b"").map_err(|error| MountError::Source("devpts".into(), error))?;
-    vfs::mount(source, &vfs::root_context(), b"/dev/pts", false)
+    vfs::mount(source, &vfs::root_context(), b"/dev/pts", vfs::MountOptions::default())
 }
 
 /// Of the node of a slave that is made now.

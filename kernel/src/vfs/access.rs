@@ -44,7 +44,8 @@ impl Who {
         self.capabilities & NEEDED == NEEDED
     }
 
-    fn has(&self, capability: u32) -> bool {
+    /// Whether it has this capability.
+    pub fn has(&self, capability: u32) -> bool {
         self.capabilities >> capability & 1 != 0
     }
 

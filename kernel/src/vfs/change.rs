@@ -9,10 +9,12 @@ use super::dentry::Dentry;
 use super::inode::{NewKind, NewNode};
 use super::location::Location;
 use super::walk::{Last, Walk};
-use super::{FsContext, Result, Who, flags};
+use super::{FsContext, Result, Who, flags, report};
 use abi::Errno;
+use abi::inotify::{IN_ATTRIB, IN_CREATE, IN_DELETE};
 use alloc::sync::Arc;
 use core::sync::atomic::Ordering;
+use fs::FileType;
 use machine::sync::Mutex;
 
 /// Held by a rename between two directories.
@@ -47,6 +49,7 @@ pub(super) fn create_locked(who: &Who, directory: &Location, name: &[u8], new: &
     if matches!(new.kind, NewKind::Directory) {
         made.mark_new();
     }
+    report::named(&directory.dentry, IN_CREATE, name, made.kind());
     Ok(directory.beside(made))
 }
 
@@ -84,7 +87,10 @@ pub fn link(target: &Location, context: &FsContext, base: Option<&Location>, pat
     }
     walk.at.inode().link(walk.name(&last), target.inode())?;
     linkable.store(false, Ordering::Relaxed);
-    directory.adopt(walk.name(&last), target.inode().clone(), false).map(|_| ())
+    directory.adopt(walk.name(&last), target.inode().clone(), false)?;
+    report::changed(target.inode(), IN_ATTRIB);
+    report::named(directory, IN_CREATE, walk.name(&last), target.file_type());
+    Ok(())
 }
 
 /// Removes a name of anything but a directory, as `unlink(2)`.
@@ -100,9 +106,12 @@ pub fn remove_file(context: &FsContext, base: Option<&Location>, path: &[u8]) ->
         return Err(Errno::ENOTDIR);
     }
     remove_locked(&walk, &last, &child)?;
+    report::changed(child.inode(), IN_ATTRIB);
     // What the last reference frees may take long: not under the lock.
     drop(held);
+    let kind = child.kind();
     drop(child);
+    report::named(directory, IN_DELETE, walk.name(&last), kind);
     walk.at.settle();
     Ok(())
 }
@@ -128,6 +137,7 @@ pub fn remove_directory(context: &FsContext, base: Option<&Location>, path: &[u8
     drop(emptied);
     drop(held);
     drop(child);
+    report::named(directory, IN_DELETE, walk.name(&last), FileType::Directory);
     walk.at.settle();
     Ok(())
 }
@@ -215,6 +225,12 @@ fn rename_locked(from: &Walk<'_>, name: &Last, to: &Walk<'_>, new_name: &Last, h
     directory.renamed(from.name(name), new_directory, to.name(new_name), exchange);
     // Until its dentry is marked as removed nothing may be made in it.
     drop(victim);
+    let (old, new) = ((&**directory, from.name(name)), (&**new_directory, to.name(new_name)));
+    let gone = replaced.as_ref().map(|replaced| replaced.inode());
+    report::moved(moved.inode(), old, new, gone.filter(|_| !exchange));
+    if let Some(other) = gone.filter(|_| exchange) {
+        report::moved(other, new, old, None);
+    }
     Ok(())
 }
 

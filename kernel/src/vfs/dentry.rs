@@ -8,8 +8,8 @@
 //! child; `children` and `place` (rank File) are for the fields alone, one at a time and never across a sleep. The count
 //! of an unused dentry can only rise through its parent's `children`, which is why `prune` may trust it under that lock.
 
-use super::Result;
 use super::inode::Inode;
+use super::{Result, notify};
 use abi::Errno;
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
@@ -133,6 +133,20 @@ impl Dentry {
         let place = self.place.lock();
         path.extend(place.name.iter().rev());
         place.parent.clone()
+    }
+
+    /// Its path from the root of its volume.
+    pub fn path_in_volume(self: &Arc<Self>) -> Vec<u8> {
+        let (mut path, mut at) = (Vec::new(), self.clone());
+        while let Some(parent) = at.push_name_backwards(&mut path) {
+            path.push(b'/');
+            at = parent;
+        }
+        if path.is_empty() {
+            path.push(b'/');
+        }
+        path.reverse();
+        path
     }
 
     /// Its name; empty for the root of a volume.
@@ -340,6 +354,7 @@ impl Drop for Dentry {
     /// Lets a chain of removed directories go one by one: dropped within each other they could exhaust the stack.
     fn drop(&mut self) {
         REMEMBERED.fetch_sub(self.children.get_mut().len(), Ordering::Relaxed);
+        notify::let_go(&self.inode);
         let mut parent = self.place.get_mut().parent.take();
         while let Some(last) = parent.and_then(Arc::into_inner) {
             let mut last = last;

@@ -7,6 +7,7 @@ use super::device::{self, FileOperations, device_number};
 use super::flags::S_IFMT;
 use super::inode::{FileType, NewKind, NewNode};
 use super::location::{Location, Mount, Volume};
+use super::mount_options::MountOptions;
 use super::tmpfs::TmpFs;
 use super::transfer::{Sink, Source, outcome};
 use super::{FsContext, Result, Who};
@@ -23,7 +24,7 @@ pub type RandomFill = fn(&mut [u8]);
 /// Makes the tree and the memory devices.
 pub(super) fn init(random: RandomFill) -> Result<()> {
     let volume = Volume::new(TmpFs::new("devtmpfs", 0o755), None)?;
-    let mount = Mount::new(volume, String::from("devtmpfs"), false);
+    let mount = Mount::new(volume, String::from("devtmpfs"), MountOptions::default());
     TREE.call_once(|| Location::mount_root(&mount));
     register_device("null", 0o020666, device_number(1, 3), Arc::new(Null));
     register_device("zero", 0o020666, device_number(1, 5), Arc::new(Zero));

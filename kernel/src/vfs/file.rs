@@ -14,8 +14,9 @@ use super::page_cache::PageCache;
 use super::read_ahead::ReadAhead;
 use super::transfer::{Sink, Source, outcome};
 use super::write::write_pages;
-use super::write_back;
+use super::{report, write_back};
 use abi::Errno;
+use abi::inotify::{IN_ACCESS, IN_MODIFY, IN_OPEN};
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::any::Any;
@@ -70,10 +71,12 @@ impl File {
     }
 
     pub(super) fn of_node(location: Location, flags: u32) -> Arc<File> {
+        report::used(&location.dentry, IN_OPEN);
         Self::new(Some(location), Kind::Node, flags)
     }
 
     pub(super) fn of_device(location: Location, operations: Arc<dyn FileOperations>, flags: u32) -> Arc<File> {
+        report::used(&location.dentry, IN_OPEN);
         let kind = match operations.content() {
             Some(content) => Kind::Block(content, operations),
             None => Kind::Device(operations),
@@ -189,6 +192,13 @@ impl File {
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |old| Some(old & !O_CHANGEABLE | flags & O_CHANGEABLE));
     }
 
+    /// It has been read, or mapped: the time of that is set, unless it was opened so that it is not.
+    pub fn accessed(&self) {
+        if let Some(location) = self.location.as_ref().filter(|_| self.flags() & O_NOATIME == 0) {
+            location.accessed();
+        }
+    }
+
     /// Where it was opened; None for what no directory shows.
     pub fn location(&self) -> Option<&Location> {
         self.location.as_ref()
@@ -203,6 +213,7 @@ impl File {
         if location.is_removed() {
             return Err(Errno::ENOENT);
         }
+        self.report(IN_ACCESS);
         let _directory = location.dentry.directory.lock();
         let mut reached = i64::try_from(position).map_err(|_| Errno::EINVAL)?;
         let mut full = false;
@@ -217,6 +228,9 @@ impl File {
                 }
                 !full
             });
+        }
+        if self.flags() & O_NOATIME == 0 {
+            location.accessed();
         }
         if !full && result.is_ok() {
             reached = self.read_synthetic(location, reached.max(SYNTHETIC), emit)?;
@@ -312,7 +326,23 @@ impl File {
         }
     }
 
+    /// Tells those who watch it of `event`.
+    fn report(&self, event: u32) {
+        if let Some(location) = &self.location {
+            report::used(&location.dentry, event);
+        }
+    }
+
     fn read_at_unchecked(&self, offset: u64, sink: &mut dyn Sink) -> Result<usize> {
+        let read = self.read_unreported(offset, sink);
+        if read.is_ok_and(|moved| moved > 0) {
+            self.report(IN_ACCESS);
+        }
+        read
+    }
+
+    #[inline]
+    fn read_unreported(&self, offset: u64, sink: &mut dyn Sink) -> Result<usize> {
         if self.flags() & O_PATH != 0 || self.flags() & O_ACCMODE == O_WRONLY {
             return Err(Errno::EBADF);
         }
@@ -325,6 +355,7 @@ impl File {
                     }
                     let before = sink.remaining();
                     let result = self.read_pages(&**inode, pages, offset, sink);
+                    self.accessed();
                     outcome(before, sink.remaining(), result)
                 }
                 None => Err(Errno::EISDIR),
@@ -335,6 +366,15 @@ impl File {
 
     /// The bytes written and the position after them.
     fn write_at_unchecked(&self, offset: u64, source: &mut dyn Source) -> Result<(usize, u64)> {
+        let written = self.write_unreported(offset, source);
+        if written.is_ok_and(|(moved, _)| moved > 0) {
+            self.report(IN_MODIFY);
+        }
+        written
+    }
+
+    #[inline]
+    fn write_unreported(&self, offset: u64, source: &mut dyn Source) -> Result<(usize, u64)> {
         if self.flags() & O_PATH != 0 || self.flags() & O_ACCMODE == O_RDONLY {
             return Err(Errno::EBADF);
         }
@@ -456,6 +496,9 @@ impl File {
 
 impl Drop for File {
     fn drop(&mut self) {
+        if !matches!(self.kind, Kind::Path) {
+            self.report(report::closing(self.flags()));
+        }
         self.release_own_locks();
         for watcher in core::mem::take(self.end_watchers.get_mut()) {
             if let Some(watcher) = watcher.upgrade() {

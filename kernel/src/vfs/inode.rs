@@ -112,6 +112,17 @@ pub struct AttributeChange {
     pub mtime: Option<Time>,
 }
 
+/// What must hold when an extended attribute is set.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SetAttribute {
+    /// Nothing.
+    Any,
+    /// It is not there yet (`XATTR_CREATE`).
+    New,
+    /// It is there (`XATTR_REPLACE`).
+    Old,
+}
+
 /// Figures for `statfs(2)`; sizes in blocks of `block_size` bytes.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Statistics {
@@ -170,9 +181,30 @@ pub trait Inode: Any + Send + Sync {
     fn file_type(&self) -> FileType;
     /// All that `stat(2)` tells, except `dev`.
     fn metadata(&self) -> Result<Metadata>;
+    /// The times of the last read, change of content and change of the inode, if it keeps times that change.
+    fn times(&self) -> Option<[Time; 3]> {
+        None
+    }
+    /// It was read at this time, the rest stays as it is. That need not last before the next change of the file lasts.
+    fn accessed(&self, _now: Time) {}
     /// Changes attributes.
     fn set_attributes(&self, _change: &AttributeChange) -> Result<()> {
         Err(Errno::EPERM)
+    }
+
+    /// The extended attribute `name`, which begins with its class; ENODATA if there is none, EOPNOTSUPP if the file system
+    /// keeps none of that class, or none at all.
+    fn attribute(&self, _name: &[u8]) -> Result<Vec<u8>> {
+        Err(Errno::EOPNOTSUPP)
+    }
+    /// Calls `each` with the name of each extended attribute.
+    fn each_attribute(&self, _each: &mut dyn FnMut(&[u8])) -> Result<()> {
+        Ok(())
+    }
+    /// Sets the extended attribute `name`, or removes it; ENODATA if there is none to be removed or replaced, EEXIST if it
+    /// was not to be there.
+    fn set_attribute(&self, _name: &[u8], _value: Option<&[u8]>, _how: SetAttribute) -> Result<()> {
+        Err(Errno::EOPNOTSUPP)
     }
 
     /// Whether names of it may be remembered; of a directory that is a volume's root, which names are not in it.

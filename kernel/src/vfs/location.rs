@@ -7,12 +7,15 @@
 
 use super::dentry::Dentry;
 use super::inode::{FileSystem, Inode, Metadata};
-use super::{Result, flags};
+use super::mount_options::{MountOptions, SharedOptions};
+use super::notify::{self, Existing, Watcher};
+use super::{Result, access_time, flags, report, write_back};
 use abi::Errno;
+use abi::inotify::IN_MODIFY;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use fs::FileType;
 use machine::sync::{Rank, SpinLock};
 
@@ -24,6 +27,8 @@ pub struct Volume {
     pub root: Arc<Dentry>,
     /// `st_dev` of its files.
     pub device: u64,
+    /// Whether changes are refused through all mounts of it.
+    pub(super) read_only: AtomicBool,
 }
 
 /// A volume shown at a place.
@@ -32,10 +37,16 @@ pub struct Mount {
     pub id: u64,
     /// What is shown.
     pub volume: Arc<Volume>,
+    /// Where in it the mount begins: its root, or what a bind mount was made of.
+    pub(super) root: Arc<Dentry>,
     /// What it comes from, as `/proc/mounts` shows it.
     pub source: String,
-    /// Whether changes are refused here.
-    pub read_only: AtomicBool,
+    /// What it allows and notes.
+    pub(super) options: SharedOptions,
+    /// 0, or 1 more than walks have come in since `umount2(2)` has marked the mount as one that may go (`MNT_EXPIRE`).
+    pub(super) expiring: AtomicU32,
+    /// Whether it has been taken out of the tree while it was in use.
+    pub(super) detached: AtomicBool,
 }
 
 /// A place in the tree.
@@ -61,7 +72,11 @@ impl Volume {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let root = Dentry::root(file_system.root()?);
         let device = device.unwrap_or_else(|| NEXT.fetch_add(1, Ordering::Relaxed));
-        Ok(Arc::new(Volume { file_system, root, device }))
+        Ok(Self::of(file_system, root, device))
+    }
+
+    pub(super) fn of(file_system: Arc<dyn FileSystem>, root: Arc<Dentry>, device: u64) -> Arc<Volume> {
+        Arc::new(Volume { file_system, root, device, read_only: AtomicBool::new(false) })
     }
 }
 
@@ -74,17 +89,47 @@ impl Drop for Volume {
 
 impl Mount {
     /// A mount that is not in the table.
-    pub fn new(volume: Arc<Volume>, source: String, read_only: bool) -> Arc<Mount> {
+    pub fn new(volume: Arc<Volume>, source: String, options: MountOptions) -> Arc<Mount> {
+        let root = volume.root.clone();
+        Self::of_part(volume, root, source, options)
+    }
+
+    /// A mount of what is at `root` and below it.
+    pub(super) fn of_part(volume: Arc<Volume>, root: Arc<Dentry>, source: String, options: MountOptions) -> Arc<Mount> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
-        let id = NEXT.fetch_add(1, Ordering::Relaxed);
-        Arc::new(Mount { id, volume, source, read_only: AtomicBool::new(read_only) })
+        Arc::new(Mount {
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
+            volume,
+            root,
+            source,
+            options: SharedOptions::new(options),
+            expiring: AtomicU32::new(0),
+            detached: AtomicBool::new(false),
+        })
+    }
+
+    /// Its options.
+    pub fn options(&self) -> MountOptions {
+        self.options.get()
     }
 
     /// EROFS if nothing may be changed through this mount.
     pub fn check_writable(&self) -> Result<()> {
-        match self.read_only.load(Ordering::Relaxed) || self.volume.file_system.read_only() {
+        match self.options.read_only()
+            || self.volume.read_only.load(Ordering::Relaxed)
+            || self.volume.file_system.read_only()
+        {
             true => Err(Errno::EROFS),
             false => Ok(()),
+        }
+    }
+}
+
+impl Drop for Mount {
+    /// The last use of a mount that is in no table has ended: its file system may be left now.
+    fn drop(&mut self) {
+        if *self.detached.get_mut() {
+            write_back::hurry();
         }
     }
 }
@@ -92,7 +137,7 @@ impl Mount {
 impl Location {
     /// The root of a mount.
     pub(super) fn mount_root(mount: &Arc<Mount>) -> Location {
-        Location { mount: mount.clone(), dentry: mount.volume.root.clone() }
+        Location { mount: mount.clone(), dentry: mount.root.clone() }
     }
 
     /// Another name in the same mount.
@@ -117,7 +162,8 @@ impl Location {
         let mut path = Vec::with_capacity(64);
         let mut at = self.clone();
         loop {
-            match at.dentry.push_name_backwards(&mut path) {
+            let parent = if at.is_mount_root() { None } else { at.dentry.push_name_backwards(&mut path) };
+            match parent {
                 Some(parent) => {
                     path.push(b'/');
                     at.dentry = parent;
@@ -137,7 +183,9 @@ impl Location {
 
     /// Where a symbolic link leads; EINVAL for everything else.
     pub fn read_link(&self) -> Result<Vec<u8>> {
-        self.inode().read_link()
+        let target = self.inode().read_link()?;
+        self.accessed();
+        Ok(target)
     }
 
     /// Whether it is a directory.
@@ -165,6 +213,18 @@ impl Location {
         Arc::ptr_eq(&self.mount, &other.mount) && Arc::ptr_eq(&self.dentry, &other.dentry)
     }
 
+    /// It has been read: the time of that is set as the mount has it.
+    pub(super) fn accessed(&self) {
+        if self.mount.check_writable().is_ok() {
+            access_time::read(self.mount.options.get(), &**self.inode());
+        }
+    }
+
+    /// Whether its mount begins here.
+    pub fn is_mount_root(&self) -> bool {
+        Arc::ptr_eq(&self.dentry, &self.mount.root)
+    }
+
     pub(super) fn inode(&self) -> &Arc<dyn Inode> {
         self.dentry.inode()
     }
@@ -183,7 +243,12 @@ impl Location {
                 mounts.iter().find(|entry| entry.covers(&at)).map(|entry| entry.mount.clone())
             };
             match above {
-                Some(mount) => at = Location::mount_root(&mount),
+                Some(mount) => {
+                    if mount.expiring.load(Ordering::Relaxed) != 0 {
+                        mount.expiring.fetch_add(1, Ordering::Relaxed);
+                    }
+                    at = Location::mount_root(&mount);
+                }
                 None => break,
             }
         }
@@ -203,7 +268,7 @@ impl Location {
             if at.is_same(root) || at.is_same(&root.clone().top()) {
                 return root.clone().top();
             }
-            if let Some(parent) = at.dentry.parent() {
+            if let Some(parent) = at.dentry.parent().filter(|_| !at.is_mount_root()) {
                 return at.beside(parent).top();
             }
             match at.covered() {
@@ -226,6 +291,17 @@ impl Location {
         self.mount.volume.file_system.settle();
     }
 
+    /// Has `watcher`, known by a number, told of what happens here by `mask`; the number of the watch (`notify::watch`).
+    pub fn watch(
+        &self,
+        watcher: (&Arc<dyn Watcher>, u64),
+        mask: u32,
+        existing: Existing,
+        new_number: &mut dyn FnMut() -> Result<i32>,
+    ) -> Result<i32> {
+        notify::watch((self.inode(), self.mount.volume.device), watcher, mask, existing, new_number)
+    }
+
     /// Sees to it that all changes of its file system last, as `syncfs(2)`.
     pub fn sync_file_system(&self) -> Result<()> {
         self.mount.volume.file_system.sync()
@@ -240,7 +316,9 @@ impl Location {
     pub fn set_attributes(&self, change: &super::inode::AttributeChange) -> Result<()> {
         self.mount.check_writable()?;
         let mode = change.mode.map(|mode| mode & flags::PERMISSION_BITS);
-        self.inode().set_attributes(&super::inode::AttributeChange { mode, ..*change })
+        self.inode().set_attributes(&super::inode::AttributeChange { mode, ..*change })?;
+        report::used(&self.dentry, report::changing(change));
+        Ok(())
     }
 
     /// Cuts or extends a regular file, as `truncate(2)` does.
@@ -260,7 +338,9 @@ impl Location {
         if size > old {
             pages.extend(old);
         }
-        self.inode().truncate(size)
+        self.inode().truncate(size)?;
+        report::used(&self.dentry, IN_MODIFY);
+        Ok(())
     }
 
     /// Makes a hole in a regular file, as `fallocate(2)` does with FALLOC_FL_PUNCH_HOLE.
@@ -269,7 +349,9 @@ impl Location {
         let Some(pages) = self.inode().pages() else { return Err(Errno::ENODEV) };
         let end = start.checked_add(len).filter(|&end| end <= flags::OFFSET_MAX).ok_or(Errno::EFBIG)?;
         let _writer = pages.writer.lock();
-        self.inode().punch(start, end)
+        self.inode().punch(start, end)?;
+        report::used(&self.dentry, IN_MODIFY);
+        Ok(())
     }
 }
 

@@ -1,12 +1,15 @@
 //! The virtual file system: one tree of names over all mounted file systems, and open files in it.
 //!
-//! From the bottom up: `flags`, `clock` · [`transfer`] where bytes go · [`page_cache`] and `reclaim`, `write_back` · [`inode`] what a
-//! file system gives · [`dentry`] known names · [`location`] places and the mount table · [`walk`] paths · [`change`]
+//! From the bottom up: `flags`, `clock`, `mount_options` · [`transfer`] where bytes go · [`page_cache`] and `reclaim`, `write_back` · [`inode`] what a
+//! file system gives · [`dentry`] known names, [`notify`] and `report` who watches files · `access_time`, [`location`] places and the mount table, `attributes` · [`walk`] paths · [`change`]
 //! making and removing · `block_node` disks · [`device`] and [`file`] open files, `mapped` their pages · `open` · the file systems [`tmpfs`], [`devfs`], `ext2` and `fat`,
-//! [`pseudo`] for those made of tables, `unnamed` · [`mounting`]. System calls, the program loader and the shell call in by the names re-exported here; nothing here knows
+//! [`pseudo`] for those made of tables, `unnamed` · `binding` and [`mounting`]. System calls, the program loader and the shell call in by the names re-exported here; nothing here knows
 //! them. Everything may sleep.
 
 pub mod access;
+mod access_time;
+mod attributes;
+mod binding;
 mod block_node;
 pub mod change;
 mod clock;
@@ -22,13 +25,16 @@ mod location;
 mod locks;
 mod mapped;
 mod mount_error;
+mod mount_options;
 mod mounting;
+pub mod notify;
 mod open;
 mod page_cache;
 pub mod pseudo;
 mod read;
 mod read_ahead;
 mod reclaim;
+mod report;
 mod tests;
 mod tmpfs;
 mod transfer;
@@ -38,6 +44,7 @@ mod write;
 mod write_back;
 
 pub use access::Who;
+pub use binding::{bind, move_mount};
 pub use block_node::{
     BlockNode, Opened, add_block_node, block_node, block_nodes, buffer_total, remove_partitions, whole_disk,
 };
@@ -46,11 +53,14 @@ pub use devfs::{RandomFill, register_device, remove_device};
 pub use device::{FileOperations, device_number, for_each_number, next_character_device, set_fifo_opener};
 pub use fat::FatOptions;
 pub use file::{EndWatcher, File};
-pub use inode::{AttributeChange, DirEntry, FileSystem, FileType, Inode, Metadata, NewKind, NewNode, Statistics, Time};
+pub use inode::{
+    AttributeChange, DirEntry, FileSystem, FileType, Inode, Metadata, NewKind, NewNode, SetAttribute, Statistics, Time,
+};
 pub use location::Location;
 pub use locks::{Conflict, LockKind, LockOwner, LockRange};
 pub use mount_error::MountError;
-pub use mounting::{DiskFormat, MountInfo, MountSource, TYPES, disk_at, mount, mounts, remount, unmount};
+pub use mount_options::{AccessTimes, MountOptions};
+pub use mounting::{DiskFormat, MountInfo, MountSource, TYPES, UnmountHow, disk_at, mount, mounts, remount, unmount};
 pub use open::{open, open_location, open_restricted};
 pub(crate) use page_cache::{Mapper, PageCache, Quota, Revoke, dirty_total, in_memory_total};
 pub use reclaim::reclaim;
@@ -88,12 +98,13 @@ static ROOT: Once<Location> = Once::new();
 /// random numbers, `now` is the time of day.
 pub fn init(random: RandomFill, now: fn() -> Time) -> core::result::Result<(), MountError> {
     clock::set(now);
+    write_back::set_also(binding::settle);
     let failed = |error| MountError::Source("rootfs".into(), error);
     let root = mounting::make_root().map_err(failed)?;
     devfs::init(random).map_err(failed)?;
     unnamed::init().map_err(failed)?;
     ROOT.call_once(|| root.clone());
-    mount(MountSource::Dev, &root_context(), b"/dev", false)
+    mount(MountSource::Dev, &root_context(), b"/dev", MountOptions::default())
 }
 
 /// The context of the first process: root and working directory are the root, and it may do everything.

@@ -1,6 +1,6 @@
 //! Mounting and unmounting.
 //!
-//! Called by the shell, by `mount(2)` and at start. [`MOUNTING`] lets one caller at a time change the table; walks see
+//! Called by the shell, by `mount(2)` and at start. [`binding::MOUNTING`] lets one caller at a time change the table; walks see
 //! each change whole, by the table's own lock.
 
 use super::block_node::{BlockNode, block_node};
@@ -8,16 +8,14 @@ use super::dentry::Dentry;
 use super::inode::{FileSystem, FileType};
 use super::location::{Location, MOUNTS, Mount, MountEntry, Volume};
 use super::mount_error::MountError;
+use super::mount_options::MountOptions;
 use super::walk::{self, Walk};
-use super::{FatOptions, FsContext, Result, Who, devfs, ext2, fat, tmpfs::TmpFs};
+use super::{FatOptions, FsContext, Result, Who, binding, devfs, ext2, fat, tmpfs::TmpFs};
 use abi::Errno;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::Ordering;
-use machine::sync::Mutex;
-
-static MOUNTING: Mutex<()> = Mutex::new("mount", ());
 
 /// What to mount.
 #[derive(Clone)]
@@ -62,8 +60,10 @@ pub struct MountInfo {
     pub at: Vec<u8>,
     /// Type of file system.
     pub type_name: &'static str,
-    /// Whether changes are refused.
-    pub read_only: bool,
+    /// Its options; `read_only` as it comes out, whatever forbids changes.
+    pub options: MountOptions,
+    /// Where in the file system it begins: an absolute path there.
+    pub begins: Vec<u8>,
     /// Number of the mount.
     pub id: u64,
     /// Number of the mount that it lies on; its own for the first of all.
@@ -83,44 +83,79 @@ pub fn mount(
     source: MountSource,
     context: &FsContext,
     at: &[u8],
-    read_only: bool,
+    options: MountOptions,
 ) -> core::result::Result<(), MountError> {
-    let _held = MOUNTING.lock();
+    let _held = binding::MOUNTING.lock();
     let (volume, name) = open_volume(&source)?;
-    let read_only = read_only || !can_be_written(&volume, &name);
+    let options = MountOptions { read_only: options.read_only || !can_be_written(&volume, &name), ..options };
     let point = mount_point(context, at).map_err(|error| MountError::place(at, error))?;
-    let mount = Mount::new(volume, name, read_only);
+    let mount = Mount::new(volume, name, options);
     let covers_root = point.is_same(&context.root.clone().top());
-    attach(&mount, &point);
+    binding::attach(&mount, &point);
     if covers_root {
         move_mounts(&point, &Location::mount_root(&mount));
     }
     Ok(())
 }
 
-/// Unmounts what is mounted at `at`: EINVAL if nothing is, EBUSY if something in it is in use.
-pub fn unmount(context: &FsContext, at: &[u8]) -> core::result::Result<(), MountError> {
-    let _held = MOUNTING.lock();
-    let place = walk::lookup(context, None, at, true).map_err(|error| MountError::place(at, error))?;
-    unmount_here(context, place).map_err(|error| MountError::place(at, error))
+/// How to unmount.
+#[derive(Clone, Copy, Default)]
+pub struct UnmountHow {
+    /// Also while it is in use: it leaves the tree, with all that is mounted in it, and is left when its last use ends.
+    pub detach: bool,
+    /// Only if nobody has come in since the last call of this kind; else the mount is marked and EAGAIN comes back.
+    pub expire: bool,
+    /// The place itself, should it be a symbolic link.
+    pub no_follow: bool,
 }
 
-/// Makes the mount that `place` is the root of read-only or writable: EINVAL if it is no root. What has been written
-/// is safe before a mount becomes read-only; files that are open for writing find EROFS from then on.
-pub fn remount(place: &Location, read_only: bool) -> core::result::Result<(), MountError> {
-    let _held = MOUNTING.lock();
+/// Unmounts what is mounted at `at`: EINVAL if nothing is, EBUSY if something in it is in use.
+pub fn unmount(context: &FsContext, at: &[u8], how: UnmountHow) -> core::result::Result<(), MountError> {
+    let _held = binding::MOUNTING.lock();
+    let place = walk::lookup(context, None, at, !how.no_follow).map_err(|error| MountError::place(at, error))?;
+    let result = match how {
+        UnmountHow { detach: true, .. } => {
+            let detached = binding::detach_tree(&place);
+            drop(place);
+            binding::settle_locked();
+            detached
+        }
+        UnmountHow { expire: true, .. } => check_expired(&place).and_then(|()| unmount_here(context, place)),
+        _ => unmount_here(context, place),
+    };
+    result.map_err(|error| MountError::place(at, error))
+}
+
+/// EAGAIN unless the mount was marked before and only this call's own walk has come in since.
+fn check_expired(place: &Location) -> Result<()> {
+    if !place.is_mount_root() {
+        return Err(Errno::EINVAL);
+    }
+    // The table, `place`, and nobody else.
+    if Arc::strong_count(&place.mount) > 2 {
+        return Err(Errno::EBUSY);
+    }
+    if place.mount.expiring.swap(1, Ordering::Relaxed) == 2 { Ok(()) } else { Err(Errno::EAGAIN) }
+}
+
+/// Gives the mount that `place` is the root of other options: EINVAL if it is no root. With `of_mount` they are those of this
+/// mount alone; else whether the file system may be changed is meant too. What has been written is safe before a file
+/// system becomes read-only; files that are open for writing find EROFS from then on.
+pub fn remount(place: &Location, options: MountOptions, of_mount: bool) -> core::result::Result<(), MountError> {
+    let _held = binding::MOUNTING.lock();
     let failed = |error| MountError::place(&place.path(), error);
-    if place.dentry.parent().is_some() {
+    if !place.is_mount_root() {
         return Err(failed(Errno::EINVAL));
     }
     let mount = place.mount();
-    if read_only {
-        mount.read_only.store(true, Ordering::Release);
-        return place.sync_file_system().map_err(failed);
+    if !of_mount {
+        if !options.read_only {
+            mount.volume.file_system.begin_writing().map_err(MountError::Format)?;
+        }
+        mount.volume.read_only.store(options.read_only, Ordering::Release);
     }
-    mount.volume.file_system.begin_writing().map_err(MountError::Format)?;
-    mount.read_only.store(false, Ordering::Release);
-    Ok(())
+    mount.options.set(options);
+    if options.read_only { place.sync_file_system().map_err(failed) } else { Ok(()) }
 }
 
 /// All mounts, in the order in which they were made.
@@ -133,7 +168,8 @@ pub fn mounts() -> Vec<MountInfo> {
         source: mount.source.clone(),
         at: point.as_ref().map_or_else(|| b"/".to_vec(), Location::path),
         type_name: mount.volume.file_system.type_name(),
-        read_only: mount.check_writable().is_err(),
+        options: MountOptions { read_only: mount.check_writable().is_err(), ..mount.options.get() },
+        begins: mount.root.path_in_volume(),
         id: mount.id,
         parent_id: point.as_ref().map_or(mount.id, |point| point.mount.id),
         device: mount.volume.device,
@@ -145,7 +181,7 @@ pub fn mounts() -> Vec<MountInfo> {
 /// Makes the first root: an empty file system in memory.
 pub(super) fn make_root() -> Result<Location> {
     let volume = Volume::new(TmpFs::new("rootfs", 0o755), None)?;
-    let mount = Mount::new(volume, String::from("rootfs"), false);
+    let mount = Mount::new(volume, String::from("rootfs"), MountOptions::default());
     MOUNTS.lock().push(MountEntry { mount: mount.clone(), point: None });
     Ok(Location::mount_root(&mount))
 }
@@ -225,15 +261,10 @@ fn stand_in(directory: &Location, name: &[u8]) -> Result<Location> {
     }
 }
 
-fn attach(mount: &Arc<Mount>, point: &Location) {
-    MOUNTS.lock().push(MountEntry { mount: mount.clone(), point: Some(point.clone()) });
-    point.dentry.mounts.fetch_add(1, Ordering::Release);
-}
-
 fn unmount_here(context: &FsContext, place: Location) -> Result<()> {
-    let point = match place.dentry.parent() {
-        None => place.covered().ok_or(Errno::EBUSY)?,
-        Some(_) => return Err(Errno::EINVAL),
+    let point = match place.is_mount_root() {
+        true => place.covered().ok_or(Errno::EBUSY)?,
+        false => return Err(Errno::EINVAL),
     };
     let mount = place.mount.clone();
     drop(place);
@@ -245,7 +276,7 @@ fn unmount_here(context: &FsContext, place: Location) -> Result<()> {
     drop(root);
     let result = detach(mount);
     match result {
-        Ok(()) => release_point(&point),
+        Ok(()) => binding::release_point(&point),
         Err(_) if was_root => {
             if let Some(mount) = top_mount(&point) {
                 move_mounts(&point, &Location::mount_root(&mount));
@@ -269,22 +300,7 @@ fn detach(mount: Arc<Mount>) -> Result<()> {
     let volume = mount.volume.clone();
     drop(entry);
     drop(mount);
-    if Arc::strong_count(&volume) > 1 {
-        // It is mounted elsewhere, too.
-        return Ok(());
-    }
-    volume.root.prune();
-    volume.file_system.finish()
-}
-
-fn release_point(point: &Location) {
-    let left = point.dentry.mounts.fetch_sub(1, Ordering::AcqRel) - 1;
-    if point.dentry.synthetic
-        && left == 0
-        && let Some(parent) = point.dentry.parent()
-    {
-        parent.forget_synthetic(&point.dentry.name());
-    }
+    binding::leave(volume)
 }
 
 /// File systems there are, for `/proc/filesystems`: name, and whether it wants a block device.
@@ -315,7 +331,7 @@ fn move_mounts(from: &Location, to: &Location) {
             Err(error) => Err(error),
         };
         match new {
-            Ok(new) => repoint(&mount, &old, new),
+            Ok(new) => binding::repoint(&mount, &old, new),
             Err(error) => log::warn!("mount: {} stays covered: {error}", String::from_utf8_lossy(&old.path())),
         }
     }
@@ -326,22 +342,11 @@ fn is_directly_in(point: &Location, directory: &Location) -> bool {
         && point.dentry.parent().is_some_and(|parent: Arc<Dentry>| Arc::ptr_eq(&parent, &directory.dentry))
 }
 
-fn repoint(mount: &Arc<Mount>, old: &Location, new: Location) {
-    new.dentry.mounts.fetch_add(1, Ordering::Release);
-    let replaced = {
-        let mut mounts = MOUNTS.lock();
-        let entry = mounts.iter_mut().find(|entry| Arc::ptr_eq(&entry.mount, mount));
-        entry.and_then(|entry| entry.point.replace(new))
-    };
-    drop(replaced);
-    release_point(old);
-}
-
 fn top_mount(point: &Location) -> Option<Arc<Mount>> {
     MOUNTS.lock().iter().find(|entry| entry.covers(point)).map(|entry| entry.mount.clone())
 }
 
 /// Whether the place is the root of the first mount.
 fn is_root(place: &Location) -> bool {
-    place.dentry.parent().is_none() && place.covered().is_none()
+    place.is_mount_root() && place.covered().is_none()
 }

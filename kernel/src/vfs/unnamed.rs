@@ -8,6 +8,7 @@ use super::device::FileOperations;
 use super::file::File;
 use super::inode::{FileSystem, FileType, Inode, Metadata};
 use super::location::{Location, Mount, Volume};
+use super::mount_options::MountOptions;
 use super::pseudo::Text;
 use super::tmpfs::TmpFs;
 use abi::Errno;
@@ -70,7 +71,7 @@ static HOME: Once<Location> = Once::new();
 pub(super) fn init() -> Result<()> {
     let file_system = TmpFs::new("anon", 0);
     let root = Dentry::root(file_system.root()?);
-    let mount = Mount::new(Arc::new(Volume { file_system, root, device: 0 }), String::from("none"), false);
+    let mount = Mount::new(Volume::of(file_system, root, 0), String::from("none"), MountOptions::default());
     HOME.call_once(|| Location::mount_root(&mount));
     Ok(())
 }

@@ -44,6 +44,13 @@ pub(super) fn register(system: Weak<dyn FileSystem>) {
     });
 }
 
+static ALSO: Once<fn()> = Once::new();
+
+/// Has `also` called whenever the task looks. The first call counts.
+pub(super) fn set_also(also: fn()) {
+    ALSO.call_once(|| also);
+}
+
 /// Something has been changed that is to be written in time.
 pub(super) fn changed() {
     if !CHANGED.swap(true, Ordering::Relaxed) {
@@ -109,6 +116,9 @@ fn run() {
 
 /// Writes what is due. Whether there is more to come.
 fn look() -> bool {
+    if let Some(also) = ALSO.get() {
+        also();
+    }
     let many = dirty_total() > frame::total() / 16;
     let mut more = false;
     for system in systems() {

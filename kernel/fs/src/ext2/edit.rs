@@ -49,6 +49,7 @@ impl<S: WriteStore> Edit<'_, S> {
                 self.state.held.take_back();
                 self.state.windows.clear();
                 self.state.orphans.take_back();
+                self.state.attribute_blocks.clear();
             }
         }
         result

@@ -82,6 +82,16 @@ pub enum Error<E> {
         /// The directory's inode.
         directory: u32,
     },
+    /// An attribute was to be new, and is there.
+    AttributeExists {
+        /// The inode given.
+        inode: u32,
+    },
+    /// There is no such attribute.
+    NoAttribute {
+        /// The inode given.
+        inode: u32,
+    },
     /// Not a name: empty, longer than 255 bytes, or a target of a symbolic link longer than a block.
     BadName,
     /// The file system cannot be written, for this reason.
@@ -170,6 +180,8 @@ impl<E: fmt::Display> fmt::Display for Error<E> {
             Error::NotEmpty { inode } => write!(f, "ext2: directory {inode} is not empty"),
             Error::NoEntry { directory } => write!(f, "ext2: no such name in directory {directory}"),
             Error::Exists { directory } => write!(f, "ext2: the name is taken in directory {directory}"),
+            Error::AttributeExists { inode } => write!(f, "ext2: inode {inode} has that attribute"),
+            Error::NoAttribute { inode } => write!(f, "ext2: inode {inode} has no such attribute"),
             Error::BadName => f.write_str("ext2: a name or target of no or too many bytes"),
             Error::NotWritable(reason) => write!(f, "ext2: cannot be written: {reason}"),
             Error::Journal(reason) => write!(f, "ext2: journal: {reason}"),

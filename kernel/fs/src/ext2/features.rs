@@ -18,6 +18,9 @@ pub(super) const INODE_FLAG_INDEX: u32 = 0x1000;
 /// All that reading understands.
 pub(super) const INCOMPAT_READABLE: u32 = INCOMPAT_FILETYPE;
 
+/// `EXT2_FEATURE_COMPAT_EXT_ATTR`: inodes may have blocks of extended attributes.
+pub(super) const COMPAT_EXT_ATTR: u32 = 0x8;
+
 /// `EXT2_FEATURE_RO_COMPAT_SPARSE_SUPER`: only groups 0, 1 and powers of 3, 5 and 7 hold copies of the superblock.
 pub(super) const RO_COMPAT_SPARSE_SUPER: u32 = 0x1;
 /// `EXT2_FEATURE_RO_COMPAT_LARGE_FILE`: some file is, or was, 2 GiB or larger.

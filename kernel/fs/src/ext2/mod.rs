@@ -5,7 +5,7 @@
 //! `superblock` the first record · `geometry` the checked sizes all arithmetic rests on · `group` group descriptors ·
 //! `inode` one inode · `volume` the mounted file system · `map` file block to device block · `file` and `symlink`
 //! content · `dirent` entries within a block · `dir` directories. For writing: `bitmap` · `writer` what a writer remembers · `edit` the basis of all changes · `balloc` and `ialloc`
-//! space · `grow` and `trim` what files take · `orphans` · `entries`, `names` and `rename` directories · `journal`.
+//! space · `grow` and `trim` what files take · `orphans` · `attributes` · `entries`, `names` and `rename` directories · `journal`.
 //!
 //! Reading keeps no state but what [`Ext2::mount`] checked: every later access goes through the
 //! [`BlockStore`](crate::BlockStore), which keeps the metadata that is being changed beside its cache. So readers need no
@@ -14,6 +14,7 @@
 //! Writing: [`recover`], [`Ext2::mount`], [`Ext2::begin_writing`]; then [`Ext2::edit`] for each operation, with commits
 //! ([`Edit::commit`]) in between; at last [`Edit::end_writing`].
 
+mod attributes;
 mod balloc;
 mod bitmap;
 mod dir;
@@ -42,6 +43,7 @@ mod trim;
 mod volume;
 mod writer;
 
+pub use attributes::{Attribute, Before};
 pub use bitmap::Bitmap;
 pub use dir::{DirEntry, Link};
 pub use dirent::NAME_MAX;

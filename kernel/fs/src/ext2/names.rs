@@ -5,19 +5,13 @@
 
 use super::dirent::NewEntry;
 use super::edit::{Edit, EditResult};
-use super::error::{Error, Place};
-use super::field::Field;
+use super::error::Error;
 use super::inode::{DeviceNumber, Inode, POINTERS};
 use super::symlink::FAST_BYTES;
 use crate::{FileType, WriteStore};
 
 /// Most links of an inode (`EXT2_LINK_MAX`).
 pub const LINKS_MAX: u16 = 32000;
-
-/// `h_refcount` of a block of extended attributes: inodes that share it.
-const H_REFCOUNT: Field<u32> = Field::at(4, "h_refcount");
-const H_MAGIC: Field<u32> = Field::at(0, "h_magic");
-const ATTRIBUTES_MAGIC: u32 = 0xea02_0000;
 
 /// What a new file is to be.
 #[derive(Debug, Clone, Copy)]
@@ -179,26 +173,6 @@ impl<S: WriteStore> Edit<'_, S> {
         target.changed = self.now;
         self.write_inode(target)?;
         self.keep_as_orphan(target, target.links_count == 0)
-    }
-
-    /// Frees the block of extended attributes, or one reference to it.
-    pub(super) fn drop_attributes(&mut self, inode: &mut Inode) -> EditResult<(), S> {
-        let block = u64::from(core::mem::take(&mut inode.attributes_block));
-        if block == 0 {
-            return Ok(());
-        }
-        let place = Place::Attributes(block);
-        let header = if self.volume.geometry().contains(block, 1) { self.read_whole(block)? } else { [0; 32].into() };
-        let (magic, references) = (H_MAGIC.get(&header), H_REFCOUNT.get(&header));
-        if magic != ATTRIBUTES_MAGIC {
-            return Err(H_MAGIC.corrupt(place, magic, "must be 0xea020000").into());
-        }
-        self.count_sectors(inode, -1)?;
-        match references {
-            0 => Err(H_REFCOUNT.corrupt(place, references, "must count the inode that refers to it").into()),
-            1 => self.free_blocks(block, 1, true),
-            _ => self.modify(block, H_REFCOUNT.offset(), &(references - 1).to_le_bytes()),
-        }
     }
 }
 

@@ -10,6 +10,9 @@ use core::ops::Range;
 
 use super::orphan_list::OrphanList;
 
+/// Blocks of attributes that a writer remembers.
+const MOST_ATTRIBUTE_BLOCKS: usize = 32;
+
 /// The state of writing to one volume. There is one for each; whoever has it is alone in changing the volume.
 pub struct Writer {
     pub(super) held: Held,
@@ -24,6 +27,8 @@ pub struct Writer {
     pub(super) removal_hints: BTreeMap<u32, u64>,
     /// A block of a directory, read before: room for the next one.
     pub(super) scratch: Vec<u8>,
+    /// Blocks of attributes written last: their hash and number, for others to share.
+    pub(super) attribute_blocks: Vec<(u32, u64)>,
     /// None where there was no room for one.
     pub(super) journal: Option<Journal>,
     /// Whether the file system was clean and is to be marked so at the end.
@@ -78,6 +83,7 @@ impl Writer {
             room_hints: BTreeMap::new(),
             removal_hints: BTreeMap::new(),
             scratch: Vec::new(),
+            attribute_blocks: Vec::new(),
             journal,
             was_clean,
         }
@@ -101,6 +107,21 @@ impl Writer {
     /// How many inodes have no name and still exist.
     pub fn orphan_count(&self) -> usize {
         self.orphans.len()
+    }
+
+    /// A block of attributes has been written. Only the last ones are remembered.
+    pub(super) fn remember_attribute_block(&mut self, hash: u32, block: u64) {
+        if self.attribute_blocks.len() >= MOST_ATTRIBUTE_BLOCKS {
+            self.attribute_blocks.remove(0);
+        }
+        if self.attribute_blocks.try_reserve(1).is_ok() {
+            self.attribute_blocks.push((hash, block));
+        }
+    }
+
+    /// The block holds other attributes from now on, or none.
+    pub(super) fn forget_attribute_block(&mut self, block: u64) {
+        self.attribute_blocks.retain(|&(_, known)| known != block);
     }
 
     /// `inode` is used no more: what was set aside for it is free again.

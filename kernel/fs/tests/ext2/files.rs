@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::image;
 use crate::image::fs_under_test::ext2::{
-    Edit, Error, Ext2, Inode, NewFile, NewKind, Progress, ROOT_INODE, Rename, Timestamp, Writer, recover,
+    Before, Edit, Error, Ext2, Inode, NewFile, NewKind, Progress, ROOT_INODE, Rename, Timestamp, Writer, recover,
 };
 use crate::image::fs_under_test::{FileType, WriteStore};
 use crate::recorder::Recorder;
@@ -204,6 +204,12 @@ impl Files {
             self.lost_name(replaced, false);
         }
         Ok(())
+    }
+
+    pub fn set_attribute(&mut self, path: &str, name: (u8, &[u8]), value: Option<&[u8]>) -> Outcome<()> {
+        self.make_room();
+        let mut inode = self.inode(path);
+        self.retry(|files| files.edit().set_attribute(&mut inode, name, value, Before::Any))
     }
 
     pub fn set_permissions(&mut self, path: &str, permissions: u16) -> Outcome<()> {

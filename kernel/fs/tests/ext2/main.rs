@@ -5,9 +5,10 @@
 //! breaks bytes at random.
 //!
 //! Writing: `recorder` is a store that remembers what is written and made safe, `files` works on a volume by paths, `model`
-//! is the naive tree to compare with, `writing` tests one thing at a time, `random` many operations at random, and
+//! is the naive tree to compare with, `attributes` looks at extended attributes, `writing` tests one thing at a time, `random` many operations at random, and
 //! `power` cuts the power in the middle.
 
+mod attributes;
 mod damage;
 mod directories;
 mod files;

@@ -13,6 +13,8 @@ pub struct Node {
     pub permissions: u16,
     /// Content of a regular file, target of a symbolic link.
     pub bytes: Vec<u8>,
+    /// Extended attributes: class and name.
+    pub attributes: BTreeMap<(u8, String), Vec<u8>>,
     /// Changed since the last commit, so that its content after a power cut may be of before or after, or both.
     pub written: bool,
 }
@@ -27,7 +29,13 @@ pub struct Model {
 impl Model {
     pub fn make(&mut self, path: &str, kind: FileType, bytes: &[u8]) {
         self.names.insert(path.to_string(), self.nodes.len());
-        self.nodes.push(Node { kind, permissions: 0o640, bytes: bytes.to_vec(), written: false });
+        self.nodes.push(Node {
+            kind,
+            permissions: 0o640,
+            bytes: bytes.to_vec(),
+            attributes: BTreeMap::new(),
+            written: false,
+        });
     }
 
     pub fn node(&mut self, path: &str) -> &mut Node {
@@ -107,6 +115,13 @@ impl Model {
             }
             if usize::from(inode.links_count) != self.links(path) {
                 return Some(format!("{path} has {} links, not {}", inode.links_count, self.links(path)));
+            }
+            let attributes = volume.attributes(inode).unwrap().into_iter();
+            let attributes: BTreeMap<(u8, String), Vec<u8>> = attributes
+                .map(|found| ((found.class, String::from_utf8_lossy(&found.name).into_owned()), found.value))
+                .collect();
+            if attributes != node.attributes {
+                return Some(format!("attributes of {path}: {attributes:?}, not {:?}", node.attributes));
             }
             match node.kind {
                 FileType::Regular if inode.size != node.bytes.len() as u64 => {

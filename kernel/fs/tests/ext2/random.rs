@@ -24,6 +24,7 @@ pub enum Operation {
     Remove { path: u8, keep_open: bool },
     Rename { path: u8, directory: u8, name: u8, exchange: bool },
     Permissions { path: u8, bits: u16 },
+    Attribute { path: u8, name: u8, len: u16, remove: bool },
     Close { file: u8 },
     Commit,
     Checkpoint,
@@ -44,6 +45,8 @@ pub fn operation(far: u32) -> impl Strategy<Value = Operation> {
         4 => (any::<u8>(), any::<u8>(), any::<u8>(), prop::bool::weighted(0.2))
             .prop_map(|(path, directory, name, exchange)| Rename { path, directory, name, exchange }),
         1 => (any::<u8>(), 0..0o10000u16).prop_map(|(path, bits)| Permissions { path, bits }),
+        3 => (any::<u8>(), any::<u8>(), 0..600u16, prop::bool::weighted(0.3))
+            .prop_map(|(path, name, len, remove)| Attribute { path, name, len, remove }),
         1 => any::<u8>().prop_map(|file| Close { file }),
         2 => Just(Commit),
         1 => Just(Checkpoint),
@@ -149,6 +152,27 @@ impl Pair {
                 self.model.node(&path).permissions = bits;
                 Ok(())
             }
+            Operation::Attribute { path, name, len, remove } => {
+                let Some(path) = self.pick(path, |_| true) else { return Ok(()) };
+                let key =
+                    ([1, 4, 6][usize::from(name % 3)], format!("{name}{}", "\u{e9}".repeat(usize::from(name) % 9)));
+                // Few values, so that some files have the same.
+                let value = vec![name; usize::from(if name % 2 == 0 { len % 40 } else { len / 100 * 100 })];
+                let there = self.model.node(&path).attributes.contains_key(&key);
+                let outcome = self.files.set_attribute(&path, (key.0, key.1.as_bytes()), (!remove).then_some(&value));
+                if remove && !there {
+                    assert!(matches!(outcome, Err(Error::NoAttribute { .. })), "{outcome:?}");
+                    return Ok(());
+                }
+                outcome?;
+                let attributes = &mut self.model.node(&path).attributes;
+                if remove {
+                    attributes.remove(&key)
+                } else {
+                    attributes.insert(key, value)
+                };
+                Ok(())
+            }
             Operation::Close { file } => {
                 if !self.files.open.is_empty() {
                     self.files.close(usize::from(file) % self.files.open.len());
@@ -216,7 +240,7 @@ const LAYOUTS: [(&[&str], &str); 5] = [
 #[test]
 fn random_operations_equal_the_model_and_e2fsck_finds_nothing() {
     let scratch = image::scratch("random");
-    let cases: u32 = std::env::var("FS_RANDOM_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(100);
+    let cases: u32 = std::env::var("FS_RANDOM_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(40);
     for (options, size) in LAYOUTS {
         let empty = std::fs::read(image::make(&scratch, options, size)).unwrap();
         let mut runner = TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() });

@@ -6,6 +6,8 @@
 //!
 //! Locks: `VOLUMES` (rank Table) and each volume's `inodes` (rank File), for the tables alone; those of `writing`.
 
+mod accessed;
+mod attributes;
 mod content;
 mod names;
 mod node;
@@ -20,6 +22,7 @@ use super::mount_error::MountError;
 use super::{Result, clock};
 use crate::block::Disk;
 use abi::Errno;
+use accessed::Accessed;
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -57,11 +60,15 @@ struct Ext2Volume {
     orphans: SpinLock<Vec<ext2::Inode>>,
     /// Numbers of inodes that nobody uses any more.
     unused: SpinLock<Vec<u32>>,
+    /// Files that have been read, whose times are to be written.
+    accessed: SpinLock<Vec<Accessed>>,
     /// When the oldest change was made that is not safe yet, in ms since boot; 0 if there is none.
     changed_at_ms: AtomicU64,
 }
 
 /// The volume on a disk or partition, and its name. The caller mounts one at a time.
+///
+/// Apart from it, as the records that are read here take much of the stack.
 #[inline(never)]
 pub(super) fn open(node: &Arc<BlockNode>) -> core::result::Result<(Arc<Volume>, String), MountError> {
     let disk = node.disk().clone();
@@ -97,6 +104,7 @@ pub(super) fn open(node: &Arc<BlockNode>) -> core::result::Result<(Arc<Volume>, 
         dirty: SpinLock::new("ext2 dirty nodes", Rank::File, BTreeMap::new()),
         orphans: SpinLock::new("ext2 orphans", Rank::File, Vec::new()),
         unused: SpinLock::new("ext2 unused inodes", Rank::File, Vec::new()),
+        accessed: SpinLock::new("ext2 files read", Rank::File, Vec::new()),
         changed_at_ms: AtomicU64::new(0),
     });
     writing::register(&itself);
@@ -209,6 +217,8 @@ impl Ext2Volume {
             Error::NotEmpty { .. } => Errno::ENOTEMPTY,
             Error::NoEntry { .. } => Errno::ENOENT,
             Error::Exists { .. } => Errno::EEXIST,
+            Error::AttributeExists { .. } => Errno::EEXIST,
+            Error::NoAttribute { .. } => Errno::ENODATA,
             Error::BadName => Errno::ENAMETOOLONG,
             Error::NotWritable(_) => Errno::EROFS,
             Error::Unsupported(_) => {

@@ -6,7 +6,9 @@
 use super::super::Result;
 use super::super::device::device_number;
 use super::super::flags::PERMISSION_BITS;
-use super::super::inode::{AttributeChange, DirEntry, FileType, Inode, Metadata, NewNode, directory_type};
+use super::super::inode::{
+    AttributeChange, DirEntry, FileType, Inode, Metadata, NewNode, SetAttribute, Time, directory_type,
+};
 use super::super::page_cache::PageCache;
 use super::content::Content;
 use super::{Ext2Volume, now};
@@ -31,12 +33,15 @@ pub(super) struct Node {
     /// Of a regular file.
     pages: Option<Arc<PageCache>>,
     /// Whether blocks may have been set aside for it.
-    has_grown: AtomicBool,
+    pub(super) has_grown: AtomicBool,
+    /// Whether it has been read later than what is to be written says.
+    pub(super) access_pending: AtomicBool,
     itself: Weak<Node>,
 }
 
 impl Node {
-    pub fn new(volume: Arc<Ext2Volume>, inode: ext2::Inode) -> Arc<Node> {
+    pub fn new(volume: Arc<Ext2Volume>, mut inode: ext2::Inode) -> Arc<Node> {
+        let access_pending = volume.recall_accessed(&mut inode);
         let (number, kind) = (inode.number, inode.kind);
         let inode = Arc::new(SpinLock::new("ext2 inode", Rank::File, inode));
         let content = || Box::new(Content { volume: volume.clone(), inode: inode.clone() });
@@ -48,6 +53,7 @@ impl Node {
             inode,
             pages,
             has_grown: AtomicBool::new(false),
+            access_pending: AtomicBool::new(access_pending),
             itself: itself.clone(),
         })
     }
@@ -72,9 +78,18 @@ impl Node {
         self.inode.lock().clone()
     }
 
-    /// Replaces the inode, within an operation of the volume's writer.
-    pub fn set_inode(&self, inode: ext2::Inode) {
-        *self.inode.lock() = inode;
+    /// Replaces the inode, within an operation of the volume's writer. A read meanwhile stays noted.
+    pub fn set_inode(&self, mut inode: ext2::Inode) {
+        let mut current = self.inode.lock();
+        if self.access_pending.load(Ordering::Acquire) {
+            inode.accessed = current.accessed;
+        }
+        *current = inode;
+    }
+
+    /// Changes what no writer's operation is about.
+    pub(super) fn with_inode(&self, change: impl FnOnce(&mut ext2::Inode)) {
+        change(&mut self.inode.lock());
     }
 
     fn block_len(&self) -> u64 {
@@ -184,6 +199,9 @@ impl Node {
 impl Drop for Node {
     fn drop(&mut self) {
         self.volume.forget(self.number);
+        if !self.is_removed() {
+            self.leave_accessed();
+        }
         if self.is_removed() {
             self.volume.list_orphan(self.inode());
         } else if self.has_grown.load(Ordering::Relaxed) {
@@ -230,9 +248,33 @@ impl Inode for Node {
             inode.modified = change.mtime.map_or(inode.modified, stamp);
             inode.changed = now();
             edit.update(&inode)?;
+            if change.atime.is_some() {
+                self.access_pending.store(false, Ordering::Release);
+            }
             self.set_inode(inode);
             Ok(())
         })
+    }
+
+    fn times(&self) -> Option<[Time; 3]> {
+        let inode = self.inode.lock();
+        Some([inode.accessed, inode.modified, inode.changed].map(|stamp| (stamp.seconds, stamp.nanoseconds)))
+    }
+
+    fn accessed(&self, now: Time) {
+        self.set_accessed(now);
+    }
+
+    fn attribute(&self, name: &[u8]) -> Result<Vec<u8>> {
+        self.get_attribute(name)
+    }
+
+    fn each_attribute(&self, each: &mut dyn FnMut(&[u8])) -> Result<()> {
+        self.list_attributes(each)
+    }
+
+    fn set_attribute(&self, name: &[u8], value: Option<&[u8]>, how: SetAttribute) -> Result<()> {
+        self.change_attribute(name, value, how)
     }
 
     fn lookup(&self, name: &[u8]) -> Result<Arc<dyn Inode>> {

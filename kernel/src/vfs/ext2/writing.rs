@@ -10,7 +10,7 @@ use super::super::inode::FileSystem;
 use super::super::{Result, write_back};
 use super::node::Node;
 use super::store::DeviceStore;
-use super::{Ext2Volume, now};
+use super::{Ext2Volume, accessed, now};
 use abi::Errno;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -61,8 +61,9 @@ impl Ext2Volume {
     }
 
     /// Commits the running transaction, after what it leads to has been written.
-    fn commit(&self, edit: &mut Edit<'_, DeviceStore>) -> Result<()> {
+    pub(super) fn commit(&self, edit: &mut Edit<'_, DeviceStore>) -> Result<()> {
         let written = self.write_dirty_nodes();
+        self.write_accessed(edit, accessed::AT_ONCE);
         edit.commit().map_err(|error| self.fail(error))?;
         written
     }
@@ -102,7 +103,7 @@ impl Ext2Volume {
         self.has_changed();
     }
 
-    fn has_changed(&self) {
+    pub(super) fn has_changed(&self) {
         let now_ms = (time::since_boot_ns() / 1_000_000).max(1);
         let _ = self.changed_at_ms.compare_exchange(0, now_ms, Ordering::Relaxed, Ordering::Relaxed);
         write_back::changed();
@@ -117,6 +118,7 @@ impl Ext2Volume {
             return written;
         };
         let mut edit = self.format.edit(writer, now());
+        self.write_all_accessed(&mut edit)?;
         match edit.changed_blocks() {
             0 => self.format.store().barrier()?,
             _ => self.commit(&mut edit)?,

@@ -2,7 +2,8 @@
 
 use super::super::flags::{O_CREAT, O_DIRECTORY, O_RDWR, O_WRONLY, SEEK_DATA, SEEK_END};
 use super::super::{
-    DiskFormat, FsContext, MountSource, lookup, mount, open, reclaim, remove_file, unmount, whole_disk,
+    DiskFormat, FsContext, MountOptions, MountSource, UnmountHow, lookup, mount, open, reclaim, remove_file, unmount,
+    whole_disk,
 };
 use super::{TestResult, entries, fails, in_words, private_tree, read_file, same};
 use crate::block::Completion;
@@ -20,9 +21,10 @@ const IMAGE: usize = 2;
 fn with_image(test: impl FnOnce(&FsContext) -> TestResult) -> TestResult {
     let tree = private_tree()?;
     let image = whole_disk(IMAGE).ok_or("there is no block device 2")?;
-    mount(MountSource::Block(image, DiskFormat::Any), &tree, b"/disk", true).map_err(|error| error.to_string())?;
+    let options = MountOptions { read_only: true, ..MountOptions::default() };
+    mount(MountSource::Block(image, DiskFormat::Any), &tree, b"/disk", options).map_err(|error| error.to_string())?;
     test(&tree)?;
-    unmount(&tree, b"/disk").map_err(|error| error.to_string())
+    unmount(&tree, b"/disk", UnmountHow::default()).map_err(|error| error.to_string())
 }
 
 #[kernel_test]

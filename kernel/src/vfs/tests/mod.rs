@@ -15,7 +15,7 @@ use super::inode::{NewKind, NewNode};
 use super::location::{Location, Mount, Volume};
 use super::tmpfs::TmpFs;
 use super::transfer::{SliceSource, VecSink};
-use super::{File, FsContext, Who, flags, make, open};
+use super::{File, FsContext, MountOptions, Who, flags, make, open};
 use abi::Errno;
 use alloc::format;
 use alloc::string::String;
@@ -28,7 +28,7 @@ type TestResult = Result<(), String>;
 /// An empty file system in memory that is its own root.
 fn private_tree() -> Result<FsContext, String> {
     let volume = Volume::new(TmpFs::new("tmpfs", 0o755), None).map_err(in_words("a volume"))?;
-    let mount = Mount::new(volume, String::from("test"), false);
+    let mount = Mount::new(volume, String::from("test"), MountOptions::default());
     let root = Location::mount_root(&mount);
     Ok(FsContext { root: root.clone(), cwd: root, who: Who::default() })
 }

@@ -1,6 +1,6 @@
 //! Mounts and unmounts.
 
-use super::super::{FsContext, MountSource, lookup, mount, open, unmount};
+use super::super::{FsContext, MountOptions, MountSource, UnmountHow, lookup, mount, open, unmount};
 use super::{TestResult, entries, fails, in_words, make_directory, make_file, private_tree, read_file, same};
 use abi::Errno;
 use alloc::string::{String, ToString};
@@ -8,11 +8,11 @@ use alloc::vec;
 use macros::kernel_test;
 
 fn mount_at(tree: &FsContext, at: &[u8]) -> TestResult {
-    mount(MountSource::Tmpfs, tree, at, false).map_err(|error| error.to_string())
+    mount(MountSource::Tmpfs, tree, at, MountOptions::default()).map_err(|error| error.to_string())
 }
 
 fn unmount_at(tree: &FsContext, at: &[u8]) -> super::super::Result<()> {
-    unmount(tree, at).map_err(|error| error.errno())
+    unmount(tree, at, UnmountHow::default()).map_err(|error| error.errno())
 }
 
 #[kernel_test]
@@ -63,7 +63,8 @@ fn a_mount_point_is_busy_and_visible() -> TestResult {
 #[kernel_test]
 fn read_only_mounts_refuse_changes() -> TestResult {
     let tree = private_tree()?;
-    mount(MountSource::Tmpfs, &tree, b"ro", true).map_err(|error| error.to_string())?;
+    mount(MountSource::Tmpfs, &tree, b"ro", MountOptions { read_only: true, ..MountOptions::default() })
+        .map_err(|error| error.to_string())?;
     let flags = super::super::flags::O_CREAT | super::super::flags::O_WRONLY;
     fails("create", open(&tree, None, b"ro/f", flags, 0o644), Errno::EROFS)?;
     // A directory that cannot be made stands for itself while something is mounted on it.
@@ -100,8 +101,8 @@ fn errors_name_what_is_wrong() -> TestResult {
     let tree = private_tree()?;
     make_file(&tree, b"file", b"")?;
     let text = |result: Result<(), super::super::MountError>| result.map_err(|error| error.to_string());
-    let on_file = text(mount(MountSource::Tmpfs, &tree, b"file", false));
+    let on_file = text(mount(MountSource::Tmpfs, &tree, b"file", MountOptions::default()));
     same("a file as place", on_file, Err(String::from("file: Not a directory (ENOTDIR)")))?;
-    let nowhere = text(mount(MountSource::Tmpfs, &tree, b"none/deeper", false));
+    let nowhere = text(mount(MountSource::Tmpfs, &tree, b"none/deeper", MountOptions::default()));
     same("no place", nowhere, Err(String::from("none/deeper: No such file or directory (ENOENT)")))
 }

@@ -2,7 +2,9 @@
 
 use super::super::location::Location;
 use super::super::pseudo::{Entry, Kind, Members, PRIVATE, PseudoFs, Subject, Text, mountable};
-use super::super::{FsContext, MountSource, Result, lookup, mount, open, remove_file, unmount};
+use super::super::{
+    FsContext, MountOptions, MountSource, Result, UnmountHow, lookup, mount, open, remove_file, unmount,
+};
 use super::{TestResult, entries, fails, in_words, make_file, private_tree, read_all, read_file, same};
 use abi::Errno;
 use alloc::string::{String, ToString};
@@ -68,13 +70,13 @@ fn place(_: Subject) -> Result<Location> {
 
 fn tree() -> core::result::Result<FsContext, String> {
     let tree = private_tree()?;
-    mount(MountSource::Other("table", mountable(&FILE_SYSTEM)), &tree, b"t", false)
+    mount(MountSource::Other("table", mountable(&FILE_SYSTEM)), &tree, b"t", MountOptions::default())
         .map_err(|error| error.to_string())?;
     Ok(tree)
 }
 
 fn done(tree: &FsContext) -> TestResult {
-    same("unmount", unmount(tree, b"t").map_err(|error| error.errno()), Ok(()))
+    same("unmount", unmount(tree, b"t", UnmountHow::default()).map_err(|error| error.errno()), Ok(()))
 }
 
 #[kernel_test]
@@ -102,7 +104,8 @@ fn members_come_and_go() -> TestResult {
 fn nothing_is_mounted_where_it_would_be_lost() -> TestResult {
     let tree = tree()?;
     LIVE.store(1 << 5, Ordering::Relaxed);
-    let at = |path: &[u8]| mount(MountSource::Tmpfs, &tree, path, false).map_err(|error| error.errno());
+    let at =
+        |path: &[u8]| mount(MountSource::Tmpfs, &tree, path, MountOptions::default()).map_err(|error| error.errno());
     same("on a member", at(b"t/5"), Err(Errno::ENOENT))?;
     same("in a member", at(b"t/5/inner"), Err(Errno::ENOENT))?;
     same("on a new name", at(b"t/new"), Err(Errno::ENOENT))?;

@@ -6,6 +6,7 @@
 //!
 //! Locks: `nodes`, and in each node `inner` (both rank File, never both at once). The VFS orders changes of a directory.
 
+mod attributes;
 mod node;
 
 use super::Result;

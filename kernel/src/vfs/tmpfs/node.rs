@@ -4,10 +4,11 @@ use super::super::Result;
 use super::super::clock;
 use super::super::flags::{OFFSET_MAX, PERMISSION_BITS};
 use super::super::inode::{
-    AttributeChange, DirEntry, FileType, Inode, Metadata, NewKind, NewNode, Time, directory_type,
+    AttributeChange, DirEntry, FileType, Inode, Metadata, NewKind, NewNode, SetAttribute, Time, directory_type,
 };
 use super::super::page_cache::PageCache;
 use super::Shared;
+use super::attributes::{Attributes, attribute};
 use abi::Errno;
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
@@ -53,6 +54,7 @@ struct Inner {
     gid: u32,
     links: u64,
     times: Times,
+    attributes: Attributes,
 }
 
 struct Times {
@@ -75,7 +77,7 @@ impl Node {
         let now = clock::now();
         let mode = if kind == FileType::Symlink { 0o777 } else { new.mode & PERMISSION_BITS };
         let times = Times { access: now, content: now, inode: now };
-        let inner = Inner { mode, uid: new.uid, gid: new.gid, links: 0, times };
+        let inner = Inner { mode, uid: new.uid, gid: new.gid, links: 0, times, attributes: Attributes::default() };
         Node {
             shared: Arc::downgrade(shared),
             number,
@@ -208,6 +210,15 @@ impl Inode for Node {
         })
     }
 
+    fn times(&self) -> Option<[Time; 3]> {
+        let times = &self.inner.lock().times;
+        Some([times.access, times.content, times.inode])
+    }
+
+    fn accessed(&self, now: Time) {
+        self.inner.lock().times.access = now;
+    }
+
     fn set_attributes(&self, change: &AttributeChange) -> Result<()> {
         let now = clock::now();
         let mut inner = self.inner.lock();
@@ -217,6 +228,25 @@ impl Inode for Node {
         inner.times.access = change.atime.unwrap_or(inner.times.access);
         inner.times.content = change.mtime.unwrap_or(inner.times.content);
         inner.times.inode = now;
+        Ok(())
+    }
+
+    fn attribute(&self, name: &[u8]) -> Result<Vec<u8>> {
+        self.inner.lock().attributes.get(name)
+    }
+
+    fn each_attribute(&self, each: &mut dyn FnMut(&[u8])) -> Result<()> {
+        self.inner.lock().attributes.each(each);
+        Ok(())
+    }
+
+    fn set_attribute(&self, name: &[u8], value: Option<&[u8]>, how: SetAttribute) -> Result<()> {
+        let new = value.map(|value| attribute(name, value)).transpose()?;
+        let mut inner = self.inner.lock();
+        let old = inner.attributes.change(name, new, how)?;
+        inner.times.inode = clock::now();
+        drop(inner);
+        drop(old);
         Ok(())
     }
 
