@@ -10,6 +10,7 @@
 
 mod damage;
 mod directories;
+mod ext4;
 mod files;
 mod fuzz;
 mod image;
