@@ -1,5 +1,6 @@
 """Disk images: a run leaves the file system clean by e2fsck's judgement, and broken images are refused in words."""
 
+import hashlib
 import pathlib
 import random
 import re
@@ -133,6 +134,37 @@ def mutants(context: Context) -> None:
     shutil.rmtree(base)
 
 
+def ext4(context: Context) -> None:
+    """An ext4 as mke2fs makes it is mounted to be read, and shows the files that it was made of; one whose journal is to be
+    replayed is refused."""
+    image = OUT / f"{context.test.name}.img"
+    image.parent.mkdir(parents=True, exist_ok=True)
+    source = TOP / "build/user/root"
+    context.command(["/sbin/mke2fs", "-q", "-F", "-t", "ext4", "-d", str(source), str(image), "64M"])
+    before = hashlib.sha256(image.read_bytes()).hexdigest()
+    dirty = image.with_suffix(".dirty")
+    shutil.copyfile(image, dirty)
+    poke(SUPERBLOCK + S_FEATURE_INCOMPAT, "I", 0x2C6)(context, dirty)
+    extra = " ".join(
+        f"-drive if=none,id={name},format=raw,file={path} -device virtio-blk-pci,drive={name},disable-legacy=on"
+        for name, path in (("sound", image), ("dirty", dirty))
+    )
+    commands = (
+        "mount 2; mount /dev/vdd /tmp; mount; exec /bin/busybox sh -c 'cd /tmp; find . -type f -exec sha256sum {} +'; exec /tmp/bin/hello;"
+        "exec /bin/busybox touch /tmp/new; umount /tmp; exec /bin/busybox mount -t ext4 -o ro /dev/vdd /tmp; ls /tmp; umount /tmp; mount /dev/vde /tmp; exit 0"
+    )
+    result = boot(context, commands, QEMU_EXTRA=extra)
+    files = [path for path in source.rglob("*") if path.is_file() and not path.is_symlink()]
+    wanted = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  ./{path.relative_to(source)}" for path in files]
+    result.wants(
+        r"^/dev/vdd +/tmp +ext4 +read-only$", r"^touch: /tmp/new: Read-only file system$", r"^mount: /dev/vde: .*needs_recovery", r"^bin$",
+        *[rf"^{re.escape(line)}$" for line in wanted],
+    )  # fmt: skip
+    context.check(hashlib.sha256(image.read_bytes()).hexdigest() == before, "the image was written to")
+    image.unlink()
+    dirty.unlink()
+
+
 def tests() -> list[Test]:
     """All of this kind."""
     magic = poke(SUPERBLOCK + S_MAGIC, "H", 0x1234)
@@ -143,5 +175,6 @@ def tests() -> list[Test]:
         Test("images/ext2-bad-magic", refused("mount 2", r"(?i)mount: .*magic", magic), SECONDS, needs=NEEDS),
         Test("images/ext2-unknown-feature", refused("mount 2", r"(?i)mount: .*incompat", feature), SECONDS, needs=NEEDS),
         Test("images/mutants", mutants, SECONDS, needs=NEEDS),
+        Test("images/ext4", ext4, SECONDS, needs=NEEDS),
         Test("images/ext2-block-outside", refused("mount 2; cat /hello.txt", r"(?i)cat: .*hello\.txt", block_outside), SECONDS, needs=NEEDS),
     ]

@@ -77,7 +77,7 @@ pub fn mount(caller: &mut Caller<'_>, source: u64, at: UserPath, kind: u64, flag
         return vfs::move_mount(&context, &source, &place).map(|()| 0);
     }
     let what = match kind.as_slice() {
-        b"ext2" => on_disk(caller, &source, options.read_only, DiskFormat::Ext2)?,
+        b"ext2" | b"ext4" => on_disk(caller, &source, options.read_only, DiskFormat::Ext2)?,
         b"vfat" | b"msdos" => {
             let (who, umask) = (caller.thread.process().credentials(), caller.thread.process().umask());
             let owners = FatOptions::new(who.user.effective, who.group.effective, umask).parse(&text(data)?)?;

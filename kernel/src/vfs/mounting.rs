@@ -311,6 +311,7 @@ pub const TYPES: &[(&str, bool)] = &[
     ("devtmpfs", false),
     ("devpts", false),
     ("ext2", true),
+    ("ext4", true),
     ("vfat", true),
 ];
 

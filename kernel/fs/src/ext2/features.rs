@@ -15,8 +15,20 @@ pub(super) const INCOMPAT_RECOVER: u32 = 0x4;
 pub(super) const COMPAT_HAS_JOURNAL: u32 = 0x4;
 /// `EXT2_INDEX_FL` of `i_flags`: the directory has an index.
 pub(super) const INODE_FLAG_INDEX: u32 = 0x1000;
+/// `EXT4_FEATURE_INCOMPAT_EXTENTS`: files may be mapped by extents.
+pub(super) const INCOMPAT_EXTENTS: u32 = 0x40;
+/// `EXT4_FEATURE_INCOMPAT_64BIT`: numbers of blocks have upper halves, and group descriptors a size of their own.
+pub(super) const INCOMPAT_64BIT: u32 = 0x80;
+/// `EXT4_FEATURE_INCOMPAT_FLEX_BG`: a group's tables need not lie in it.
+pub(super) const INCOMPAT_FLEX_BG: u32 = 0x200;
+/// `EXT4_FEATURE_INCOMPAT_CSUM_SEED`: what checksums begin with is in the superblock. They are not looked at: every value
+/// that they guard is checked where it is used, as on an ext2, which has none.
+pub(super) const INCOMPAT_CSUM_SEED: u32 = 0x2000;
 /// All that reading understands.
-pub(super) const INCOMPAT_READABLE: u32 = INCOMPAT_FILETYPE;
+pub(super) const INCOMPAT_READABLE: u32 =
+    INCOMPAT_FILETYPE | INCOMPAT_EXTENTS | INCOMPAT_64BIT | INCOMPAT_FLEX_BG | INCOMPAT_CSUM_SEED;
+/// All that writing and the journal understand.
+pub(super) const INCOMPAT_WRITABLE: u32 = INCOMPAT_FILETYPE;
 
 /// `EXT2_FEATURE_COMPAT_EXT_ATTR`: inodes may have blocks of extended attributes.
 pub(super) const COMPAT_EXT_ATTR: u32 = 0x8;
@@ -28,8 +40,10 @@ pub(super) const RO_COMPAT_LARGE_FILE: u32 = 0x2;
 /// All that a writer has to keep up.
 pub(super) const RO_COMPAT_WRITABLE: u32 = RO_COMPAT_SPARSE_SUPER | RO_COMPAT_LARGE_FILE;
 
-/// `i_flags` that change what `i_block` holds: content encrypted, mapped by extents, or inline.
-pub(super) const INODE_FLAGS_UNREADABLE: u32 = 0x800 | 0x8_0000 | 0x1000_0000;
+/// `EXT4_EXTENTS_FL` of `i_flags`: `i_block` holds a tree of extents.
+pub(super) const INODE_FLAG_EXTENTS: u32 = 0x8_0000;
+/// `i_flags` that change what `i_block` holds: content encrypted or inline.
+pub(super) const INODE_FLAGS_UNREADABLE: u32 = 0x800 | 0x1000_0000;
 
 /// The bits of `field` that have a name, each with the name that e2fsprogs prints.
 pub(super) fn names(field: &str) -> &'static [(u32, &'static str)] {

@@ -7,8 +7,9 @@
 use super::error::{Corruption, Place};
 use super::field::{Field, LittleEndian};
 use super::superblock::{
-    S_BLOCKS_COUNT, S_BLOCKS_PER_GROUP, S_FIRST_DATA_BLOCK, S_FIRST_INO, S_FREE_BLOCKS_COUNT, S_FREE_INODES_COUNT,
-    S_INODE_SIZE, S_INODES_COUNT, S_INODES_PER_GROUP, S_LOG_BLOCK_SIZE, S_R_BLOCKS_COUNT, Superblock,
+    S_BLOCKS_COUNT, S_BLOCKS_COUNT_HI, S_BLOCKS_PER_GROUP, S_DESC_SIZE, S_FIRST_DATA_BLOCK, S_FIRST_INO,
+    S_FREE_BLOCKS_COUNT, S_FREE_INODES_COUNT, S_INODE_SIZE, S_INODES_COUNT, S_INODES_PER_GROUP, S_LOG_BLOCK_SIZE,
+    S_R_BLOCKS_COUNT, Superblock,
 };
 
 /// Number of the root directory's inode (`EXT2_ROOT_INO`).
@@ -35,6 +36,10 @@ pub struct Geometry {
     pub blocks_per_group: u64,
     /// Number of groups.
     pub group_count: u32,
+    /// Bytes from one group descriptor to the next: a power of two from 32 to 1024.
+    pub descriptor_bytes: u32,
+    /// Whether files may be mapped by extents.
+    pub has_extents: bool,
     /// Blocks that the table of group descriptors takes.
     pub descriptor_blocks: u64,
     /// Inodes of the file system.
@@ -74,7 +79,8 @@ impl Geometry {
             superblock.inodes_count,
             "must be s_inodes_per_group times the number of groups",
         )?;
-        let descriptor_blocks = (group_count * DESCRIPTOR_BYTES).div_ceil(block_size);
+        let descriptor_bytes = check_descriptors(superblock)?;
+        let descriptor_blocks = (group_count * u64::from(descriptor_bytes)).div_ceil(block_size);
         demand(
             1 + descriptor_blocks < blocks_per_group.min(blocks_count - first_data_block),
             S_BLOCKS_COUNT,
@@ -87,6 +93,8 @@ impl Geometry {
             first_data_block,
             blocks_per_group,
             group_count: group_count as u32,
+            descriptor_bytes,
+            has_extents: superblock.has_extents(),
             descriptor_blocks,
             inodes_count: superblock.inodes_count,
             inodes_per_group: superblock.inodes_per_group,
@@ -170,6 +178,20 @@ fn check_blocks(superblock: &Superblock, device_blocks: u64, block_size: u64) ->
         demand(count <= blocks_count, field, count, "must not be above s_blocks_count")?;
     }
     Ok(u64::from(blocks_count))
+}
+
+/// Returns the bytes of a group descriptor.
+fn check_descriptors(superblock: &Superblock) -> Result<u32, Corruption> {
+    let (size, high) = (superblock.descriptor_size, superblock.blocks_count_high);
+    demand(
+        u64::from(size) >= DESCRIPTOR_BYTES && size <= 1024 && size.is_power_of_two(),
+        S_DESC_SIZE,
+        size,
+        "must be a power of two, at least 32 and at most 1024",
+    )?;
+    // No device that this could be read from is as large: 4 TiB with the smallest blocks.
+    demand(high == 0, S_BLOCKS_COUNT_HI, high, "must be 0: numbers of blocks above 32 bits are not supported")?;
+    Ok(u32::from(size))
 }
 
 /// Returns the number of blocks in a group's inode table.

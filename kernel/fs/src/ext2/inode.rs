@@ -105,8 +105,9 @@ impl Inode {
         let kind = FileType::from_mode(mode)
             .ok_or_else(|| I_MODE.corrupt(place, mode, "its top four bits must be a kind of file"))?;
         let flags = I_FLAGS.get(record);
-        if flags & features::INODE_FLAGS_UNREADABLE != 0 {
-            let bits = flags & features::INODE_FLAGS_UNREADABLE;
+        let extents = if geometry.has_extents { 0 } else { features::INODE_FLAG_EXTENTS };
+        let bits = flags & (features::INODE_FLAGS_UNREADABLE | extents);
+        if bits != 0 {
             return Err(Unsupported { field: features::INODE_FLAGS, bits }.into());
         }
         let extra = Extra::new(place, record, geometry)?;
@@ -195,7 +196,12 @@ impl Inode {
         self.kind == FileType::Symlink && self.sectors_count == attributes
     }
 
-    /// Whether `i_block` holds pointers.
+    /// Whether `i_block` holds a tree of extents, if it leads to blocks at all.
+    pub(super) fn has_extents(&self) -> bool {
+        self.flags & features::INODE_FLAG_EXTENTS != 0
+    }
+
+    /// Whether `i_block` leads to blocks.
     pub(super) fn has_block_map(&self, geometry: &Geometry) -> bool {
         match self.kind {
             FileType::Regular | FileType::Directory => true,

@@ -39,6 +39,9 @@ impl<S: BlockStore> Ext2<S> {
         if !inode.has_block_map(self.geometry()) {
             return Err(Error::NoBlockMap { inode: inode.number, kind: inode.kind });
         }
+        if inode.has_extents() {
+            return self.extent_run(inode, file_block, max);
+        }
         let path = Path::to(file_block, self.geometry()).ok_or(Error::BeyondReach { file_block })?;
         let mut holder = Holder::Inode { inode: inode.number, index: path.root };
         if path.levels == 0 {
@@ -234,6 +237,8 @@ mod tests {
         first_data_block: 1,
         blocks_per_group: 8192,
         group_count: 1,
+        descriptor_bytes: 32,
+        has_extents: false,
         descriptor_blocks: 1,
         inodes_count: 16,
         inodes_per_group: 16,

@@ -1,9 +1,9 @@
-//! The second extended file system (ext2), as Linux and e2fsprogs define it; field names are those of e2fsprogs.
+//! The second extended file system (ext2), as Linux and e2fsprogs define it, and what reading an ext4 takes more; field names are those of e2fsprogs.
 //!
 //! From the bottom up, each file using only those before it:
 //! `features` the feature bits · `error` what can be wrong · `field` little-endian fields at fixed offsets ·
 //! `superblock` the first record · `geometry` the checked sizes all arithmetic rests on · `group` group descriptors ·
-//! `inode` one inode · `volume` the mounted file system · `map` file block to device block · `file` and `symlink`
+//! `inode` one inode · `volume` the mounted file system · `map` and `extents` file block to device block · `file` and `symlink`
 //! content · `dirent` entries within a block · `dir` directories. For writing: `bitmap` · `writer` what a writer remembers · `edit` the basis of all changes · `balloc` and `ialloc`
 //! space · `grow` and `trim` what files take · `orphans` · `attributes` · `entries`, `names` and `rename` directories · `journal`.
 //!
@@ -22,6 +22,7 @@ mod dirent;
 mod edit;
 mod entries;
 mod error;
+mod extents;
 mod features;
 mod field;
 mod file;

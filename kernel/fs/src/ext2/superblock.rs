@@ -34,6 +34,10 @@ pub(super) const S_MAGIC: Field<u16> = Field::at(56, "s_magic");
 pub(super) const S_STATE: Field<u16> = Field::at(58, "s_state");
 const S_REV_LEVEL: Field<u32> = Field::at(76, "s_rev_level");
 pub(super) const S_FEATURE_COMPAT: Field<u32> = Field::at(92, "s_feature_compat");
+pub(super) const S_DESC_SIZE: Field<u16> = Field::at(254, "s_desc_size");
+pub(super) const S_BLOCKS_COUNT_HI: Field<u32> = Field::at(336, "s_blocks_count_hi");
+/// Bytes of a group descriptor without the feature `64bit`.
+const DESCRIPTOR_BYTES: u16 = 32;
 pub(super) const S_FEATURE_INCOMPAT: Field<u32> = Field::at(96, features::INCOMPAT);
 pub(super) const S_FEATURE_RO_COMPAT: Field<u32> = Field::at(100, features::RO_COMPAT);
 pub(super) const S_MTIME: Field<u32> = Field::at(44, "s_mtime");
@@ -82,6 +86,10 @@ pub struct Superblock {
     pub feature_incompat: u32,
     /// `s_feature_ro_compat`.
     pub feature_ro_compat: u32,
+    /// `s_desc_size`, or 32 without the feature `64bit`.
+    pub descriptor_size: u16,
+    /// `s_blocks_count_hi`, or 0 without that feature.
+    pub blocks_count_high: u32,
     /// `s_uuid`.
     pub uuid: [u8; 16],
     /// `s_volume_name`, padded with zeros; see [`label`](Self::label).
@@ -101,6 +109,7 @@ impl Superblock {
         }
         let dynamic = revision == 1;
         let since_dynamic = |field: Field<u32>| if dynamic { field.get(record) } else { 0 };
+        let has_64bit = since_dynamic(S_FEATURE_INCOMPAT) & features::INCOMPAT_64BIT != 0;
         let superblock = Superblock {
             inodes_count: S_INODES_COUNT.get(record),
             blocks_count: S_BLOCKS_COUNT.get(record),
@@ -118,6 +127,8 @@ impl Superblock {
             feature_compat: since_dynamic(S_FEATURE_COMPAT),
             feature_incompat: since_dynamic(S_FEATURE_INCOMPAT),
             feature_ro_compat: since_dynamic(S_FEATURE_RO_COMPAT),
+            descriptor_size: if has_64bit { S_DESC_SIZE.get(record) } else { DESCRIPTOR_BYTES },
+            blocks_count_high: if has_64bit { S_BLOCKS_COUNT_HI.get(record) } else { 0 },
             uuid: sixteen_bytes(record, S_UUID),
             volume_name: sixteen_bytes(record, S_VOLUME_NAME),
         };
@@ -140,6 +151,10 @@ impl Superblock {
 
     /// Whether this file system may be written; if not, the features that forbid it.
     pub fn writable(&self) -> Result<(), Unsupported> {
+        match self.feature_incompat & !features::INCOMPAT_WRITABLE {
+            0 => {}
+            bits => return Err(Unsupported { field: features::INCOMPAT, bits }),
+        }
         match self.feature_ro_compat & !features::RO_COMPAT_WRITABLE {
             0 => Ok(()),
             bits => Err(Unsupported { field: features::RO_COMPAT, bits }),
@@ -149,6 +164,11 @@ impl Superblock {
     /// Whether directory entries carry file types.
     pub(super) fn has_file_types(&self) -> bool {
         self.feature_incompat & features::INCOMPAT_FILETYPE != 0
+    }
+
+    /// Whether files may be mapped by extents.
+    pub(super) fn has_extents(&self) -> bool {
+        self.feature_incompat & features::INCOMPAT_EXTENTS != 0
     }
 
     /// Whether only some groups hold a copy of the superblock.

@@ -136,7 +136,7 @@ impl<S: BlockStore> Ext2<S> {
         if group >= self.geometry.group_count {
             return Err(Error::BadGroupNumber { group });
         }
-        let offset = u64::from(group) * group::LEN_BYTES as u64;
+        let offset = u64::from(group) * u64::from(self.geometry.descriptor_bytes);
         let block = self.geometry.first_data_block + 1 + (offset >> self.geometry.block_shift);
         Ok((block, offset as usize & (self.geometry.block_size() - 1)))
     }

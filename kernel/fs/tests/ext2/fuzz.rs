@@ -170,7 +170,7 @@ fn seen<T>(result: Result<T, Error<Infallible>>) -> Option<T> {
 }
 
 /// Does everything there is to do. Returns the number of inodes that could be read.
-fn visit_all(image: Memory) -> usize {
+pub fn visit_all(image: Memory) -> usize {
     let store = Counting { image, reads: AtomicU64::new(0) };
     let Some(volume) = seen(Ext2::mount(&store)) else { return 0 };
     seen(volume.statfs());

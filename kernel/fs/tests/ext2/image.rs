@@ -64,9 +64,14 @@ pub fn run<A: AsRef<OsStr>>(program: &str, arguments: &[A], accepted: &[i32]) ->
 
 /// Makes `scratch/image` of `size` (as `mke2fs` takes it) from `scratch/tree`.
 pub fn make(scratch: &Path, options: &[&str], size: &str) -> PathBuf {
+    make_as("ext2", scratch, options, size)
+}
+
+/// The same of another type that `mke2fs` knows.
+pub fn make_as(kind: &str, scratch: &Path, options: &[&str], size: &str) -> PathBuf {
     let image = scratch.join("image");
     let tree = scratch.join("tree");
-    let mut arguments: Vec<&OsStr> = ["-q", "-F", "-t", "ext2", "-d"].map(OsStr::new).to_vec();
+    let mut arguments: Vec<&OsStr> = ["-q", "-F", "-t", kind, "-d"].map(OsStr::new).to_vec();
     arguments.push(tree.as_os_str());
     arguments.extend(options.iter().map(OsStr::new));
     arguments.push(image.as_os_str());

@@ -11,6 +11,7 @@
 mod attributes;
 mod damage;
 mod directories;
+mod ext4;
 mod files;
 mod fuzz;
 mod image;

@@ -1,4 +1,4 @@
-//! ext2 behind the VFS: the format crate `fs` over the page cache of the block device.
+//! ext2, and ext4 to be read, behind the VFS: the format crate `fs` over the page cache of the block device.
 //!
 //! Metadata goes through the device's own page cache, file data straight from the device into the file's pages, in as few
 //! requests as the block map allows. The format crate names what is wrong on a damaged disk; that goes to the log, and the
@@ -122,7 +122,7 @@ fn now() -> ext2::Timestamp {
 
 impl FileSystem for Ext2Volume {
     fn type_name(&self) -> &'static str {
-        "ext2"
+        if self.format.geometry().has_extents { "ext4" } else { "ext2" }
     }
 
     fn root(&self) -> Result<Arc<dyn Inode>> {

@@ -29,7 +29,7 @@ pub fn recover<S: WriteStore>(store: &S) -> Result<bool, Error<S::Error>> {
     let needed = S_MAGIC.get(&record) == MAGIC
         && S_FEATURE_COMPAT.get(&record) & features::COMPAT_HAS_JOURNAL != 0
         && S_FEATURE_INCOMPAT.get(&record) & features::INCOMPAT_RECOVER != 0;
-    let known = features::INCOMPAT_READABLE | features::INCOMPAT_RECOVER;
+    let known = features::INCOMPAT_WRITABLE | features::INCOMPAT_RECOVER;
     if !needed || S_FEATURE_INCOMPAT.get(&record) & !known != 0 {
         // Not ours to repair; mounting names what it does not know.
         return Ok(false);
