@@ -145,6 +145,12 @@ def tests() -> list[Test]:
         Test("user/faults-debug-smp1", faults(RUST_BUILD_MODE="debug", SMP="1"), SECONDS, needs=DEBUG_NEEDS),
         Test("user/bad-files", bad_files, SECONDS, needs=NEEDS),
         Test("user/bad-pointers", program("/tests/bad-pointers", r"^[1-9]\d* passed, 0 failed$"), SECONDS, needs=NEEDS),
+        Test(
+            "user/bad-pointers-debug",
+            program("/tests/bad-pointers", r"^[1-9]\d* passed, 0 failed$", RUST_BUILD_MODE="debug"),
+            SECONDS,
+            needs=DEBUG_NEEDS,
+        ),
         Test("user/memory", program("/tests/memory", r"^[1-9]\d* passed, 0 failed$"), SECONDS, needs=NEEDS),
         Test(
             "user/memory-debug",

@@ -163,8 +163,8 @@ pub fn getgroups(caller: &mut Caller<'_>, count: i32, out: u64) -> SyscallResult
         if room < groups.len() {
             return Err(Errno::EINVAL);
         }
-        for (at, group) in (out..).step_by(4).zip(groups.iter()) {
-            UserOut::at(at).write(group)?;
+        for (at, group) in groups.iter().enumerate() {
+            UserOut::at(out.wrapping_add(at as u64 * 4)).write(group)?;
         }
     }
     Ok(groups.len() as u64)
@@ -175,8 +175,8 @@ pub fn setgroups(caller: &mut Caller<'_>, count: i32, groups: u64) -> SyscallRes
     let count = usize::try_from(count).ok().filter(|&count| count <= MAX_GROUPS).ok_or(Errno::EINVAL)?;
     let mut new = Vec::new();
     new.try_reserve_exact(count).map_err(|_| Errno::ENOMEM)?;
-    for at in (groups..).step_by(4).take(count) {
-        new.push(UserIn::<u32>::at(at).read()?);
+    for at in 0..count as u64 {
+        new.push(UserIn::<u32>::at(groups.wrapping_add(at * 4)).read()?);
     }
     change(caller, CAP_SETGID, |own, _| {
         own.groups = new.into();

@@ -91,9 +91,9 @@ fn write(address: u64, value: i32) -> SyscallResult {
 /// Up to fifteen bytes; what lies behind the zero need not be readable.
 fn set_name(caller: &Caller<'_>, address: u64) -> SyscallResult {
     let mut name = [0; 15];
-    for (at, byte) in (address..).zip(name.iter_mut()) {
+    for (at, byte) in name.iter_mut().enumerate() {
         let mut one = [0];
-        copy::read(at, &mut one).map_err(|_| Errno::EFAULT)?;
+        copy::read(address.wrapping_add(at as u64), &mut one).map_err(|_| Errno::EFAULT)?;
         *byte = one[0];
         if one[0] == 0 {
             break;

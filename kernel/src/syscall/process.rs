@@ -243,8 +243,11 @@ fn read_texts(args: u64, env: u64) -> Result<(Texts, Texts), Errno> {
 
 fn read_array(array: u64, left: &mut usize) -> Result<Texts, Errno> {
     let mut texts = Vec::new();
-    for at in (array..).step_by(8).take_while(|_| array != 0) {
-        let pointer = UserIn::<u64>::at(at).read()?;
+    if array == 0 {
+        return Ok(texts);
+    }
+    for at in 0.. {
+        let pointer = UserIn::<u64>::at(array.wrapping_add(at * size_of::<u64>() as u64)).read()?;
         if pointer == 0 {
             break;
         }

@@ -109,7 +109,7 @@ impl UserSpace {
         // SAFETY: (1) a frame put by to be a table, which nobody walks yet: all its entries are set before that.
         let leaves = unsafe { table::at(leaf_table) };
         for (page, leaf) in (start..start + LEN).step_by(PAGE_SIZE).zip(leaves) {
-            leaf.store(small(entry, page), Ordering::Relaxed);
+            leaf.store(table::small(entry, page), Ordering::Relaxed);
         }
         frames.into_frames(); // each entry has one now
         count_entries(leaf_table, HUGE_FRAMES as i64);
@@ -127,11 +127,6 @@ impl UserSpace {
         self.count_out(start, 2, 1, tables);
         frames
     }
-}
-
-/// The entry of a small page at `address` that is a part of the large page of `entry`.
-pub(super) fn small(entry: u64, address: u64) -> u64 {
-    (entry & !HUGE) + (address & (LEN - PAGE_SIZE as u64))
 }
 
 /// The entry that keeps `frames`, and `spare` to be cut into.

@@ -49,6 +49,11 @@ pub(super) fn end_of_span(address: u64, level: u32) -> u64 {
     (address | (span(level) - 1)).saturating_add(1)
 }
 
+/// The lowest-level entry of the page at `address` that is a part of the large page of `entry`.
+pub(super) fn small(entry: u64, address: u64) -> u64 {
+    (entry & !HUGE) + (address & (span(2) - span(1)))
+}
+
 /// The table in the frame at `address`.
 ///
 /// # Safety

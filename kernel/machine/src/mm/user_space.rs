@@ -406,7 +406,7 @@ fn mapping(entry: u64) -> Mapping {
 
 /// What the entry of a 2 MiB page says of the small page at `address`.
 fn mapping_within(entry: u64, address: u64) -> Mapping {
-    Mapping { huge: true, ..mapping(super::huge::small(entry, address)) }
+    Mapping { huge: true, ..mapping(table::small(entry, address)) }
 }
 
 pub(super) fn leaf(frame: PhysAddr, protection: Protection) -> u64 {
