@@ -83,9 +83,9 @@ fn every_field_of_the_superblock_is_checked() {
 fn incompatible_features_are_named() {
     let good = sample("features");
     for (bits, message) in [
-        (0x46, "ext2: s_feature_incompat: needs_recovery, a journal to replay (0x4) extent (0x40) not supported"),
+        (0x46, "ext2: s_feature_incompat: needs_recovery, a journal to replay (0x4) not supported"),
         (0x4000_0002, "ext2: s_feature_incompat: unknown bits 0x40000000 not supported"),
-        (0x80, "ext2: s_feature_incompat: 64bit (0x80) not supported"),
+        (0x12, "ext2: s_feature_incompat: meta_bg (0x10) not supported"),
     ] {
         let mut image = good.clone();
         put(&mut image, SUPERBLOCK + 96, &u32::to_le_bytes(bits));
