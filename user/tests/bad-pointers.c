@@ -261,6 +261,10 @@ static void files(void)
     BAD(SYS_fgetxattr, file, P, 0, 0);
     BAD(SYS_fremovexattr, file, P);
     BAD(SYS_fcntl, file, F_GETLK, P);
+    int watcher = syscall(SYS_inotify_init1, 0);
+    CHECK(watcher >= 0);
+    BAD(SYS_inotify_add_watch, watcher, S, 2);
+    close(watcher);
     CHECK(syscall(SYS_flistxattr, file, 1, 0) >= 0); // a length of 0 asks for the length
     close(file);
     close(other);

@@ -8,7 +8,7 @@
 use super::Result;
 use super::device::FileOperations;
 use super::flags::*;
-use super::inode::{DirEntry, Inode, Metadata, directory_type};
+use super::inode::{Inode, Metadata};
 use super::location::Location;
 use super::page_cache::PageCache;
 use super::read_ahead::ReadAhead;
@@ -21,14 +21,11 @@ use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::any::Any;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use fs::FileType;
 use klib::objects::{self, Counted};
 use machine::PAGE_SIZE;
 use machine::sync::{Mutex, Rank, SpinLock, WaitQueue};
 
 const PAGE: u64 = PAGE_SIZE as u64;
-/// Directory positions from here on stand for mount points that the file system has no entry for.
-const SYNTHETIC: i64 = 1 << 62;
 
 /// An open file.
 pub struct File {
@@ -37,7 +34,7 @@ pub struct File {
     kind: Kind,
     flags: AtomicU32,
     /// Held while the position is used and moved; who only wants to know it does without.
-    offset: Mutex<()>,
+    pub(super) offset: Mutex<()>,
     position: AtomicU64,
     pub(super) read_ahead: SpinLock<ReadAhead>,
     end_watchers: SpinLock<Vec<Weak<dyn EndWatcher>>>,
@@ -164,7 +161,7 @@ impl File {
         self.position.load(Ordering::Relaxed)
     }
 
-    fn set_position(&self, position: u64) {
+    pub(super) fn set_position(&self, position: u64) {
         self.position.store(position, Ordering::Relaxed);
     }
 
@@ -202,41 +199,6 @@ impl File {
     /// Where it was opened; None for what no directory shows.
     pub fn location(&self) -> Option<&Location> {
         self.location.as_ref()
-    }
-
-    /// Gives the directory's entries from the file's position on, until `emit` says false; the entry refused comes again.
-    pub fn read_dir(&self, emit: &mut dyn FnMut(DirEntry<'_>) -> bool) -> Result<()> {
-        self.check_not_path()?;
-        let location = self.directory()?;
-        let _held = self.offset.lock();
-        let position = self.position();
-        if location.is_removed() {
-            return Err(Errno::ENOENT);
-        }
-        self.report(IN_ACCESS);
-        let _directory = location.dentry.directory.lock();
-        let mut reached = i64::try_from(position).map_err(|_| Errno::EINVAL)?;
-        let mut full = false;
-        let mut result = Ok(());
-        if reached < SYNTHETIC {
-            let parent = location.dentry.parent().unwrap_or_else(|| location.dentry.clone());
-            let parent = parent.inode().metadata()?.ino;
-            result = location.inode().read_dir(reached, parent, &mut |entry| {
-                full = !emit(entry);
-                if !full {
-                    reached = entry.next_offset;
-                }
-                !full
-            });
-        }
-        if self.flags() & O_NOATIME == 0 {
-            location.accessed();
-        }
-        if !full && result.is_ok() {
-            reached = self.read_synthetic(location, reached.max(SYNTHETIC), emit)?;
-        }
-        self.set_position(reached as u64);
-        if reached as u64 != position { Ok(()) } else { result }
     }
 
     /// Sets the size, as `ftruncate(2)`.
@@ -327,7 +289,7 @@ impl File {
     }
 
     /// Tells those who watch it of `event`.
-    fn report(&self, event: u32) {
+    pub(super) fn report(&self, event: u32) {
         if let Some(location) = &self.location {
             report::used(&location.dentry, event);
         }
@@ -407,28 +369,6 @@ impl File {
         }
     }
 
-    fn read_synthetic(
-        &self,
-        location: &Location,
-        from: i64,
-        emit: &mut dyn FnMut(DirEntry<'_>) -> bool,
-    ) -> Result<i64> {
-        let (mut reached, mut number, mut full) = (from, SYNTHETIC, false);
-        location.dentry.for_each_synthetic(&mut |child| {
-            number += 1;
-            if full || number <= from {
-                return;
-            }
-            let ino = child.inode().metadata().map_or(1, |metadata| metadata.ino);
-            let kind = directory_type(FileType::Directory);
-            full = !emit(DirEntry { ino, next_offset: number, kind, name: &child.name() });
-            if !full {
-                reached = number;
-            }
-        });
-        Ok(reached)
-    }
-
     fn seek_data(&self, offset: i64, data: bool) -> Result<u64> {
         if let Kind::Block(..) = self.kind {
             return Err(Errno::EINVAL);
@@ -451,7 +391,7 @@ impl File {
         }
     }
 
-    fn directory(&self) -> Result<&Location> {
+    pub(super) fn directory(&self) -> Result<&Location> {
         match (&self.kind, &self.location) {
             (Kind::Node, Some(location)) if location.is_dir() => Ok(location),
             _ => Err(Errno::ENOTDIR),
@@ -486,7 +426,7 @@ impl File {
         if offset > OFFSET_MAX { Err(Errno::EINVAL) } else { Ok(()) }
     }
 
-    fn check_not_path(&self) -> Result<()> {
+    pub(super) fn check_not_path(&self) -> Result<()> {
         match self.kind {
             Kind::Path => Err(Errno::EBADF),
             _ => Ok(()),

@@ -33,6 +33,7 @@ mod page_cache;
 pub mod pseudo;
 mod read;
 mod read_ahead;
+mod read_dir;
 mod reclaim;
 mod report;
 mod tests;
