@@ -157,7 +157,7 @@ def ext4(context: Context) -> None:
     files = [path for path in source.rglob("*") if path.is_file() and not path.is_symlink()]
     wanted = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  ./{path.relative_to(source)}" for path in files]
     result.wants(
-        r"^/dev/vdd +/tmp +ext4 +read-only$", r"^touch: /tmp/new: Read-only file system$", r"^mount: /dev/vde: .*needs_recovery", r"^bin$",
+        r"^/dev/vdd +/tmp +ext4 +read-only,relatime$", r"^touch: /tmp/new: Read-only file system$", r"^mount: /dev/vde: .*needs_recovery", r"^bin$",
         *[rf"^{re.escape(line)}$" for line in wanted],
     )  # fmt: skip
     context.check(hashlib.sha256(image.read_bytes()).hexdigest() == before, "the image was written to")

@@ -10,7 +10,7 @@ NEEDS = ("build/release", "build/disk")
 
 MISSING, NO_DIRECTORY, DIRECTORY = "No such file or directory (ENOENT)", "Not a directory (ENOTDIR)", "Is a directory (EISDIR)"
 EVENTS = "must be on, off, show, save, serial, forget or exec, as `help trace` says"
-SOURCES = "neither the number of a block device nor tmpfs, devfs or proc"
+SOURCES = "neither number nor path of a block device, nor tmpfs, devfs, proc or sysfs"
 
 # A command line to all that it prints, behind the command's name.
 BAD = {
@@ -50,10 +50,15 @@ BAD = {
     "page-table x": "x: address is not a number",
     "page-table 0x800000000000": "0x800000000000: not a canonical address: bits 47 to 63 differ",
     "page-table": "address: argument is missing; usage: page-table address",
-    "mount 99": "99: no block device 99: there are 0 to 2",
+    "mount 99": "99: no such block device; there are 0 to 2",
     "mount nothing": f"nothing: {SOURCES}",
     "mount nothing /mnt": f"nothing: {SOURCES}",
-    "mount 1 / x": "x: one argument too many; usage: mount [source] [path]",
+    "mount -o": "-o: needs options behind it",
+    "mount -o rw,none 2": "none: no option of a mount; see help mount",
+    "fat bios 99": "99: no such block device; there are 0 to 2",
+    "fat what 1": "what: not known; usage: fat bios device",
+    "fat bios 2": "2: BPB bytes_per_sector must be 512, 1024, 2048, or 4096",
+    "mount 1 / x": "x: one argument too many; usage: mount [-o options] [source] [path]",
     "umount /none": f"/none: {MISSING}",
     "umount /bin": "/bin: Invalid argument (EINVAL)",
     "umount": "path: argument is missing; usage: umount path",
@@ -99,7 +104,7 @@ BAD = {
 GOOD = {
     "help": r"^exec \[n\] path", "help exec": r"Example: exec", "echo 'a; b'": r"^a; b$", "uptime": r"^up \d", "dmesg": r"CPUs, \d+ KiB", "df": r"^/dev/vdc ",
     "mkdir /made": "", "write-to-file /made/file one two": "", "cat /made/file": r"^one two", "mv /made/file /made/other": "", "ls /made": r"^other$",
-    "ls -l /made": r" other$", "stat /made/other": r"\d", "rm -r /made": "", "sync": "", "mount tmpfs /tmp": "", "umount /tmp": "", "mount": r" / ",
+    "ls -l /made": r" other$", "stat /made/other": r"\d", "rm -r /made": "", "sync": "", "mount tmpfs /tmp": "", "umount /tmp": "", "mount": r" / ", "fat bios 1": r"FAT32",
     "list-pci": r"1af4", "list-virtio": r"blk", "block": r"28\d|ext2|\d", "block 2 2 1": r"[0-9a-f]{2}", "rng 8": r"[0-9a-f]{2}", "boot-info": r"^framebuffer",
     "mem": r"^total", "mem objects": r"\d", "irq": r"\d", "print-acpi": r"FACP", "page-table 0xffff800000001234": r"physical 0x1234",
     "write-framebuffer hi": "", "colours": r"^on$", "pager": r"^screen$", "tasks": r"shell", "timer 1": r"\d", "sleep 0.01": "", "prime 1000": r"^168 primes",
