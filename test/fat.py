@@ -52,7 +52,7 @@ def shipped_image(context: Context) -> None:
     digest = hashlib.sha256(b"Rust is cool!" * 1000).hexdigest()
     result.wants(
         r"^volume label: +RUSSET$", r"^so it is: +FAT32, \d+ clusters of 512 bytes$", r"^fat: 2: BPB .*$", r"^fat: 9: .*$",
-        r"^fat: label: .*$", r"^/dev/vdb +/tmp +vfat +read-write$", r"^long\.txt$", r"^short\.txt$", rf"^{digest}  /tmp/Long\.TXT$",
+        r"^fat: label: .*$", r"^/dev/vdb +/tmp +vfat +read-write,relatime$", r"^long\.txt$", r"^short\.txt$", rf"^{digest}  /tmp/Long\.TXT$",
         *[rf"^{line}$" for line in (TOP / "disk/fat/short.txt").read_text(encoding="utf-8").splitlines()],
     )  # fmt: skip
 

@@ -63,8 +63,9 @@ class Machine:
         return self.see(lambda lines: any(re.search(pattern, line) for line in lines), repr(pattern), within_s)
 
     def see_prompt(self) -> list[str]:
-        """Looks until the last line that is not empty is a prompt."""
-        return self.see(lambda lines: last_line(lines) == PROMPT.strip(), "a prompt at its end", 240)
+        """Looks until the last line that is not empty is a prompt, which may say that the last command failed."""
+        prompt = re.compile(rf"(\[\d+\] )?{re.escape(PROMPT.strip())}")
+        return self.see(lambda lines: prompt.fullmatch(last_line(lines)) is not None, "a prompt at its end", 240)
 
     def type(self, text: str) -> None:
         """Types on the keyboard."""

@@ -377,7 +377,7 @@ def partitions(kind: str, **settings: str):
         rows = [rf"^ 254 +{48 + number} +{1 if number in extended else size // 2} vdd{number}$" for number, _, size in table]
         result.wants(
             *rows, r"^ 254 +48 +65536 vdd$", rf"^{digest}  /dev/vdd$", r"^16777216$", r"^131072$", r"^blockdev: /dev/vdd: Device or resource busy$",
-            r"^in a partition$", r"^/dev/vdd1 +/tmp +ext2 +read-write$", r"^mount: /dev/vdd9: .*\(ENOENT\)$", r"^mount: /hello.txt: .*\(ENOTBLK\)$",
+            r"^in a partition$", r"^/dev/vdd1 +/tmp +ext2 +read-write,relatime$", r"^mount: /dev/vdd9: .*\(ENOENT\)$", r"^mount: /hello.txt: .*\(ENOTBLK\)$",
             r"^ 254 +48 vdd [1-9]\d* 0 [1-9]\d* \d+ [1-9]\d* 0 [1-9]", r"^/dev/vdd1 .* 2048 +34815 .* Linux$" if kind == "mbr" else r"^/dev/vdd1 .* EFI GPT$",
         )  # fmt: skip
         context.check(result.count(r"Device or resource busy") == 1, "only the first attempt to read the table again should fail")

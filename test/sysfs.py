@@ -40,7 +40,7 @@ def devices(context: Context) -> None:
         r"^driver /sys/bus/virtio/drivers/virtio-blk$", rf"^device {place}/virtio\d$", r"^class /sys/class/block$",
         rf"^number {place}/virtio\d/block/vdd/vdd1$", r"^online:0-3$", r"^possible:0-3$", r"^cpu1/topology/core_id:1$",
         r"^null 1:3 /sys/devices/virtual/tty/ttyS0$", r"^ +\d+ shell +waiting ", r"^brw-rw---- .* 254, +49 .* /dev/vdd1$", r"^crw-rw---- .* 1, +3 .* /dev/null$",
-        r"^sysfs on /sys type sysfs \(rw\)$", r"^131072$",
+        r"^sysfs on /sys type sysfs \(rw,relatime\)$", r"^131072$",
     )  # fmt: skip
     image.unlink()
 
