@@ -353,7 +353,7 @@ def panic(context: Context) -> None:
         machine.see_prompt()
         command = f"mce -b 0 1 {MCE_BANK_STATUS:#x} 0x5 0x0 0x0"
         machine.monitor.execute("human-monitor-command", **{"command-line": command})
-        machine.see_text(r"^kernel fault on CPU 0 in task \d+ \(.*\): MachineCheck")
+        machine.see_text(r"^kernel fault on CPU \d in task \d+ \(.*\): MachineCheck")
         machine.see_text(r"^ *[0-9a-f]{16} russet::")
         machine.monitor.execute("quit")
 
