@@ -185,6 +185,8 @@ def full_screen(context: Context) -> None:
         machine.type("Aand more")
         machine.see_text(r"^Hello, world!and more$")
         machine.monitor.press("esc")
+        # What comes too soon after it is taken for the rest of a key's sequence.
+        machine.see_text(r"^- /hello.txt \[Modified\] 1/1 100%")
         machine.type(":q!\n")
         lines = machine.see_text(r"exit status 0$")
         context.check("ksh > mount 2" in lines, "the screen from before vi is not back")
