@@ -14,9 +14,9 @@ use alloc::vec::Vec;
 enum Class {
     /// `user.`: as the file's content, and only of regular files and directories.
     User,
-    /// `trusted.`: root's alone.
+    /// `trusted.`: seen by those with CAP_SYS_ADMIN alone.
     Trusted,
-    /// `security.`: everybody reads, root sets.
+    /// `security.`: everybody reads, those with CAP_SYS_ADMIN set.
     Security,
 }
 

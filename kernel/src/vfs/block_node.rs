@@ -8,20 +8,21 @@
 //! Locks: `NODES` (rank Table) for the list and for claims. Each node's `opening` (sleeping) makes its first opening and
 //! the writing back after its last use follow each other; under it pages are written.
 
+use super::Result;
 use super::inode::{FileSystem, FileType, Inode, Metadata, Statistics};
 use super::page_cache::{Backing, DirtyPage, PageCache};
-use super::{Result, write_back};
+use super::write_back::{self, Unwritten};
 use crate::block::{self, Completion, Disk, Requests};
 use abi::Errno;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::Range;
-use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use drivers::block::{Operation, SECTOR_LEN};
+use machine::PAGE_SIZE;
 use machine::mm::Frame;
 use machine::sync::{Mutex, Once, Rank, SpinLock};
-use machine::{PAGE_SIZE, time};
 
 const PAGE: u64 = PAGE_SIZE as u64;
 const SECTOR: u64 = SECTOR_LEN as u64;
@@ -42,8 +43,8 @@ pub struct BlockNode {
     removed: AtomicBool,
     /// Block size that programs have set, in bytes.
     pub block_size: AtomicUsize,
-    /// When the oldest change was made that may not be on the device yet, in ms since boot; 0 if there is none.
-    changed_at_ms: AtomicU64,
+    /// Changes that may not be on the device yet.
+    unwritten: Unwritten,
 }
 
 /// A node in use, until this is dropped.
@@ -82,7 +83,7 @@ pub fn add_block_node(disk: Arc<Disk>) -> Result<Arc<BlockNode>> {
         claimed: AtomicBool::new(false),
         removed: AtomicBool::new(false),
         block_size: AtomicUsize::new(PAGE_SIZE),
-        changed_at_ms: AtomicU64::new(0),
+        unwritten: Unwritten::new(),
     });
     let mut nodes = NODES.lock();
     nodes.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
@@ -201,7 +202,7 @@ impl BlockNode {
 
     /// Writes back what has changed, and has the device make it safe.
     fn make_safe(&self) -> Result<()> {
-        self.changed_at_ms.store(0, Ordering::Relaxed);
+        self.unwritten.clear();
         let written = self.pages.write_back();
         let flushed = block::flush(&self.disk).map_err(|_| Errno::EIO);
         if self.pages.dirty_pages() > 0 {
@@ -220,7 +221,7 @@ impl BlockNode {
             log::error!("{}: writing back: {error}", self.disk.name());
         }
         self.pages.cut(0);
-        self.changed_at_ms.store(0, Ordering::Relaxed);
+        self.unwritten.clear();
     }
 
     /// Gives up clean pages, a few at a time.
@@ -258,9 +259,7 @@ impl BlockNode {
     }
 
     fn has_changed(&self) {
-        let now_ms = (time::since_boot_ns() / 1_000_000).max(1);
-        let _ = self.changed_at_ms.compare_exchange(0, now_ms, Ordering::Relaxed, Ordering::Relaxed);
-        write_back::changed();
+        self.unwritten.note();
     }
 }
 
@@ -412,8 +411,6 @@ impl FileSystem for BlockNodes {
     }
 
     fn unwritten_ms(&self) -> Option<u64> {
-        let nodes = block_nodes();
-        let since = nodes.iter().map(|node| node.changed_at_ms.load(Ordering::Relaxed)).filter(|&since| since != 0);
-        since.min().map(|since| (time::since_boot_ns() / 1_000_000).saturating_sub(since))
+        block_nodes().iter().filter_map(|node| node.unwritten.age_ms()).max()
     }
 }

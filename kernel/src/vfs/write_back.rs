@@ -11,7 +11,7 @@ use super::inode::FileSystem;
 use super::page_cache::dirty_total;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use core::time::Duration;
 use machine::mm::frame;
 use machine::sync::{Once, Rank, SpinLock, WaitQueue};
@@ -51,8 +51,43 @@ pub(super) fn set_also(also: fn()) {
     ALSO.call_once(|| also);
 }
 
+/// When the oldest change of a file system was made that may not be safe on its device yet.
+pub(super) struct Unwritten {
+    /// In ms since boot; 0 if there is none.
+    since_ms: AtomicU64,
+}
+
+impl Unwritten {
+    /// Nothing has been changed.
+    pub const fn new() -> Self {
+        Unwritten { since_ms: AtomicU64::new(0) }
+    }
+
+    /// Something has been changed, and is to be written in time.
+    pub fn note(&self) {
+        let _ = self.since_ms.compare_exchange(0, now_ms(), Ordering::Relaxed, Ordering::Relaxed);
+        changed();
+    }
+
+    /// What has been changed so far is about to be written.
+    pub fn clear(&self) {
+        self.since_ms.store(0, Ordering::Relaxed);
+    }
+
+    /// How old the oldest change is, in ms.
+    pub fn age_ms(&self) -> Option<u64> {
+        let since = self.since_ms.load(Ordering::Relaxed);
+        (since != 0).then(|| now_ms().saturating_sub(since))
+    }
+}
+
+/// Never 0.
+fn now_ms() -> u64 {
+    (time::since_boot_ns() / 1_000_000).max(1)
+}
+
 /// Something has been changed that is to be written in time.
-pub(super) fn changed() {
+fn changed() {
     if !CHANGED.swap(true, Ordering::Relaxed) {
         WAKE.wake_all();
     }

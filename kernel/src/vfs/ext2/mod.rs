@@ -19,6 +19,7 @@ use super::device::device_number;
 use super::inode::{FileSystem, Inode, Statistics};
 use super::location::Volume;
 use super::mount_error::MountError;
+use super::write_back::Unwritten;
 use super::{Result, clock};
 use crate::block::Disk;
 use abi::Errno;
@@ -28,7 +29,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, Ordering};
 use fs::ext2::{self, Error, Ext2, ROOT_INODE, Writer};
 use machine::sync::{Mutex, Rank, SpinLock};
 use node::Node;
@@ -62,8 +63,8 @@ struct Ext2Volume {
     unused: SpinLock<Vec<u32>>,
     /// Files that have been read, whose times are to be written.
     accessed: SpinLock<Vec<Accessed>>,
-    /// When the oldest change was made that is not safe yet, in ms since boot; 0 if there is none.
-    changed_at_ms: AtomicU64,
+    /// Changes that are not safe yet.
+    unwritten: Unwritten,
 }
 
 /// The volume on a disk or partition, and its name. The caller mounts one at a time.
@@ -105,7 +106,7 @@ pub(super) fn open(node: &Arc<BlockNode>) -> core::result::Result<(Arc<Volume>, 
         orphans: SpinLock::new("ext2 orphans", Rank::File, Vec::new()),
         unused: SpinLock::new("ext2 unused inodes", Rank::File, Vec::new()),
         accessed: SpinLock::new("ext2 files read", Rank::File, Vec::new()),
-        changed_at_ms: AtomicU64::new(0),
+        unwritten: Unwritten::new(),
     });
     writing::register(&itself);
     let volume = Volume::new(itself, Some(number)).map_err(|error| MountError::Source(name.clone(), error))?;
@@ -165,7 +166,7 @@ impl FileSystem for Ext2Volume {
     }
 
     fn unwritten_ms(&self) -> Option<u64> {
-        self.unwritten()
+        self.unwritten.age_ms()
     }
 }
 

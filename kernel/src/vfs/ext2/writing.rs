@@ -19,7 +19,6 @@ use alloc::vec::Vec;
 use core::sync::atomic::Ordering;
 use fs::WriteStore;
 use fs::ext2::{Edit, Error, Inode, Progress};
-use machine::time;
 
 /// Larger blocks than this are read only: a page would be a part of one.
 const LARGEST_BLOCK: usize = machine::PAGE_SIZE;
@@ -104,14 +103,12 @@ impl Ext2Volume {
     }
 
     pub(super) fn has_changed(&self) {
-        let now_ms = (time::since_boot_ns() / 1_000_000).max(1);
-        let _ = self.changed_at_ms.compare_exchange(0, now_ms, Ordering::Relaxed, Ordering::Relaxed);
-        write_back::changed();
+        self.unwritten.note();
     }
 
     /// Makes safe what has been changed; with `all`, of all files' content, else of what the transaction leads to.
     pub(super) fn make_safe(&self) -> Result<()> {
-        self.changed_at_ms.store(0, Ordering::Relaxed);
+        self.unwritten.clear();
         let written = self.write_dirty_nodes();
         let mut writer = self.writer.lock();
         let Some(writer) = writer.as_mut().filter(|_| self.writable.load(Ordering::Acquire)) else {
@@ -208,11 +205,6 @@ impl Ext2Volume {
         }
         self.format.edit(&mut writer, now()).end_writing().map_err(|error| self.errno(error))?;
         written
-    }
-
-    pub(super) fn unwritten(&self) -> Option<u64> {
-        let since = self.changed_at_ms.load(Ordering::Relaxed);
-        (since != 0).then(|| (time::since_boot_ns() / 1_000_000).saturating_sub(since))
     }
 }
 

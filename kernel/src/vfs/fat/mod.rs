@@ -20,7 +20,8 @@ use super::device::device_number;
 use super::inode::{FileSystem, Inode, Statistics};
 use super::location::Volume;
 use super::mount_error::MountError;
-use super::{Result, clock, write_back};
+use super::write_back::{self, Unwritten};
+use super::{Result, clock};
 use crate::block::Disk;
 use abi::Errno;
 use alloc::collections::BTreeMap;
@@ -28,10 +29,9 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, Ordering};
 use fs::fat::{self, Clock, DateTime, Error, ErrorKind, Fat, NodeId};
 use machine::sync::{Mutex, Rank, SpinLock};
-use machine::time;
 use node::Node;
 use store::DeviceStore;
 
@@ -54,8 +54,8 @@ struct FatVolume {
     released: SpinLock<Vec<NodeId>>,
     /// Nodes that mappings may have stored to.
     mapped: SpinLock<Vec<Arc<Node>>>,
-    /// When the oldest change was made that is not safe yet, in ms since boot; 0 if there is none.
-    changed_at_ms: AtomicU64,
+    /// Changes that are not safe yet.
+    unwritten: Unwritten,
 }
 
 struct State {
@@ -117,7 +117,7 @@ pub(super) fn open(
         writable: AtomicBool::new(false),
         released: SpinLock::new("fat released nodes", Rank::File, Vec::new()),
         mapped: SpinLock::new("fat mapped nodes", Rank::File, Vec::new()),
-        changed_at_ms: AtomicU64::new(0),
+        unwritten: Unwritten::new(),
     });
     let system: Arc<dyn FileSystem> = volume.clone();
     write_back::register(Arc::downgrade(&system));
@@ -180,7 +180,7 @@ impl FileSystem for FatVolume {
     }
 
     fn sync(&self) -> Result<()> {
-        self.changed_at_ms.store(0, Ordering::Relaxed);
+        self.unwritten.clear();
         let written = self.write_mapped();
         let safe = match self.read_only_now() {
             true => Ok(()),
@@ -198,7 +198,7 @@ impl FileSystem for FatVolume {
 
     fn finish(&self) -> Result<()> {
         let written = self.write_mapped();
-        self.changed_at_ms.store(0, Ordering::Relaxed);
+        self.unwritten.clear();
         match self.writable.swap(false, Ordering::AcqRel) {
             true => written.and(self.with(|fat| fat.finish())),
             false => written,
@@ -206,8 +206,7 @@ impl FileSystem for FatVolume {
     }
 
     fn unwritten_ms(&self) -> Option<u64> {
-        let since = self.changed_at_ms.load(Ordering::Relaxed);
-        (since != 0).then(|| (time::since_boot_ns() / 1_000_000).saturating_sub(since))
+        self.unwritten.age_ms()
     }
 }
 
@@ -300,9 +299,7 @@ impl FatVolume {
     }
 
     fn has_changed(&self) {
-        let now_ms = (time::since_boot_ns() / 1_000_000).max(1);
-        let _ = self.changed_at_ms.compare_exchange(0, now_ms, Ordering::Relaxed, Ordering::Relaxed);
-        write_back::changed();
+        self.unwritten.note();
     }
 
     /// What a program gets for an error of the format; what is wrong on the disk goes to the log.
