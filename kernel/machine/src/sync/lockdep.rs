@@ -193,27 +193,27 @@ pub(super) fn release_sleeping(lock: &Identity) {
 
 /// How long a spinlock has been waited for without anyone giving it back.
 pub(super) struct Wait {
-    serving: u32,
+    turns: u32,
     since: Option<time::Instant>,
 }
 
 impl Wait {
     pub(super) const fn new() -> Self {
-        Wait { serving: 0, since: None }
+        Wait { turns: 0, since: None }
     }
 
-    /// Still waiting, now behind ticket `serving`. Panics if that has not changed for [`STUCK_AFTER`].
+    /// Still waiting, with `turns` of the lock taken and given back. Panics if that has not changed for [`STUCK_AFTER`].
     #[cold]
     #[track_caller]
-    pub(super) fn goes_on(&mut self, lock: &Identity, serving: u32) {
+    pub(super) fn goes_on(&mut self, lock: &Identity, turns: u32) {
         let now = time::now();
         match self.since {
-            Some(since) if self.serving == serving => {
+            Some(since) if self.turns == turns => {
                 if now - since > STUCK_AFTER && !crate::panic::panicking() {
                     stuck(lock);
                 }
             }
-            _ => *self = Wait { serving, since: Some(now) },
+            _ => *self = Wait { turns, since: Some(now) },
         }
     }
 }
