@@ -41,13 +41,9 @@
     pop rsi
     pop rdi
 .endm
-# Back behind the call of user_enter; the callee-saved registers lie where user_enter pushed them.
+# Back behind the call of user_enter; the registers that this keeps lie where it pushed them.
 .macro RETURN_FROM_USER
     mov rsp, gs:[{user_return_rsp}]
-    pop r15
-    pop r14
-    pop r13
-    pop r12
     pop rbx
     pop rbp
     ret

@@ -1,7 +1,9 @@
 # Into user mode and back.
 #
-# user_enter(context, by_sysret) is called with interrupts off and "returns" when the user program makes a system
-# call, faults or is interrupted; the context then holds the user's registers and, in its vector field, the reason.
+# user_enter, with the context in rdi and whether sysretq will do in esi, is called with interrupts off and "returns" when
+# the user program makes a system call, faults or is interrupted; the context then holds the user's registers and, in its
+# vector field, the reason. Of the caller's registers it keeps rsp, rbp and rbx alone. By sysretq, rcx and r11 of the
+# context are rip and the flags.
 # The checks that make iretq and sysretq safe (canonical rip, flags, selectors) are machine::user's.
 #
 # UserContext, from low to high: r15 r14 r13 r12 rbp rbx r11 r10 r9 r8 rax rcx rdx rsi rdi vector error rip cs rflags
@@ -16,10 +18,6 @@
 user_enter:
     push rbp
     push rbx
-    push r12
-    push r13
-    push r14
-    push r15
     mov gs:[{user_return_rsp}], rsp
     lea rax, [rdi + {context_size}]
     mov gs:[{tables} + {tss_rsp0}], rax            # an interrupt from user mode fills the context from its end
@@ -51,17 +49,15 @@ user_enter:
     pop r12
     pop rbp
     pop rbx
-    add rsp, 8                          # r11 carries the flags
+    pop r11                             # the flags
     pop r10
     pop r9
     pop r8
     pop rax
-    add rsp, 8                          # rcx carries rip
+    pop rcx                             # rip
     pop rdx
     pop rsi
     pop rdi
-    mov rcx, [rsp + 16]                 # rip
-    mov r11, [rsp + 32]                 # rflags
     mov rsp, [rsp + 40]
     swapgs
     sysretq
@@ -95,10 +91,6 @@ syscall_entry:
     push r14
     push r15
     mov rsp, gs:[{user_return_rsp}]
-    pop r15
-    pop r14
-    pop r13
-    pop r12
     pop rbx
     pop rbp
     ret

@@ -336,6 +336,7 @@ fn shape(number: u64) -> Option<&'static Shape> {
 }
 
 /// Serves the call that the context holds, and leaves its result there; tells if a signal interrupted it.
+#[inline(always)] // into the loop that every call comes through: there are no registers to save
 pub fn handle(thread: &Arc<Thread>, context: &mut UserContext) -> Option<Interrupted> {
     let (number, arguments) = (context.syscall_number(), context.syscall_arguments());
     let mut caller = Caller { thread, context };

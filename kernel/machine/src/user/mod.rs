@@ -13,7 +13,7 @@ use crate::sync::guard::{self, IrqGuard};
 use crate::task;
 use crate::time;
 use crate::trap::{Exception, FIRST_INTERRUPT, TrapFrame};
-use core::arch::global_asm;
+use core::arch::{asm, global_asm};
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// Vector number that stands for SYSCALL in a context.
@@ -51,7 +51,8 @@ global_asm!(
 );
 
 unsafe extern "C" {
-    fn user_enter(context: *mut TrapFrame, by_sysret: u32);
+    /// Of `context` and whether SYSRET will do. Not by the C calling convention: called by [`run`] alone.
+    fn user_enter();
     fn syscall_entry();
 }
 
@@ -152,28 +153,44 @@ pub fn run(context: &mut UserContext, attention: &AtomicBool) -> Exit {
         guard::interrupts_enable();
         return Exit::Fault { exception: Exception::GeneralProtection, error: 0, address: frame.rip };
     }
-    // What SYSRET puts into rip and flags comes from rcx and r11, as SYSCALL left them.
-    let by_sysret = frame.vector == SYSCALL_VECTOR && frame.rcx == frame.rip && frame.r11 == frame.rflags;
-    frame.cs = gdt::USER_CODE.into();
-    frame.ss = gdt::USER_DATA.into();
-    frame.rflags = frame.rflags & USER_FLAGS | FLAG_INTERRUPT | FLAG_ALWAYS;
-    let by_sysret = by_sysret && frame.r11 == frame.rflags;
+    // SYSRET takes rip and flags from rcx and r11, as SYSCALL left them; nothing else of what IRETQ takes is looked at.
+    let flags = frame.rflags & USER_FLAGS | FLAG_INTERRUPT | FLAG_ALWAYS;
+    let by_sysret = frame.vector == SYSCALL_VECTOR && frame.rcx == frame.rip && frame.r11 == flags;
+    if !by_sysret {
+        frame.cs = gdt::USER_CODE.into();
+        frame.ss = gdt::USER_DATA.into();
+        frame.rflags = flags;
+    }
     task::current().note_context(frame);
     // SAFETY: (1) rip is a canonical user address, the flags hold nothing privileged, selectors are the user's: neither
     // iretq nor sysretq can fault. (2) The address space is the task's own, with the kernel's half. (3) The context is
-    // 16-aligned and stays in place, borrowed by this function, until user_enter has returned.
-    unsafe { user_enter(frame, by_sysret.into()) };
+    // 16-aligned and stays in place, borrowed by this function, until user_enter has returned. (4) user_enter keeps rbx, rbp
+    // and rsp, and no other register.
+    unsafe {
+        asm!(
+            "call {user_enter}",
+            user_enter = sym user_enter,
+            in("rdi") frame,
+            in("esi") u32::from(by_sysret),
+            out("r12") _,
+            out("r13") _,
+            out("r14") _,
+            out("r15") _,
+            clobber_abi("sysv64"),
+        );
+    }
     leave(frame)
 }
 
 /// Back in the kernel, with interrupts off.
 fn leave(frame: &TrapFrame) -> Exit {
-    copy::close();
-    let address = control::cr2();
     if frame.vector == SYSCALL_VECTOR {
+        // SYSCALL itself has cleared AC, which would open user memory to the kernel.
         guard::interrupts_enable();
         return Exit::Syscall;
     }
+    copy::close();
+    let address = control::cr2();
     if frame.vector >= FIRST_INTERRUPT {
         crate::trap::interrupt(frame.vector as u8, true);
         let sampled = time::take_due_sample();
