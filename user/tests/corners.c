@@ -115,6 +115,48 @@ static void descriptor_limit(void)
     CHECK_ERRNO(fcntl(1, F_DUPFD, 10), EINVAL);
 }
 
+static volatile sig_atomic_t too_large;
+
+static void note_too_large(int signal)
+{
+    (void)signal;
+    too_large++;
+}
+
+// RLIMIT_FSIZE: what begins below the limit is cut, what begins at it or grows beyond it fails and is told by a signal.
+static void file_size_limit(void)
+{
+    struct rlimit limit = {1000, 2000};
+    char bytes[1500] = {0}, path[] = "/tmp/corners-XXXXXX";
+    int pair[2], fd = mkstemp(path);
+    CHECK(fd >= 0 && signal(SIGXFSZ, note_too_large) != SIG_ERR && setrlimit(RLIMIT_FSIZE, &limit) == 0);
+    CHECK(write(fd, bytes, 1500) == 1000 && too_large == 0);
+    CHECK_ERRNO(write(fd, bytes, 1), EFBIG);
+    CHECK(too_large == 1 && write(fd, bytes, 0) == 0 && too_large == 1);
+    CHECK(pwrite(fd, bytes, 100, 950) == 50 && too_large == 1);
+    CHECK_ERRNO(pwrite(fd, bytes, 1, 5000), EFBIG);
+    CHECK(too_large == 2 && ftruncate(fd, 1000) == 0);
+    CHECK_ERRNO(ftruncate(fd, 1001), EFBIG);
+    CHECK_ERRNO(truncate(path, 1 << 30), EFBIG);
+    CHECK(too_large == 4 && ftruncate(fd, 500) == 0 && lseek(fd, 0, SEEK_END) == 500);
+    CHECK(pipe(pair) == 0 && write(pair[1], bytes, 1500) == 1500 && too_large == 4);
+    // A file that is larger already may be cut, and is not written beyond the limit.
+    limit.rlim_cur = 100;
+    CHECK(setrlimit(RLIMIT_FSIZE, &limit) == 0 && ftruncate(fd, 400) == 0);
+    CHECK_ERRNO(pwrite(fd, bytes, 1, 200), EFBIG);
+    CHECK(too_large == 5 && pwrite(fd, bytes, 200, 50) == 50);
+    pid_t pid = fork();
+    if (pid == 0) {
+        signal(SIGXFSZ, SIG_DFL);
+        limit.rlim_cur = 0;
+        setrlimit(RLIMIT_FSIZE, &limit);
+        _exit(ftruncate(fd, 1000) == 0);
+    }
+    int status;
+    CHECK(waitpid(pid, &status, 0) == pid && WIFSIGNALED(status) && WTERMSIG(status) == SIGXFSZ);
+    CHECK(unlink(path) == 0);
+}
+
 // A handler of SIGSEGV that has no stack to run on ends the program.
 static void no_stack_for_handler(void)
 {
@@ -211,6 +253,7 @@ static const struct test tests[] = {
     {"timer queue", timer_overruns},
     {"timer overruns", timer_overrun_count},
     {"descriptor limit", descriptor_limit},
+    {"file size limit", file_size_limit},
     {"no stack", no_stack_for_handler},
     {"dead owner", dead_pi_owner},
     {"ends of ranges", ends_of_ranges},

@@ -2,13 +2,16 @@
 
 use super::credentials::Credentials;
 use super::files::MAX_FILES;
+use super::send::sent_by;
+use crate::vfs::SizeLimit;
 use crate::vm;
-use abi::Errno;
 use abi::capability::CAP_IPC_LOCK;
+use abi::sigframe::SI_USER;
 use abi::system::{
     RLIM_INFINITY, RLIM_NLIMITS, RLIMIT_AS, RLIMIT_CORE, RLIMIT_CPU, RLIMIT_DATA, RLIMIT_MEMLOCK, RLIMIT_NOFILE,
     RLIMIT_NPROC, RLIMIT_RTTIME, RLIMIT_SIGPENDING, RLIMIT_STACK, Rlimit64,
 };
+use abi::{Errno, Signal};
 
 /// Bytes that a process without privilege may lock (Linux's default).
 const LOCKED_BYTES: u64 = 8 << 20;
@@ -81,6 +84,16 @@ impl Limits {
         Ok(())
     }
 }
+
+/// The limit of the current process to the sizes of files.
+pub const OF_FILES: SizeLimit = SizeLimit {
+    get: || super::current_thread().map_or(RLIM_INFINITY, |thread| thread.process().file_size_limit()),
+    exceeded: || {
+        if let Some(thread) = super::current_thread() {
+            thread.send(Signal::SIGXFSZ, sent_by(thread.process(), Signal::SIGXFSZ, SI_USER));
+        }
+    },
+};
 
 const fn both(limit: u64) -> Rlimit64 {
     Rlimit64 { rlim_cur: limit, rlim_max: limit }

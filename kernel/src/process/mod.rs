@@ -52,7 +52,7 @@ pub use thread::Thread;
 use crate::sched;
 use crate::vm::AddressSpace;
 use crate::vm::fault;
-use abi::system::RLIMIT_NOFILE;
+use abi::system::{RLIMIT_FSIZE, RLIMIT_NOFILE};
 use alarm::Timer;
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
@@ -223,6 +223,11 @@ impl Process {
     /// How many descriptors it may have (RLIMIT_NOFILE): they are below this.
     pub fn file_limit(&self) -> usize {
         (self.limits.lock().current(RLIMIT_NOFILE) as usize).min(files::MAX_FILES)
+    }
+
+    /// How large it may make files (RLIMIT_FSIZE).
+    pub(super) fn file_size_limit(&self) -> u64 {
+        self.limits.lock().current(RLIMIT_FSIZE)
     }
 
     /// Calls `change` with the limits, which stay locked meanwhile.

@@ -6,14 +6,14 @@ use super::cpu_time::CpuTime;
 use super::credentials::Credentials;
 use super::exec;
 use super::files::FileTable;
-use super::limits::Limits;
+use super::limits::{self, Limits};
 use super::shareable::Shareable;
 use super::signal::{Actions, Pending};
 use super::table::{self, INIT, Ties};
 use super::users::OfUser;
 use super::{ExitStatus, Process, Thread, cpu_limit, short_name, thread};
 use crate::sched::{self, Owner};
-use crate::vfs::File;
+use crate::vfs::{self, File};
 use crate::vm::AddressSpace;
 use abi::Errno;
 use abi::signal::SigSet;
@@ -62,6 +62,7 @@ static HOOKS: Once<Hooks> = Once::new();
 /// Installs the hooks. Needed before the first program starts.
 pub fn init(hooks: Hooks) {
     HOOKS.call_once(|| hooks);
+    vfs::set_size_limit(limits::OF_FILES);
 }
 
 /// The hooks.

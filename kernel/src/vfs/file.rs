@@ -14,7 +14,7 @@ use super::page_cache::PageCache;
 use super::read_ahead::ReadAhead;
 use super::transfer::{Sink, Source, outcome};
 use super::write::write_pages;
-use super::{report, write_back};
+use super::{report, size_limit, write_back};
 use abi::Errno;
 use abi::inotify::{IN_ACCESS, IN_MODIFY, IN_OPEN};
 use alloc::sync::{Arc, Weak};
@@ -356,7 +356,11 @@ impl File {
                 if direct {
                     inode.exchange_with_device(offset, len)?;
                 }
-                let (moved, result) = write_pages(&**inode, pages, offset, source);
+                let limit = match self.kind {
+                    Kind::Node if len > 0 => size_limit::check_write(offset)?,
+                    _ => u64::MAX,
+                };
+                let (moved, result) = write_pages(&**inode, pages, offset, limit, source);
                 if direct && moved > 0 {
                     inode.exchange_with_device(offset, len)?;
                 }

@@ -9,7 +9,7 @@ use super::dentry::Dentry;
 use super::inode::{FileSystem, Inode, Metadata};
 use super::mount_options::{MountOptions, SharedOptions};
 use super::notify::{self, Existing, Watcher};
-use super::{Result, access_time, flags, report, write_back};
+use super::{Result, access_time, flags, report, size_limit, write_back};
 use abi::Errno;
 use abi::inotify::IN_MODIFY;
 use alloc::string::String;
@@ -336,6 +336,7 @@ impl Location {
         let _writer = pages.writer.lock();
         let old = self.inode().size();
         if size > old {
+            size_limit::check_growth(size)?;
             pages.extend(old);
         }
         self.inode().truncate(size)?;

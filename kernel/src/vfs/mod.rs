@@ -36,6 +36,7 @@ mod read_ahead;
 mod read_dir;
 mod reclaim;
 mod report;
+mod size_limit;
 mod tests;
 mod tmpfs;
 mod transfer;
@@ -65,6 +66,7 @@ pub use mounting::{DiskFormat, MountInfo, MountSource, TYPES, UnmountHow, disk_a
 pub use open::{open, open_location, open_restricted};
 pub(crate) use page_cache::{Mapper, PageCache, Quota, Revoke, dirty_total, in_memory_total};
 pub use reclaim::reclaim;
+pub use size_limit::{SizeLimit, set_size_limit};
 pub use transfer::{Sink, SliceSink, SliceSource, Source, VecSink};
 pub use walk::{lookup, resolve};
 pub use write_back::{finish_all, sync_all};

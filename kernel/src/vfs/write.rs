@@ -15,21 +15,23 @@ const PAGE: u64 = PAGE_SIZE as u64;
 /// Bytes of a write that become part of the file together.
 const WRITE_AT_ONCE: u64 = 32 * PAGE;
 
-/// Moves all of `source` into the pages from `start` on: the bytes that have become part of the file, and what stopped it.
+/// Moves all of `source` into the pages from `start` on, but not from `limit` on: the bytes that have become part of the
+/// file, and what stopped it.
 /// The caller holds the writer lock.
 pub(super) fn write_pages(
     inode: &dyn Inode,
     pages: &PageCache,
     start: u64,
+    limit: u64,
     source: &mut dyn Source,
 ) -> (usize, Result<()>) {
-    let mut at = start;
+    let (mut at, limit) = (start, limit.min(OFFSET_MAX));
     let size = inode.size();
     if source.remaining() > 0 && start.saturating_add(source.remaining() as u64) > size {
         pages.extend(size);
     }
     while source.remaining() > 0 {
-        let end = at.saturating_add(source.remaining() as u64).min(at - at % PAGE + WRITE_AT_ONCE).min(OFFSET_MAX);
+        let end = at.saturating_add(source.remaining() as u64).min(at - at % PAGE + WRITE_AT_ONCE).min(limit);
         let checked = if end <= at { Err(Errno::EFBIG) } else { inode.check_write(at, end) };
         let end = match checked {
             Ok(end) => end,
