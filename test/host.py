@@ -10,7 +10,7 @@ from harness.plan import OUT, TOP, Context, Failure, Test
 PURE_CRATES = ("abi", "klib", "fs", "macros")
 PROGRAMS = TOP / "build/user/root"
 IPC_PROGRAMS = ("pipes", "polling", "events", "waiting")
-PROCESS_PROGRAMS = ("processes", "signals", "handlers", "threads", "corners", "vdso", "scheduling", "pidfd", "rseq", "proc", "system", "cputime", "privileges", "pty", "pty-sessions", "huge", "sharing", "programs")
+PROCESS_PROGRAMS = ("processes", "signals", "handlers", "threads", "corners", "vdso", "scheduling", "priorities", "pidfd", "rseq", "proc", "system", "cputime", "privileges", "pty", "pty-sessions", "huge", "sharing", "programs")
 
 
 def fault_table() -> dict[str, str]:

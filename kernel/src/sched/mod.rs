@@ -13,6 +13,7 @@ mod hand_over;
 mod listing;
 pub mod load;
 pub mod policy;
+mod priority;
 mod queue;
 mod tests;
 pub mod tick;
@@ -36,7 +37,8 @@ use machine::sync::{IrqLock, Once, Rank, SpinLock, Watch};
 use machine::task::{self, Task};
 use machine::time::{self, Instant};
 use machine::trace;
-use policy::{AtomicPolicy, Policy};
+use policy::AtomicPolicy;
+pub use priority::{lend_priority, set_policy};
 
 pub use listing::{TaskInfo, for_each_task, info};
 
@@ -422,11 +424,6 @@ impl TaskData {
         self.nice.store(nice.clamp(NICE_MIN, NICE_MAX), Ordering::Relaxed);
     }
 
-    /// Its policy.
-    pub fn policy(&self) -> Policy {
-        self.policy.load()
-    }
-
     /// The CPUs it may run on, a bit each.
     pub fn affinity(&self) -> u64 {
         self.affinity.load(Ordering::Relaxed)
@@ -459,18 +456,6 @@ pub fn set_affinity(task: &Arc<Task>, mask: u64) {
     }
     while task.on_cpu() && !task_data.may_run_on(task_data.cpu()) {
         core::hint::spin_loop();
-    }
-}
-
-/// Changes a task's policy. It is scheduled by it at once, wherever it is.
-pub fn set_policy(task: &Arc<Task>, policy: Policy) {
-    let before = data(task).policy();
-    data(task).policy.store(policy);
-    // As Linux has it, one that comes down goes before others of its new priority.
-    queue::requeue(task, policy.class.priority() < before.class.priority());
-    if task.on_cpu() {
-        // Somebody else may have to run there now.
-        machine::irq::send_reschedule(data(task).cpu());
     }
 }
 

@@ -55,8 +55,11 @@ impl Policy {
     pub const NORMAL: Policy = Policy { class: Class::Normal, reset_on_fork: false };
 }
 
-/// A policy that others read while it is changed: class, priority, and whether it is reset on a fork, in bytes of a word.
+/// A policy that others read while it is changed, and a priority that is lent: class, priority, whether it is reset on a
+/// fork, and what is lent (0 for nothing), in bytes of a word.
 pub(super) struct AtomicPolicy(AtomicU32);
+
+const LENT: u32 = 0xff00_0000;
 
 impl AtomicPolicy {
     pub const fn new() -> Self {
@@ -71,7 +74,34 @@ impl AtomicPolicy {
             Class::Fifo(priority) => 3 | u32::from(priority) << 8,
             Class::RoundRobin(priority) => 4 | u32::from(priority) << 8,
         };
-        self.0.store(class | u32::from(policy.reset_on_fork) << 16, Ordering::Relaxed);
+        self.update(LENT, class | u32::from(policy.reset_on_fork) << 16);
+    }
+
+    /// Lends a real-time priority, by which the task is scheduled if its own is less; 0 takes it back. Whether that is new.
+    pub fn lend(&self, priority: u8) -> bool {
+        let lent = u32::from(priority) << LENT.trailing_zeros();
+        self.update(!LENT, lent) & LENT != lent
+    }
+
+    /// What is lent.
+    pub fn lent(&self) -> u8 {
+        (self.0.load(Ordering::Relaxed) >> LENT.trailing_zeros()) as u8
+    }
+
+    /// The class by which it is scheduled.
+    pub fn effective(&self) -> Class {
+        let own = self.load().class;
+        match self.lent() {
+            lent if lent > own.priority().unwrap_or(0) => Class::Fifo(lent),
+            _ => own,
+        }
+    }
+
+    /// Keeps the bits of `kept` and sets `new`; what it was.
+    fn update(&self, kept: u32, new: u32) -> u32 {
+        let (Ok(old) | Err(old)) =
+            self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |old| Some(old & kept | new));
+        old
     }
 
     pub fn load(&self) -> Policy {
@@ -86,8 +116,9 @@ impl AtomicPolicy {
         Policy { class, reset_on_fork: reset != 0 }
     }
 
-    /// Whether it is a real-time one.
+    /// Whether it is scheduled as a real-time one.
     pub fn is_real_time(&self) -> bool {
-        self.0.load(Ordering::Relaxed) & 0xff >= 3
+        let word = self.0.load(Ordering::Relaxed);
+        word & 0xff >= 3 || word & LENT != 0
     }
 }

@@ -323,7 +323,7 @@ pub(super) fn look_at_slice() {
     }
     if queue.slice_end.is_none_or(|end| end <= time::now()) {
         if let Some(current) = machine::task::try_current()
-            && matches!(data(&current).policy().class, Class::RoundRobin(_))
+            && matches!(data(&current).policy.effective(), Class::RoundRobin(_))
         {
             data(&current).yields.store(true, Ordering::Relaxed);
         }
@@ -362,7 +362,7 @@ fn account(task: &TaskData, now: Instant, pin: &IrqGuard) {
 
 /// When the one that is put on the CPU at `now` has had its slice, turn or budget.
 fn slice_end(now: Instant, task: &TaskData, budget: &Budget) -> Instant {
-    match task.policy().class {
+    match task.policy.effective() {
         Class::Normal | Class::Batch | Class::Idle if budget.is_used_up() => (now + SLICE).min(budget.end),
         Class::Normal | Class::Batch | Class::Idle => now + SLICE,
         Class::Fifo(_) => budget.end,
@@ -373,7 +373,7 @@ fn slice_end(now: Instant, task: &TaskData, budget: &Budget) -> Instant {
 /// What `ns` on the CPU are to a task of its weight.
 fn virtual_time(ns: u64, task: &TaskData) -> u64 {
     match task.nice() {
-        _ if task.policy().class == Class::Idle => ns * WEIGHT_0 / WEIGHT_IDLE,
+        _ if task.policy.effective() == Class::Idle => ns * WEIGHT_0 / WEIGHT_IDLE,
         0 => ns,
         nice => ns * WEIGHT_0 / WEIGHTS[(nice + 20).clamp(0, 39) as usize],
     }
@@ -475,7 +475,7 @@ impl RunQueue {
     /// Queues the task, a real-time one by its priority, others by their virtual time; its claim. `goes_on`: a real-time
     /// task comes before others of its priority.
     fn push(&mut self, task: Arc<Task>, task_data: &TaskData, goes_on: bool) -> u64 {
-        let (heap, claim) = match task_data.policy().class.priority() {
+        let (heap, claim) = match task_data.policy.effective().priority() {
             Some(priority) => (&mut self.real_time, u64::from(PRIORITY_MAX - priority.min(PRIORITY_MAX))),
             None => {
                 let slice = virtual_time(SLICE_NS, task_data);

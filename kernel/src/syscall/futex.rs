@@ -10,6 +10,7 @@ use abi::time::Timespec;
 use alloc::sync::Arc;
 use core::sync::atomic::Ordering;
 use core::time::Duration;
+use machine::task::Task;
 use machine::time::{self, Instant};
 use machine::user::copy;
 
@@ -72,7 +73,7 @@ pub fn futex(
             lock_pi(at(word), caller.thread.tid(), deadline)
         }
         TRYLOCK_PI => try_lock_pi(word, caller.thread.tid())?.map_or(Ok(0), |_| Err(Errno::EAGAIN)),
-        UNLOCK_PI => unlock_pi(at(word), caller.thread.tid()),
+        UNLOCK_PI => futex::hand_over(at(word), caller.thread.tid(), task_of).map(|()| 0),
         _ => Err(Errno::ENOSYS),
     }
 }
@@ -147,16 +148,26 @@ fn try_lock_pi(address: u64, tid: u32) -> Result<Option<u32>, Errno> {
     }
 }
 
-/// FUTEX_LOCK_PI. The owner is not made to run earlier for its waiters: all have the same priority. An owner that ends
-/// while somebody waits leaves the lock to a waiter, who finds that in the word; one that was never there is ESRCH.
+/// The task of the thread `tid`.
+pub(super) fn task_of(tid: u32) -> Option<Arc<Task>> {
+    table::find_thread(tid)?.task()
+}
+
+/// FUTEX_LOCK_PI. An owner that ends while somebody waits leaves the lock to a waiter, who finds that in the word; one that
+/// was never there is ESRCH.
 fn lock_pi(word: Word<'_>, tid: u32, deadline: Option<Instant>) -> SyscallResult {
-    let exists = |tid| table::find_thread(tid).is_some();
-    let mut waited_for = 0;
+    let mut has_waited = false;
     loop {
-        let Some(value) = try_lock_pi(word.address, tid)? else { return Ok(0) };
+        let value = match try_lock_pi(word.address, tid) {
+            Ok(Some(value)) => value,
+            Ok(None) => return Ok(0),
+            // It was given the lock.
+            Err(Errno::EDEADLK) if has_waited => return Ok(0),
+            Err(error) => return Err(error),
+        };
         let owner = value & futex::TID_MASK;
-        if !exists(owner) {
-            if owner != waited_for {
+        if task_of(owner).is_none() {
+            if !has_waited {
                 return Err(Errno::ESRCH);
             }
             let inherited = tid | futex::WAITERS | futex::OWNER_DIED;
@@ -169,25 +180,10 @@ fn lock_pi(word: Word<'_>, tid: u32, deadline: Option<Instant>) -> SyscallResult
         if copy::compare_exchange_u32(word.address, value, marked).map_err(|_| Errno::EFAULT)? != value {
             continue;
         }
-        waited_for = owner;
-        match futex::wait_for_owner(word, marked, (owner, exists), deadline, process::interrupted) {
-            Ok(()) | Err(Errno::EAGAIN) => {}
+        match futex::wait_for_owner(word, marked, (owner, tid), task_of, (deadline, process::interrupted)) {
+            Ok(()) => has_waited = true,
+            Err(Errno::EAGAIN) => {}
             Err(error) => return Err(error),
-        }
-    }
-}
-
-/// FUTEX_UNLOCK_PI: the next waiter takes the lock itself.
-fn unlock_pi(word: Word<'_>, tid: u32) -> SyscallResult {
-    loop {
-        let value = copy::load_u32(word.address).map_err(|_| Errno::EFAULT)?;
-        if value & futex::TID_MASK != tid {
-            return Err(Errno::EPERM);
-        }
-        if copy::compare_exchange_u32(word.address, value, 0).map_err(|_| Errno::EFAULT)? == value {
-            // All, as those that do not get it mark the word anew.
-            futex::wake(word, u32::MAX, ANY)?;
-            return Ok(0);
         }
     }
 }

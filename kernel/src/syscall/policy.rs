@@ -3,6 +3,7 @@
 use super::argument::{UserIn, UserOut};
 use super::schedule::{may_change, named};
 use super::{Caller, SyscallResult};
+use crate::futex;
 use crate::process::Thread;
 use crate::sched::policy::{Class, PRIORITY_MAX, Policy};
 use crate::sched::{self, NICE_MAX, NICE_MIN};
@@ -63,6 +64,7 @@ fn change(caller: &Caller<'_>, thread: &Arc<Thread>, new: Policy) -> Result<(), 
         }
     }
     sched::set_policy(&task, new);
+    futex::priority_changed(&task, super::futex::task_of);
     Ok(())
 }
 

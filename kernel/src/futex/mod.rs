@@ -9,12 +9,16 @@
 //! A waiter is known by its task, whose `wait_mark` says which list it is in, or that it has been woken and is in none:
 //! changed with that list locked.
 
+mod owned;
+
+pub use owned::{Find, hand_over, owner_ended, priority_changed, wait_for_owner};
+
 use crate::sched;
 use crate::vm::{AddressSpace, fault};
 use abi::Errno;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicUsize, Ordering};
+use core::sync::atomic::Ordering;
 use machine::addr::{PAGE_SIZE, USER_END};
 use machine::hooks::Access;
 use machine::mm::Frame;
@@ -52,8 +56,9 @@ struct Key {
 struct Waiter {
     key: Key,
     bitset: u32,
-    /// The thread that has the lock it waits for; 0 for other futexes.
+    /// The thread that has the lock it waits for, and its own number, which a lock is given to by; 0 for other futexes.
     owner: u32,
+    tid: u32,
     task: Arc<Task>,
 }
 
@@ -61,9 +66,6 @@ struct Waiter {
 type List = Vec<Waiter>;
 
 static TABLE: [SpinLock<List>; LISTS] = [const { SpinLock::new("futexes", Rank::Process, Vec::new()) }; LISTS];
-
-/// How many wait for a lock with an owner, so that threads that end need not look while there are none.
-static OWNED: AtomicUsize = AtomicUsize::new(0);
 
 /// A word of user memory.
 #[derive(Clone, Copy)]
@@ -88,62 +90,33 @@ pub fn wait(
     if bitset == 0 {
         return Err(Errno::EINVAL);
     }
-    wait_as(word, expected, (bitset, 0), (deadline, interrupted), || false)
+    let waiter = Waiter { key: word.key()?, bitset, owner: 0, tid: 0, task: task::current().arc() };
+    enqueue_if(waiter, word.address, expected)?;
+    sleep(deadline, || given_up(deadline, interrupted))
 }
 
-/// Waits for a lock that thread `owner` has: as `wait`, but the end of the owner, after which `exists` says no, ends the
-/// wait too.
-pub fn wait_for_owner(
-    word: Word<'_>,
-    expected: u32,
-    (owner, exists): (u32, fn(u32) -> bool),
-    deadline: Option<Instant>,
-    interrupted: fn() -> bool,
-) -> Result<(), Errno> {
-    OWNED.fetch_add(1, Ordering::SeqCst);
-    let gone = || !exists(owner);
-    let result = wait_as(word, expected, (ANY, owner), (deadline, interrupted), gone);
-    OWNED.fetch_sub(1, Ordering::SeqCst);
-    result
-}
-
-/// Thread `tid` is no more: wakes all that wait for a lock of it. It is not to be found by its number any more, so that
-/// one that comes too late for this sees that it is gone.
-pub fn owner_ended(tid: u32) {
-    if OWNED.load(Ordering::SeqCst) == 0 {
-        return;
-    }
-    for list in &TABLE {
-        let woken: Vec<Waiter> = list.lock().extract_if(.., |waiter| waiter.owner == tid).inspect(mark_woken).collect();
-        woken.iter().for_each(|waiter| sched::unpark(&waiter.task));
-    }
-}
-
-fn wait_as(
-    word: Word<'_>,
-    expected: u32,
-    (bitset, owner): (u32, u32),
-    (deadline, interrupted): (Option<Instant>, fn() -> bool),
-    gone: impl Fn() -> bool,
-) -> Result<(), Errno> {
-    let key = word.key()?;
+/// Sleeps until the waiter, which is the current task and in its list, is woken, or `end` gives a reason to wait no longer.
+fn sleep(deadline: Option<Instant>, end: impl Fn() -> Option<Result<(), Errno>>) -> Result<(), Errno> {
     let current = task::current();
-    enqueue_if(Waiter { key, bitset, owner, task: current.arc() }, word.address, expected)?;
     while sched::data(&current).wait_mark.load(Ordering::Acquire) != WOKEN {
-        let end = if gone() {
-            Ok(())
-        } else if interrupted() {
-            Err(Errno::EINTR)
-        } else if deadline.is_some_and(|deadline| time::now() >= deadline) {
-            Err(Errno::ETIMEDOUT)
-        } else {
-            sched::park("futex", deadline);
-            continue;
-        };
-        // It may be woken at the last moment.
-        return if leave(&current) { end } else { Ok(()) };
+        match end() {
+            // It may be woken at the last moment.
+            Some(end) => return if leave(&current) { end } else { Ok(()) },
+            None => sched::park("futex", deadline),
+        }
     }
     Ok(())
+}
+
+/// What ends a wait that is not woken.
+fn given_up(deadline: Option<Instant>, interrupted: fn() -> bool) -> Option<Result<(), Errno>> {
+    if interrupted() {
+        Some(Err(Errno::EINTR))
+    } else if deadline.is_some_and(|deadline| time::now() >= deadline) {
+        Some(Err(Errno::ETIMEDOUT))
+    } else {
+        None
+    }
 }
 
 /// Enters the waiter, which is the current task, if the word holds `expected`.
