@@ -1,11 +1,17 @@
 """Processes and threads by the thousand on four CPUs: afterwards every kind of memory is back where it was, and no task
-is left. `STRESS=full` in the environment takes the large counts, which need minutes; the small ones are for every run."""
+is left. `STRESS=full` in the environment takes the large counts, which need minutes; the small ones are for every run.
+Then storms: of interrupts, and of lines of the log."""
 
+import itertools
 import os
+import pathlib
 import re
+import struct
+import time
 
-from harness.console import boot
-from harness.plan import Context, Failure, Test
+from harness.console import PROMPT, Terminal, boot, plain
+from harness.monitor import Monitor
+from harness.plan import OUT, Context, Failure, Test
 
 NEEDS = ("build/release", "build/disk")
 DEBUG_NEEDS = ("build/debug", "build/disk")
@@ -82,6 +88,90 @@ def large_pages(context: Context) -> None:
         raise Failure("; ".join(wrong))
 
 
+STORM_S = 60
+STORM_PAGES = 4096
+SECTOR_LEN = 512
+READS = 10_000
+
+
+def interrupt_storm(context: Context) -> None:
+    """Four CPUs read and write a disk of their own and read the entropy source at full rate for 60 s. The kernel's account is
+    compared with QEMU's, and the disk is read by the host."""
+    image = OUT / f"{context.test.name}.img"
+    image.unlink(missing_ok=True)
+    with image.open("wb") as file:
+        file.truncate(32 << 20)
+    monitor = Monitor(context)
+    drive = f"-drive if=none,id=scratch,format=raw,file={image} -device virtio-blk-pci,drive=scratch,disable-legacy=on"
+    with monitor, Terminal(context, SMP="4", QEMU_EXTRA=f"{monitor.qemu_extra()} {drive}") as machine:
+        machine.expect(re.escape(PROMPT), within_s=240)
+        machine.command(f"rng 16 {READS}", rf"^{READS} reads in \d+ ms; the last:$")
+        before, start = operations(monitor, "scratch"), time.monotonic()
+        machine.type(f"storm 3 {STORM_S}\n")
+        machine.expect(r"^no request lost, no data wrong, no interrupt missing or too many$", within_s=STORM_S + 200)
+        machine.expect(re.escape(PROMPT))
+        context.say(f"{time.monotonic() - start:.0f} s by the host's clock")
+        served = operations(monitor, "scratch") - before
+        counted = re.search(r"^vdd: (\d+) requests sent, (\d+) answered, interrupts: [1-9]", plain(machine.seen), re.MULTILINE)
+        context.check(counted is not None, "no account of the disk's requests")
+        context.check(counted.groups() == (str(served), str(served)), f"QEMU has served {served} requests")
+        busy = re.findall(r"^CPU \d: [1-9]\d* disk requests, [1-9]\d* random$", plain(machine.seen), re.MULTILINE)
+        context.check(len(busy) == 4, f"{len(busy)} of four CPUs were in the storm")
+        machine.command("irq")
+        machine.type("exit\n")
+        context.check(machine.end_status() == 0, "a command failed")
+    check_log(context)
+    check_sectors(image)
+    image.unlink()
+
+
+def operations(monitor: Monitor, drive: str) -> int:
+    """Reads and writes that QEMU has done for a drive."""
+    for device in monitor.execute("query-blockstats"):
+        if device.get("device") == drive:
+            return device["stats"]["rd_operations"] + device["stats"]["wr_operations"]
+    raise Failure(f"QEMU knows no drive {drive}")
+
+
+def check_log(context: Context) -> None:
+    """The kernel had nothing to complain of."""
+    log = context.com2_path.read_text(encoding="utf-8", errors="replace")
+    bad = re.search(r"^\[.*\] \d (WARN|ERROR) .*$", log, re.MULTILINE)
+    context.check(bad is None, f"in the log: {bad and bad.group(0)}")
+
+
+def check_sectors(image: pathlib.Path) -> None:
+    """Each sector tells its number first."""
+    with image.open("rb") as file:
+        for sector in range(STORM_PAGES * 8):
+            (found,) = struct.unpack_from("<Q", file.read(SECTOR_LEN))
+            if found != sector:
+                raise Failure(f"on the disk sector {sector} holds sector {found:#x}")
+
+
+def log_storm(context: Context) -> None:
+    """Lines that four CPUs log at once, some of them to the console as well, are whole, and each CPU's are in order."""
+    count = 1000
+    result = boot(context, f"storm log {count}; exit", SMP="4")
+    result.wants(rf"^{count} lines from each of 4 CPUs in \d+ ms$")
+    line = re.compile(rf"\[ *\d+\.\d{{6}}\] (\d) (?:INFO |WARN ) russet::shell::storm: storm from CPU (\d), line (\d+) of {count}\.")
+    lines = context.com2_path.read_text(encoding="ascii").splitlines()
+    seen: dict[str, int] = {}
+    for text in (text for text in lines if "storm" in text):
+        found = line.fullmatch(text)
+        context.check(found is not None, f"a line is not whole: {text!r}")
+        where, cpu, number = found.groups()
+        context.check(where == cpu and int(number) == seen.get(cpu, 0) + 1, f"line {number} of CPU {cpu} after {seen.get(cpu, 0)}")
+        seen[cpu] = int(number)
+    context.check(seen == dict.fromkeys("0123", count), f"the last lines are {seen}")
+    warnings = [found for text in result.lines() if (found := line.fullmatch(text))]
+    context.check(len(warnings) == 4 * count // 100, f"of the warnings {len(warnings)} are whole on the console")
+    orders = [line.fullmatch(text).group(2) for text in lines if "storm" in text]
+    changes = sum(one != next_one for one, next_one in itertools.pairwise(orders))
+    context.say(f"the CPU changes {changes} times from line to line")
+    context.check(changes > 4, "the CPUs did not log at once")
+
+
 def tests() -> list[Test]:
     """All of this kind."""
     seconds = 3600 if FULL else 300
@@ -89,5 +179,7 @@ def tests() -> list[Test]:
     return [
         *(Test(f"stress/{kind}", stress(kind, **memory.get(kind, {})), seconds, needs=NEEDS) for kind in COUNTS),
         Test("stress/huge", large_pages, seconds, needs=NEEDS),
+        Test("stress/interrupts", interrupt_storm, 500, needs=NEEDS),
+        Test("stress/log", log_storm, 300, needs=NEEDS),
         Test("stress/fork-debug", stress("fork", RUST_BUILD_MODE="debug"), seconds, needs=DEBUG_NEEDS),
     ]

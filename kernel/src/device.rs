@@ -44,6 +44,17 @@ pub fn random() -> Option<Arc<dyn RandomSource>> {
     })
 }
 
+/// Interrupt vectors of the first entropy source.
+pub fn vectors_of_random() -> &'static [u8] {
+    bound().find(|bound| matches!(bound.device, Device::Random(_))).map_or(&[], |bound| &bound.vectors)
+}
+
+/// Interrupt vectors of the function that a block device is or belongs to.
+pub fn vectors_of_disk(disk: &Arc<dyn BlockDevice>) -> &'static [u8] {
+    let owner = pci_devices().iter().find(|device| disks(device).iter().any(|one| Arc::ptr_eq(one, disk)));
+    owner.and_then(|device| device.bound.as_ref()?.as_ref().ok()).map_or(&[], |bound| &bound.vectors)
+}
+
 fn bound() -> impl Iterator<Item = &'static Bound<Device>> {
     pci_devices().iter().filter_map(|device| device.bound.as_ref()?.as_ref().ok())
 }

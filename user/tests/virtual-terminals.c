@@ -220,7 +220,10 @@ static void sessions(void)
         _exit(2);
     }
     CHECK_CHILD(pid, SIGINT);
-    // It is nobody's now.
+    // It was hung up, so that the file is dead; another one finds that it is nobody's.
+    CHECK_ERRNO(tcgetpgrp(fd) < 0 ? -1 : 0, EIO);
+    close(fd);
+    fd = open_vt(3, O_NOCTTY);
     CHECK_ERRNO(tcgetpgrp(fd) < 0 ? -1 : 0, ENOTTY);
     pid = fork();
     if (pid == 0) {

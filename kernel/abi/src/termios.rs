@@ -11,12 +11,19 @@ pub use raw::{
 /// Requests of `ioctl(2)`.
 pub use linux_raw_sys::ioctl::{
     FIONBIO, FIONREAD, TCFLSH, TCGETS, TCGETS2, TCSBRK, TCSBRKP, TCSETS, TCSETS2, TCSETSF, TCSETSF2, TCSETSW, TCSETSW2,
-    TCXONC, TIOCEXCL, TIOCGETD, TIOCGEXCL, TIOCGPGRP, TIOCGPKT, TIOCGPTLCK, TIOCGPTN, TIOCGPTPEER, TIOCGSID,
-    TIOCGWINSZ, TIOCNOTTY, TIOCNXCL, TIOCOUTQ, TIOCPKT, TIOCSCTTY, TIOCSETD, TIOCSIG, TIOCSPGRP, TIOCSPTLCK, TIOCSTI,
+    TCXONC, TIOCCBRK, TIOCEXCL, TIOCGETD, TIOCGEXCL, TIOCGICOUNT, TIOCGPGRP, TIOCGPKT, TIOCGPTLCK, TIOCGPTN,
+    TIOCGPTPEER, TIOCGSID, TIOCGSOFTCAR, TIOCGWINSZ, TIOCMBIC, TIOCMBIS, TIOCMGET, TIOCMSET, TIOCNOTTY, TIOCNXCL,
+    TIOCOUTQ, TIOCPKT, TIOCSBRK, TIOCSCTTY, TIOCSETD, TIOCSIG, TIOCSPGRP, TIOCSPTLCK, TIOCSSOFTCAR, TIOCSTI,
     TIOCSWINSZ,
 };
 /// What the master of a pseudo-terminal is told in packet mode (`ioctl_tty(2)`).
 pub use raw::{TIOCPKT_DOSTOP, TIOCPKT_FLUSHREAD, TIOCPKT_FLUSHWRITE, TIOCPKT_NOSTOP, TIOCPKT_START, TIOCPKT_STOP};
+
+/// Control modes ([`Termios::c_cflag`]), and modem lines (TIOCMGET).
+pub use raw::{
+    BOTHER, CBAUD, CLOCAL, CMSPAR, CREAD, CRTSCTS, CS5, CS6, CS7, CS8, CSIZE, CSTOPB, HUPCL, PARENB, PARODD, TIOCM_CD,
+    TIOCM_CTS, TIOCM_DSR, TIOCM_DTR, TIOCM_LOOP, TIOCM_OUT1, TIOCM_OUT2, TIOCM_RI, TIOCM_RTS,
+};
 
 use crate::pod::pod_struct;
 
@@ -157,6 +164,29 @@ impl Termios {
         c_cc: [3, 28, 127, 21, 4, 0, 1, 0, 17, 19, 26, 0, 18, 15, 23, 22, 0, 0, 0],
     };
 
+    /// What a serial port starts with: 9600 baud, and no modem.
+    pub const SERIAL: Termios =
+        Termios { c_cflag: raw::B9600 | raw::CS8 | raw::CREAD | raw::HUPCL | raw::CLOCAL, ..Self::INITIAL };
+
+    /// The output speed in baud that the control modes name; `other` if they say that it is given as a number.
+    pub fn output_speed(&self, other: u32) -> u32 {
+        named_speed(self.c_cflag & CBAUD).unwrap_or(other)
+    }
+
+    /// The same for input, whose speed is that of output if nothing is said.
+    pub fn input_speed(&self, other: u32, output: u32) -> u32 {
+        match self.c_cflag >> raw::IBSHIFT & CBAUD {
+            0 => output,
+            code => named_speed(code).unwrap_or(other),
+        }
+    }
+
+    /// Has the control modes name this speed, for both directions.
+    pub fn set_speed(&mut self, speed: u32) {
+        let named = SPEEDS.iter().find(|(_, named)| *named == speed);
+        self.c_cflag = self.c_cflag & !(CBAUD | raw::CIBAUD) | named.map_or(BOTHER, |(code, _)| *code);
+    }
+
     /// Input modes.
     pub fn input(&self) -> InputFlags {
         InputFlags::from_bits_retain(self.c_iflag)
@@ -175,6 +205,76 @@ impl Termios {
     /// The control character at one of the `V…` indices, unless it is disabled.
     pub fn control(&self, index: u32) -> Option<u8> {
         self.c_cc.get(index as usize).copied().filter(|&byte| byte != VDISABLE)
+    }
+}
+
+/// The speed with this code in the control modes; None for BOTHER.
+fn named_speed(code: u32) -> Option<u32> {
+    SPEEDS.iter().find(|(other, _)| *other == code).map(|(_, speed)| *speed)
+}
+
+/// Codes of speeds; that of 134 baud stands for 134.5.
+const SPEEDS: [(u32, u32); 31] = [
+    (raw::B0, 0),
+    (raw::B50, 50),
+    (raw::B75, 75),
+    (raw::B110, 110),
+    (raw::B134, 134),
+    (raw::B150, 150),
+    (raw::B200, 200),
+    (raw::B300, 300),
+    (raw::B600, 600),
+    (raw::B1200, 1200),
+    (raw::B1800, 1800),
+    (raw::B2400, 2400),
+    (raw::B4800, 4800),
+    (raw::B9600, 9600),
+    (raw::B19200, 19_200),
+    (raw::B38400, 38_400),
+    (raw::B57600, 57_600),
+    (raw::B115200, 115_200),
+    (raw::B230400, 230_400),
+    (raw::B460800, 460_800),
+    (raw::B500000, 500_000),
+    (raw::B576000, 576_000),
+    (raw::B921600, 921_600),
+    (raw::B1000000, 1_000_000),
+    (raw::B1152000, 1_152_000),
+    (raw::B1500000, 1_500_000),
+    (raw::B2000000, 2_000_000),
+    (raw::B2500000, 2_500_000),
+    (raw::B3000000, 3_000_000),
+    (raw::B3500000, 3_500_000),
+    (raw::B4000000, 4_000_000),
+];
+
+pod_struct! {
+    /// What a serial port has seen (TIOCGICOUNT).
+    pub struct SerialCounts: 80 {
+        /// Changes of CTS.
+        pub cts: u32,
+        /// Changes of DSR.
+        pub dsr: u32,
+        /// Rings.
+        pub rng: u32,
+        /// Changes of the carrier.
+        pub dcd: u32,
+        /// Bytes in.
+        pub rx: u32,
+        /// Bytes out.
+        pub tx: u32,
+        /// Bytes without their stop bit.
+        pub frame: u32,
+        /// Bytes that the port had no room for.
+        pub overrun: u32,
+        /// Bytes with the wrong parity.
+        pub parity: u32,
+        /// Breaks.
+        pub brk: u32,
+        /// Bytes that the driver had no room for.
+        pub buf_overrun: u32,
+        /// Nothing.
+        pub reserved: [u32; 9],
     }
 }
 
@@ -227,5 +327,17 @@ mod tests {
         assert_eq!((termios.control(VERASE), termios.c_cc[VMIN as usize]), (Some(127), 1));
         assert_eq!((Termios::SIZE, Winsize::SIZE), (36, 8));
         assert_eq!(termios.control(1000), None);
+    }
+
+    #[test]
+    fn speeds_have_codes() {
+        let mut termios = Termios::SERIAL;
+        assert_eq!((termios.output_speed(7), termios.input_speed(7, 9600)), (9600, 9600));
+        termios.set_speed(115_200);
+        assert_eq!((termios.c_cflag & CBAUD, termios.output_speed(7)), (raw::B115200, 115_200));
+        termios.set_speed(31_250);
+        assert_eq!((termios.c_cflag & CBAUD, termios.output_speed(31_250)), (BOTHER, 31_250));
+        termios.c_cflag |= raw::B300 << raw::IBSHIFT;
+        assert_eq!(termios.input_speed(7, 31_250), 300);
     }
 }

@@ -14,6 +14,7 @@ pub mod driver;
 pub mod input;
 pub mod pci;
 pub mod rng;
+pub mod serial;
 pub mod speaker;
 pub mod table;
 pub mod virtio;

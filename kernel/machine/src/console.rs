@@ -1,4 +1,4 @@
-//! The two serial ports and the log: COM1 is the console, COM2 gets every log line.
+//! The two serial ports and the log: COM1 is the console, COM2 gets every log line, unless it is lent out.
 //!
 //! Logging works from the first instruction after per-CPU data exists and from any context: both ports are behind
 //! locks of the highest rank with interrupts off. [`emergency`] is for panics: it takes over the port.
@@ -60,9 +60,43 @@ pub fn write_raw(bytes: &[u8]) {
     }
 }
 
-/// Writes bytes to the log's port alone, a line feed as carriage return and line feed.
-pub fn write_log(bytes: &[u8]) {
-    LOG_PORT.lock().send(bytes);
+/// Writes bytes to the log's port alone, a line feed as carriage return and line feed; false if the log is without it.
+pub fn write_log(bytes: &[u8]) -> bool {
+    let mut port = LOG_PORT.lock();
+    port.send(bytes);
+    port.uart.is_some()
+}
+
+/// Whether the log has its port.
+pub fn has_log_port() -> bool {
+    LOG_PORT.lock().uart.is_some()
+}
+
+/// Takes the log's port away from it, if it has one. Until it is given back, log lines are only kept in the ring; panics go
+/// out there all the same.
+pub fn lend_log_port() -> Option<LentPort> {
+    LOG_PORT.lock().uart.take().map(|_| LentPort(()))
+}
+
+/// The registers of the log's port while it is lent. The log gets it back when this is dropped.
+pub struct LentPort(());
+
+impl LentPort {
+    /// Reads one of the eight registers.
+    pub fn read(&self, register: u16) -> u8 {
+        Port::serial(COM2 + register % 8).read()
+    }
+
+    /// Writes one of the eight registers.
+    pub fn write(&self, register: u16, value: u8) {
+        Port::serial(COM2 + register % 8).write(value);
+    }
+}
+
+impl Drop for LentPort {
+    fn drop(&mut self) {
+        LOG_PORT.lock().open(COM2);
+    }
 }
 
 /// What a line feed does.

@@ -12,6 +12,7 @@ use drivers::block::{self, BlockDevice, Operation, SECTOR_LEN, Segment};
 use drivers::{PciDevice, pci, virtio};
 use machine::PAGE_SIZE;
 use machine::mm::{Frame, FrameKind};
+use machine::time;
 
 /// This file's commands.
 pub const COMMANDS: &[Command] = &[
@@ -44,18 +45,20 @@ pub const COMMANDS: &[Command] = &[
     },
     Command {
         name: "rng",
-        arguments: "[n]",
-        arity: (0, 1),
+        arguments: "[n] [reads]",
+        arity: (0, 2),
         help: "print n random bytes, 16 if no n is given",
-        details: "From the first entropy device; from the kernel's own generator if there is none. Example: rng 32",
+        details: "From the first entropy device; from the kernel's own generator if there is none. With a number of\n\
+                  reads it reads as often, prints the last bytes and the time it took. Example: rng 32",
         run: rng,
     },
 ];
 
 /// Most sectors dumped at once.
 const MAX_SECTORS: u64 = 2048;
-/// Most random bytes at once.
+/// Most random bytes at once, and most reads.
 const MAX_RANDOM: u64 = 4096;
+const MAX_READS: u64 = 1_000_000;
 /// Sectors in a frame.
 const SECTORS_A_FRAME: u64 = (PAGE_SIZE / SECTOR_LEN) as u64;
 
@@ -193,18 +196,25 @@ fn dump(out: &mut Output, start: u64, bytes: &[u8]) {
 
 fn rng(shell: &mut Shell, arguments: &[&str]) -> CommandResult {
     let count = arguments.first().map_or(Ok(16), |text| number(text, "n", MAX_RANDOM))?;
-    let mut bytes = alloc::vec![0; count as usize];
-    let source = match device::random() {
-        Some(source) => {
-            source.read(&mut bytes).map_err(|error| CommandError::about(source.name(), error))?;
-            source.name().to_string()
-        }
-        None => {
-            random::fill(&mut bytes);
-            "the kernel's generator, since there is no entropy device".into()
-        }
+    let reads = arguments.get(1).map_or(Ok(1), |text| number(text, "reads", MAX_READS))?;
+    let source = device::random();
+    let name = match &source {
+        Some(source) => source.name(),
+        None => "the kernel's generator, since there is no entropy device",
     };
-    writeln!(shell.out, "{count} bytes from {source}:");
+    let mut bytes = alloc::vec![0; count as usize];
+    let start = time::now();
+    for _ in 0..reads {
+        interrupt::check()?;
+        match &source {
+            Some(source) => source.read(&mut bytes).map_err(|error| CommandError::about(name, error))?,
+            None => random::fill(&mut bytes),
+        }
+    }
+    if reads != 1 {
+        writeln!(shell.out, "{reads} reads in {} ms; the last:", (time::now() - start).as_millis());
+    }
+    writeln!(shell.out, "{count} bytes from {name}:");
     for line in bytes.chunks(32) {
         writeln!(shell.out, "{}", line.iter().map(|byte| format!("{byte:02x}")).collect::<String>());
     }

@@ -20,6 +20,7 @@ mod pager;
 mod profile;
 mod prompt;
 mod screen;
+mod storm;
 mod system;
 mod tasks;
 mod tests;
@@ -43,7 +44,7 @@ use prompt::Prompt;
 pub const PROMPT_STAGE: &str = "prompt";
 
 /// Every command, by group.
-static GROUPS: [&[Command]; 13] = [
+static GROUPS: [&[Command]; 14] = [
     system::COMMANDS,
     exec::COMMANDS,
     files::COMMANDS,
@@ -56,6 +57,7 @@ static GROUPS: [&[Command]; 13] = [
     trace::COMMANDS,
     profile::COMMANDS,
     tests::COMMANDS,
+    storm::COMMANDS,
     crash::COMMANDS,
 ];
 

@@ -49,7 +49,12 @@ fn run(shell: &mut Shell, arguments: &[&str]) -> CommandResult {
         ["show", count] => show(shell, number(count, "number of events", u64::MAX)?),
         ["save", path] => save(path),
         ["save"] => Err(CommandError::about("save", "the path of a file is missing")),
-        ["serial"] => each(&ended()?, 0, &mut |line| console::write_log(line)),
+        ["serial"] if !console::has_log_port() => {
+            Err(CommandError::about("serial", "the log has no serial port, or a program has it open as /dev/ttyS1"))
+        }
+        ["serial"] => each(&ended()?, 0, &mut |line| {
+            console::write_log(line);
+        }),
         ["forget"] => {
             ended()?.forget();
             Ok(())

@@ -32,7 +32,7 @@ fn raw(terminal: &Terminal, min: u8, time_ds: u8) {
     settings.c_lflag &= !(LocalFlags::ICANON | LocalFlags::ECHO).bits();
     settings.c_cc[VMIN as usize] = min;
     settings.c_cc[VTIME as usize] = time_ds;
-    terminal.set_settings(settings, false);
+    terminal.set_settings(settings, None, false);
 }
 
 #[kernel_test]

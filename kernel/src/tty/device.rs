@@ -163,6 +163,20 @@ impl FileOperations for VirtualTerminal {
     }
 }
 
+/// `/dev/ttyS1`: without CLOCAL the opening waits for the carrier, unless it may not wait.
+pub struct SerialTerminal;
+
+impl FileOperations for SerialTerminal {
+    fn open(&self, file_flags: u32) -> Result<Option<Arc<dyn FileOperations>>> {
+        let terminal = registry::serial();
+        let file = TerminalFile::open(Handle::Lasting(terminal), file_flags)?;
+        if file_flags & flags::O_NONBLOCK == 0 {
+            terminal.wait_for_carrier(file.waiting(file_flags))?;
+        }
+        Ok(Some(Arc::new(file)))
+    }
+}
+
 /// Gives `write` what `source` has, a chunk at a time; it takes at least one byte, or says why not. Bytes taken.
 pub(super) fn write_chunks(source: &mut dyn Source, write: impl Fn(&[u8]) -> Result<usize>) -> Result<usize> {
     let mut written = 0;

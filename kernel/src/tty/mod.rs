@@ -1,21 +1,25 @@
 //! Terminals: the console, which programs see as /dev/console, /dev/ttyS0 and /dev/tty1 and where the kernel's shell reads its
-//! keys, virtual terminals on the same screen and keyboard, and pseudo-terminals.
+//! keys, virtual terminals on the same screen and keyboard, pseudo-terminals, and /dev/ttyS1 on the second serial port.
 //!
-//! From the bottom up: `state`, [`Terminal`], `reading` edit, echo and keep what comes in and translate what goes out;
-//! `registry` knows all terminals, `session` whose each is, `opening` who uses it · `virtual_terminal`, `request` and `device`
+//! From the bottom up: `line` is the second serial port · `state`, [`Terminal`], `reading`, `on_line` edit, echo and keep what comes in and translate what goes out;
+//! `registry` knows all terminals, `session` whose each is, `opening` who uses it · `virtual_terminal`, `modem`, `request` and `device`
 //! are what programs do with an open terminal · `pty` and `devpts` are the masters and the names of pseudo-terminals · `input` brings bytes from the serial
-//! port and `keyboard` from the keyboard to the console.
+//! port and `keyboard` from the keyboard to the console, `serial` those of the second port.
 
 mod checks;
 mod device;
 mod devpts;
 mod input;
 pub mod keyboard;
+mod line;
+mod modem;
+mod on_line;
 mod opening;
 mod pty;
 mod reading;
 mod registry;
 mod request;
+mod serial;
 mod session;
 mod state;
 mod terminal;
@@ -27,7 +31,7 @@ use crate::vfs::{self, File, device_number, flags, register_device};
 use abi::termios::Winsize;
 use alloc::format;
 use alloc::sync::Arc;
-use device::{ControllingTerminal, TerminalFile, VirtualTerminal};
+use device::{ControllingTerminal, SerialTerminal, TerminalFile, VirtualTerminal};
 pub use devpts::source as pts_source;
 pub use input::lost as lost_input;
 use machine::sync::{Rank, SpinLock};
@@ -47,6 +51,11 @@ pub fn init() {
     for number in 0..=screen::COUNT {
         let name = format!("tty{number}");
         register_device(&name, MODE, device_number(4, number as u32), Arc::new(VirtualTerminal(number)));
+    }
+    match serial::start() {
+        Ok(true) => register_device("ttyS1", MODE, registry::SERIAL_NUMBER, Arc::new(SerialTerminal)),
+        Ok(false) => {}
+        Err(error) => log::warn!("no /dev/ttyS1: {error}"),
     }
     if let Err(error) = devpts::mount() {
         log::warn!("no /dev/pts: {error}");

@@ -13,6 +13,16 @@ impl Terminal {
     /// An opening: how often the terminal was hung up before. EIO for a slave that is locked or has no master, EBUSY for
     /// a terminal that is another's alone.
     pub fn count_opening(&self) -> Result<u32> {
+        let Some(line) = self.line else { return self.count_file() };
+        line.open(&self.settings(), self.speeds().1)?;
+        let counted = self.count_file();
+        if counted.is_err() {
+            line.close();
+        }
+        counted
+    }
+
+    fn count_file(&self) -> Result<u32> {
         let privileged = || process::current_thread().is_none_or(|it| it.process().credentials().has(CAP_SYS_ADMIN));
         let mut state = self.state.lock();
         if state.exclusive && !privileged() {
@@ -30,8 +40,12 @@ impl Terminal {
         Ok(self.hangups())
     }
 
-    /// A file is closed, one that was hung up too. A virtual terminal that nobody has open begins with usual settings again.
+    /// A file is closed, one that was hung up too. A virtual terminal that nobody has open begins with usual settings again; a
+    /// serial line keeps its settings, as on Linux.
     pub fn count_closing(&self) {
+        if let Some(line) = self.line {
+            line.close();
+        }
         {
             let mut state = self.state.lock();
             if state.shell.is_some() {
@@ -44,6 +58,10 @@ impl Terminal {
             state.exclusive = false;
             match &mut state.pair {
                 Some(pair) => pair.slave_closed = true,
+                None if self.line.is_some() => {
+                    state.flush_input();
+                    state.discipline.set_stopped(false);
+                }
                 None => {
                     state.flush_input();
                     state.discipline = LineDiscipline::new(Termios::INITIAL);

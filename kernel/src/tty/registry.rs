@@ -3,6 +3,7 @@
 //! Lock: `PAIRS` (rank Table), under which terminals' states may be locked.
 
 use super::Terminal;
+use super::line::Line;
 use crate::screen;
 use crate::vfs::{Result, device_number};
 use abi::Errno;
@@ -23,6 +24,11 @@ static ON_SCREEN: [Terminal; screen::COUNT - 1] = [
     Terminal::on_screen(2, device_number(4, 3)),
     Terminal::on_screen(3, device_number(4, 4)),
 ];
+/// The second serial port, and the terminal on it.
+pub static LINE: Line = Line::new();
+static SERIAL: Terminal = Terminal::on_line(&LINE, SERIAL_NUMBER);
+/// Device number of `/dev/ttyS1`.
+pub const SERIAL_NUMBER: u64 = device_number(4, 65);
 static PAIRS: SpinLock<Vec<Option<Arc<Pty>>>> = SpinLock::new("pseudo-terminals", Rank::Table, Vec::new());
 
 /// A pseudo-terminal.
@@ -49,7 +55,7 @@ pub struct Attributes {
 /// A terminal that is there for good, or as long as somebody uses it.
 #[derive(Clone)]
 pub enum Handle {
-    /// The console, or a virtual terminal.
+    /// The console, a virtual terminal, or that on the second serial port.
     Lasting(&'static Terminal),
     /// A pseudo-terminal.
     Pair(Arc<Pty>),
@@ -79,10 +85,19 @@ pub fn on_screen(number: usize) -> &'static Terminal {
     }
 }
 
+/// The terminal on the second serial port.
+pub fn serial() -> &'static Terminal {
+    &SERIAL
+}
+
+/// All terminals that are there for good.
+fn lasting() -> impl Iterator<Item = &'static Terminal> {
+    (0..screen::COUNT).map(on_screen).chain([serial()])
+}
+
 /// The terminal that controls `session`.
 pub fn controlling(session: u32) -> Option<Handle> {
-    let lasting = (0..screen::COUNT).map(on_screen).find(|terminal| terminal.session() == Some(session));
-    if let Some(terminal) = lasting {
+    if let Some(terminal) = lasting().find(|terminal| terminal.session() == Some(session)) {
         return Some(Handle::Lasting(terminal));
     }
     let pairs = PAIRS.lock();
@@ -92,7 +107,7 @@ pub fn controlling(session: u32) -> Option<Handle> {
 
 /// The leader of a session has ended: its terminal, if it has one, is nobody's, and the console the shell's again.
 pub fn session_ended(session: u32) {
-    (0..screen::COUNT).for_each(|number| on_screen(number).end_session(session));
+    lasting().for_each(|terminal| terminal.end_session(session));
     let pairs: Vec<Arc<Pty>> = PAIRS.lock().iter().flatten().cloned().collect();
     for pty in pairs {
         pty.terminal.end_session(session);

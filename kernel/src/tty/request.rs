@@ -2,6 +2,7 @@
 //! then they are about the slave.
 
 use super::Terminal;
+use super::modem;
 use super::user_value::{get, put};
 use super::virtual_terminal;
 use crate::process;
@@ -15,8 +16,6 @@ const TCOOFF: u64 = 0;
 const TCOON: u64 = 1;
 const TCIOFF: u64 = 2;
 const TCION: u64 = 3;
-/// The speed that the settings begin with.
-const SPEED: u32 = 38400;
 
 /// Does what `command` asks of a terminal.
 pub fn handle(terminal: &Terminal, command: u32, argument: u64) -> Result<()> {
@@ -25,22 +24,25 @@ pub fn handle(terminal: &Terminal, command: u32, argument: u64) -> Result<()> {
     }
     match command {
         termios::TCGETS => put(argument, &terminal.settings()),
-        termios::TCSETS | termios::TCSETSW => get(argument).map(|new| terminal.set_settings(new, false)),
-        termios::TCSETSF => get(argument).map(|new| terminal.set_settings(new, true)),
-        termios::TCGETS2 => put(argument, &with_speeds(terminal.settings())),
-        termios::TCSETS2 | termios::TCSETSW2 => {
-            get(argument).map(|new| terminal.set_settings(without_speeds(new), false))
+        termios::TCSETS | termios::TCSETSW | termios::TCSETSF => {
+            let new: Termios = get(argument)?;
+            change(terminal, new, None, command != termios::TCSETS, command == termios::TCSETSF)
         }
-        termios::TCSETSF2 => get(argument).map(|new| terminal.set_settings(without_speeds(new), true)),
+        termios::TCGETS2 => put(argument, &with_speeds(terminal.settings(), terminal.speeds())),
+        termios::TCSETS2 | termios::TCSETSW2 | termios::TCSETSF2 => {
+            let new: Termios2 = get(argument)?;
+            let speeds = Some((new.c_ispeed, new.c_ospeed));
+            change(terminal, without_speeds(new), speeds, command != termios::TCSETS2, command == termios::TCSETSF2)
+        }
         termios::TIOCGWINSZ => put(argument, &terminal.window()),
         termios::TIOCSWINSZ => get::<Winsize>(argument).map(|new| terminal.set_window(new)),
         termios::FIONREAD => put(argument, &(terminal.readable_bytes() as i32)),
-        // What has been written is on its way.
-        termios::TIOCOUTQ => put(argument, &0i32),
+        // What has been written elsewhere is on its way.
+        termios::TIOCOUTQ => put(argument, &(terminal.line.map_or(0, |line| line.unsent().0) as i32)),
         termios::TCFLSH => terminal.flush(argument),
         termios::TCXONC => flow(terminal, argument),
-        // Output is sent at once and there is no modem: nothing to wait for, and no break to send.
-        termios::TCSBRK | termios::TCSBRKP => Ok(()),
+        // Elsewhere output is sent at once, and there are no breaks.
+        termios::TCSBRK | termios::TCSBRKP if terminal.line.is_none() => Ok(()),
         // Of a master alone, and Linux tells it so.
         termios::TIOCGPTPEER => Err(Errno::EIO),
         termios::TIOCGETD => put(argument, &0i32),
@@ -53,11 +55,19 @@ pub fn handle(terminal: &Terminal, command: u32, argument: u64) -> Result<()> {
             Ok(())
         }
         termios::TIOCGEXCL => put(argument, &i32::from(terminal.state.lock().exclusive)),
-        _ => match virtual_terminal::handle(terminal, command, argument) {
-            Some(result) => result,
-            None => job_control(terminal, command, argument),
-        },
+        _ => modem::handle(terminal, command, argument)
+            .or_else(|| virtual_terminal::handle(terminal, command, argument))
+            .unwrap_or_else(|| job_control(terminal, command, argument)),
     }
+}
+
+/// Changes the settings: after what was written is sent, if `drains`; `flushes` drops what was typed before.
+fn change(terminal: &Terminal, new: Termios, speeds: Option<(u32, u32)>, drains: bool, flushes: bool) -> Result<()> {
+    if drains {
+        modem::drain(terminal)?;
+    }
+    terminal.set_settings(new, speeds, flushes);
+    Ok(())
 }
 
 /// Whether a process in the background has to be stopped for it.
@@ -76,6 +86,8 @@ fn is_change(command: u32) -> bool {
             | TCXONC
             | TCSBRK
             | TCSBRKP
+            | TIOCSBRK
+            | TIOCCBRK
             | TIOCSETD
     )
 }
@@ -128,7 +140,7 @@ fn job_control(terminal: &Terminal, command: u32, argument: u64) -> Result<()> {
     }
 }
 
-fn with_speeds(settings: Termios) -> Termios2 {
+fn with_speeds(settings: Termios, (input, output): (u32, u32)) -> Termios2 {
     Termios2 {
         c_iflag: settings.c_iflag,
         c_oflag: settings.c_oflag,
@@ -136,8 +148,8 @@ fn with_speeds(settings: Termios) -> Termios2 {
         c_lflag: settings.c_lflag,
         c_line: settings.c_line,
         c_cc: settings.c_cc,
-        c_ispeed: SPEED,
-        c_ospeed: SPEED,
+        c_ispeed: input,
+        c_ospeed: output,
     }
 }
 

@@ -33,8 +33,9 @@ impl Terminal {
     }
 
     /// The session is over: if it has the terminal, those in the foreground are hung up. The console is the shell's again,
-    /// another terminal nobody's.
+    /// another terminal nobody's, and unless it is a pseudo-terminal its files are dead.
     pub fn end_session(&self, session: u32) {
+        let hangs_up;
         let group = {
             let mut state = self.state.lock();
             let Some(own) = state.session.as_ref().filter(|own| own.id == session) else { return };
@@ -42,12 +43,16 @@ impl Terminal {
             if state.shell.is_none() {
                 state.session = None;
             }
+            hangs_up = state.shell.is_none() && state.pair.is_none();
             group
         };
         send::kill_group(group, Signal::SIGHUP);
         send::kill_group(group, Signal::SIGCONT);
         if self.state.lock().shell.is_some() {
             self.set_owner(None);
+        }
+        if hangs_up {
+            self.end_files();
         }
     }
 

@@ -27,6 +27,10 @@ pub struct State {
     pub session: Option<Session>,
     /// Edits what they type, and knows the settings.
     pub discipline: LineDiscipline,
+    /// Speeds of input and output that have no code in the settings (BOTHER).
+    pub other_speeds: (u32, u32),
+    /// The other side was asked to stop sending.
+    pub throttled: bool,
     /// What came in while the discipline had no room.
     pub incoming: VecDeque<u8>,
     /// On the console: while there is no session, the kernel's shell has the terminal.
@@ -92,10 +96,12 @@ pub struct Effects {
 
 impl State {
     /// Without a session, nothing typed, 80 by 24.
-    pub const fn new(shell: Option<Shell>) -> Self {
+    pub const fn new(shell: Option<Shell>, settings: Termios) -> Self {
         State {
             session: None,
-            discipline: LineDiscipline::new(Termios::INITIAL),
+            discipline: LineDiscipline::new(settings),
+            other_speeds: (0, 0),
+            throttled: false,
             incoming: VecDeque::new(),
             shell,
             pair: None,
@@ -144,8 +150,24 @@ impl State {
     }
 
     fn take(&mut self, byte: u8, effects: &mut Effects) {
+        self.take_by(effects, |discipline, echo| discipline.input(byte, echo));
+    }
+
+    /// Takes a break, or else a byte that came damaged.
+    pub fn take_marked(&mut self, byte: u8, is_break: bool, effects: &mut Effects) {
+        self.take_by(effects, |discipline, echo| match is_break {
+            true => discipline.input_break(),
+            false => discipline.input_damaged(byte, echo),
+        });
+    }
+
+    fn take_by(
+        &mut self,
+        effects: &mut Effects,
+        input: impl FnOnce(&mut LineDiscipline, &mut Vec<u8>) -> Option<Signal>,
+    ) {
         let (before, was_stopped) = (effects.echo.len(), self.discipline.is_stopped());
-        let signal = self.discipline.input(byte, &mut effects.echo);
+        let signal = input(&mut self.discipline, &mut effects.echo);
         self.note_stop(was_stopped);
         if let Some(signal) = signal {
             if !self.discipline.has(LocalFlags::NOFLSH) {
@@ -181,15 +203,23 @@ impl State {
         }
     }
 
-    /// Takes a program's output for the master as far as there is room: how many bytes.
-    pub fn send_output(&mut self, bytes: &[u8]) -> Result<usize, Errno> {
-        let Some(pair) = &mut self.pair else { return Err(Errno::EIO) };
+    /// Translates a program's output until there is no room for more: how many bytes of it, and what they become, which may
+    /// be a little more than there is room for.
+    pub fn translate(&mut self, bytes: &[u8], room: usize) -> (usize, Vec<u8>) {
         let mut translated = Vec::new();
         let mut taken = 0;
-        while taken < bytes.len() && pair.output.len() + translated.len() < QUEUE_LEN {
+        while taken < bytes.len() && translated.len() < room {
             self.discipline.output(&bytes[taken..taken + 1], &mut translated);
             taken += 1;
         }
+        (taken, translated)
+    }
+
+    /// Takes a program's output for the master as far as there is room: how many bytes.
+    pub fn send_output(&mut self, bytes: &[u8]) -> Result<usize, Errno> {
+        let room = self.pair.as_ref().map_or(0, |pair| QUEUE_LEN.saturating_sub(pair.output.len()));
+        let (taken, translated) = self.translate(bytes, room);
+        let Some(pair) = &mut self.pair else { return Err(Errno::EIO) };
         pair.output.try_reserve(translated.len()).map_err(|_| Errno::ENOMEM)?;
         pair.output.extend(translated);
         Ok(taken)

@@ -6,6 +6,7 @@
 //!
 //! A terminal that is hung up counts that: files that were opened before are dead from then on.
 
+use super::line::{self, Line};
 use super::state::{Effects, Pair, Shell, State};
 use crate::process::send;
 use crate::screen;
@@ -54,6 +55,8 @@ pub struct Terminal {
     number: u64,
     /// Which of the screens shows it; the first is that of the console, which is on the serial port as well.
     screen: Option<usize>,
+    /// The serial port that it is on, but for the console.
+    pub(super) line: Option<&'static Line>,
 }
 
 /// How a file may wait.
@@ -73,24 +76,30 @@ enum Written {
     AsText,
     /// To be sent as it is.
     Translated(Vec<u8>),
-    /// Nothing: the master reads it.
+    /// Nothing: the master reads it, or the line sends it.
     Queued,
 }
 
 impl Terminal {
     /// The console: of 80 by 24, and the shell has it.
     pub const fn console(number: u64) -> Self {
-        Self::with(State::new(Some(Shell { keys: VecDeque::new(), editing: false, untidy: false })), number, Some(0))
+        let shell = Shell { keys: VecDeque::new(), editing: false, untidy: false };
+        Self::with(State::new(Some(shell), Termios::INITIAL), number, Some(0), None)
     }
 
     /// The virtual terminal on one of the screens behind the console's.
     pub const fn on_screen(screen: usize, number: u64) -> Self {
-        Self::with(State::new(None), number, Some(screen))
+        Self::with(State::new(None, Termios::INITIAL), number, Some(screen), None)
+    }
+
+    /// The terminal on a serial line.
+    pub const fn on_line(line: &'static Line, number: u64) -> Self {
+        Self::with(State::new(None, Termios::SERIAL), number, None, Some(line))
     }
 
     /// The slave of a pseudo-terminal whose master is open.
     pub fn of_pair(number: u64) -> Self {
-        let mut state = State::new(None);
+        let mut state = State::new(None, Termios::INITIAL);
         state.window = Winsize::default();
         state.pair = Some(Pair {
             output: VecDeque::new(),
@@ -100,10 +109,10 @@ impl Terminal {
             packet: false,
             status: 0,
         });
-        Self::with(state, number, None)
+        Self::with(state, number, None, None)
     }
 
-    const fn with(state: State, number: u64, screen: Option<usize>) -> Self {
+    const fn with(state: State, number: u64, screen: Option<usize>, line: Option<&'static Line>) -> Self {
         Terminal {
             state: SpinLock::new("terminal", Rank::Terminal, state),
             readers: WaitQueue::new("terminal input"),
@@ -115,6 +124,7 @@ impl Terminal {
             hangups: AtomicU32::new(0),
             number,
             screen,
+            line,
         }
     }
 
@@ -199,11 +209,16 @@ impl Terminal {
             if state.is_shells() {
                 return Some(Ok((bytes.len(), Written::AsText)));
             }
-            if !state.has_output_room() {
+            if !self.has_output_room(&state) {
                 return None;
             }
             if state.pair.is_some() {
                 return Some(state.send_output(bytes).map(|taken| (taken, Written::Queued)));
+            }
+            if let Some(line) = self.line {
+                let (taken, translated) = state.translate(bytes, line.room());
+                line.send(&translated);
+                return Some(Ok((taken, Written::Queued)));
             }
             let mut out = Vec::new();
             state.discipline.output(bytes, &mut out);
@@ -225,6 +240,9 @@ impl Terminal {
 
     /// Sends a character that asks the other side to stop or go on.
     pub fn send_control(&self, byte: u8) {
+        if let Some(line) = self.line {
+            return line.send_urgent(byte);
+        }
         let mut effects = Effects { changed: true, ..Effects::default() };
         {
             let mut state = self.state.lock();
@@ -238,7 +256,11 @@ impl Terminal {
 
     /// Whether a write would not wait.
     pub fn is_writable(&self) -> bool {
-        self.state.lock().has_output_room()
+        self.has_output_room(&self.state.lock())
+    }
+
+    fn has_output_room(&self, state: &State) -> bool {
+        state.has_output_room() && self.line.is_none_or(|line| line.room() > 0)
     }
 
     /// What is woken when it may have become readable, and writable.
@@ -252,14 +274,34 @@ impl Terminal {
         if state.is_shells() { Termios::INITIAL } else { *state.discipline.settings() }
     }
 
-    /// Changes the settings, unless the shell has the terminal; `flush` drops what was typed before.
-    pub fn set_settings(&self, settings: Termios, flush: bool) {
+    /// Speeds of input and output in baud.
+    pub fn speeds(&self) -> (u32, u32) {
+        let settings = self.settings();
+        let (input, output) = self.state.lock().other_speeds;
+        let output = settings.output_speed(output);
+        (settings.input_speed(input, output), output)
+    }
+
+    /// Changes the settings, unless the shell has the terminal; `flush` drops what was typed before. `speeds`, of input and
+    /// output, are for settings that do not name them.
+    pub fn set_settings(&self, mut settings: Termios, speeds: Option<(u32, u32)>, flush: bool) {
+        let before = self.speeds();
         let mut effects = Effects { changed: true, ..Effects::default() };
         {
             let mut state = self.state.lock();
             if !state.is_shells() {
                 if flush {
                     state.flush_input();
+                }
+                state.other_speeds = speeds.unwrap_or(before);
+                if let Some(line) = self.line {
+                    let asked = settings.output_speed(state.other_speeds.1);
+                    let speed = line::possible_speed(asked, before.1);
+                    if speed != asked {
+                        settings.set_speed(speed);
+                        state.other_speeds = (speed, speed);
+                    }
+                    line.set(&settings, speed, before.1);
                 }
                 let was = (state.discipline.is_stopped(), has_usual_stop(state.discipline.settings()));
                 state.discipline.set_settings(settings);
@@ -293,7 +335,7 @@ impl Terminal {
         }
     }
 
-    /// `tcflush(3)`. Output to a line is never kept, so that only a pseudo-terminal's has something to drop.
+    /// `tcflush(3)`. Output to the console or a screen is never kept.
     pub fn flush(&self, what: u64) -> Result<(), Errno> {
         {
             let mut state = self.state.lock();
@@ -305,6 +347,9 @@ impl Terminal {
             }
             if what != TCIFLUSH {
                 state.flush_output();
+                if let Some(line) = self.line {
+                    line.discard();
+                }
             }
         }
         self.settle(Effects { changed: true, ..Effects::default() });
@@ -335,6 +380,7 @@ impl Terminal {
                 interrupt();
             }
         }
+        self.attend_line();
         if effects.changed {
             for queue in [&self.readers, &self.writers, &self.master_readers, &self.master_writers] {
                 queue.wake_all();
@@ -344,8 +390,12 @@ impl Terminal {
 
     /// Sends bytes as they are: what a virtual terminal answers to them, if they ask it something. What the console's screen
     /// answers comes in by itself.
-    fn send_raw(&self, bytes: &[u8]) -> Vec<u8> {
+    pub(super) fn send_raw(&self, bytes: &[u8]) -> Vec<u8> {
         if bytes.is_empty() {
+            return Vec::new();
+        }
+        if let Some(line) = self.line {
+            line.send(bytes);
             return Vec::new();
         }
         let _output = self.output.lock();

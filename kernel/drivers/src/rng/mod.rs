@@ -31,4 +31,7 @@ pub trait RandomSource: Send + Sync {
 
     /// Fills `out`. Sleeps.
     fn read(&self, out: &mut [u8]) -> Result<(), RandomError>;
+
+    /// Requests sent to the device, and answered by it, ever.
+    fn requests(&self) -> (u64, u64);
 }

@@ -46,6 +46,9 @@ struct State {
     queue: Virtqueue<()>,
     /// Bytes in the buffer that the device has given back.
     ready: Option<usize>,
+    /// Requests, and answers to them, ever.
+    sent: u64,
+    answered: u64,
 }
 
 /// Makes an entropy source of a claimed function.
@@ -54,7 +57,7 @@ pub fn probe(claim: Claim) -> Result<Bound<Arc<dyn RandomSource>>, ProbeError> {
     transport.negotiate(feature::EVENT_IDX)?;
     let (queue, notifier) = transport.set_up_queue::<()>(0, QUEUE_SIZE, 0, 0)?;
     let shared = Arc::new(Shared {
-        state: IrqLock::new("virtio-rng queue", Rank::Queue, State { queue, ready: None }),
+        state: IrqLock::new("virtio-rng queue", Rank::Queue, State { queue, ready: None, sent: 0, answered: 0 }),
         buffer: DmaBuffer::new(BUFFER_LEN)?,
         answered: WaitQueue::bounded("random bytes"),
         notifier,
@@ -87,6 +90,11 @@ impl RandomSource for VirtioRandom {
         }
         Ok(())
     }
+
+    fn requests(&self) -> (u64, u64) {
+        let state = self.shared.state.lock();
+        (state.sent, state.answered)
+    }
 }
 
 impl Shared {
@@ -102,6 +110,7 @@ impl Shared {
                 Buffer { address: self.buffer.address(), len: self.buffer.len_bytes() as u32, device_writes: true };
             if let Some(chain) = state.queue.prepare(iter::once(buffer)) {
                 state.queue.commit(chain, ());
+                state.sent += 1;
             }
             state.queue.publish()
         };
@@ -137,6 +146,7 @@ impl Shared {
             let mut state = self.state.lock();
             while let Some(used) = state.queue.pop() {
                 // The device says how many; more than there is room for it cannot have written.
+                state.answered += 1;
                 state.ready = Some((used.written as usize).min(self.buffer.len_bytes()));
             }
             if state.queue.fault().is_some() {

@@ -6,6 +6,7 @@
 //!
 //! In canonical mode input is a queue of finished lines and one line being edited; else it is a queue of bytes.
 
+mod damage;
 mod output;
 
 pub use abi::Signal;
@@ -163,9 +164,15 @@ impl LineDiscipline {
             other => other,
         };
         if !self.is_canonical() || !self.edit(byte, echo) {
+            self.mark_good(byte, modes);
             self.add(byte, echo);
         }
         None
+    }
+
+    /// Bytes that are kept, readable or not.
+    pub fn kept(&self) -> usize {
+        self.pending.len() + self.lines_len
     }
 
     /// Adds what a program's output becomes to `out`.

@@ -217,3 +217,26 @@ fn echo_flags() {
     assert_eq!(echo(LocalFlags::ECHOCTL, none, b"\x01"), "\x01");
     assert_eq!(echo(none, none, b"ab\x12"), "ab^R\r\nab");
 }
+
+#[test]
+fn damage_and_breaks_as_the_input_modes_say() {
+    let came = |modes: InputFlags| {
+        let mut tty = terminal(|settings| {
+            settings.c_iflag = modes.bits();
+            settings.c_lflag &= !LocalFlags::ICANON.bits();
+        });
+        let mut echo = Vec::new();
+        let _ = tty.input_damaged(b'd', &mut echo);
+        let _ = tty.input(0xff, &mut echo);
+        let signal = tty.input_break();
+        let mut out = [0; 16];
+        let len = tty.read_now(&mut out);
+        (out[..len].to_vec(), signal)
+    };
+    assert_eq!(came(InputFlags::empty()), (Vec::from(b"d\xff\0"), None));
+    assert_eq!(came(InputFlags::INPCK), (Vec::from(b"\0\xff\0"), None));
+    assert_eq!(came(InputFlags::IGNPAR | InputFlags::IGNBRK), (Vec::from(b"\xff"), None));
+    assert_eq!(came(InputFlags::INPCK | InputFlags::PARMRK), (Vec::from(b"\xff\0d\xff\xff\xff\0\0"), None));
+    assert_eq!(came(InputFlags::BRKINT), (Vec::new(), Some(Signal::SIGINT)), "what was typed is dropped");
+    assert_eq!(came(InputFlags::BRKINT | InputFlags::IGNBRK), (Vec::from(b"d\xff"), None));
+}

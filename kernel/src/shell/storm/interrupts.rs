@@ -1,0 +1,99 @@
+//! Interrupts that came during a storm, against the requests they were for.
+
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+use machine::cpu::{self, CpuId};
+use machine::irq::{self, IrqCount};
+
+/// Counts of all vectors.
+pub struct Interrupts {
+    rows: Vec<IrqCount>,
+    non_maskable: u32,
+}
+
+impl Interrupts {
+    /// As they are now.
+    pub fn now() -> Self {
+        Interrupts { rows: irq::counts(), non_maskable: irq::nmi_count() }
+    }
+
+    /// What has come since.
+    pub fn since(&self) -> Interrupts {
+        let mut now = Interrupts::now();
+        for row in &mut now.rows {
+            if let Some(before) = self.rows.iter().find(|before| before.vector == row.vector) {
+                for (count, before) in row.counts.iter_mut().zip(&before.counts) {
+                    *count = count.wrapping_sub(*before);
+                }
+            }
+        }
+        now.non_maskable = now.non_maskable.wrapping_sub(self.non_maskable);
+        now
+    }
+
+    /// What came on these vectors.
+    pub fn of(&self, vectors: &[u8]) -> Came {
+        let rows = self.rows.iter().filter(|row| vectors.contains(&row.vector));
+        let all = rows.flat_map(|row| cpu::online().zip(row.counts.iter().copied()));
+        Came(all.filter(|&(_, count)| count > 0).collect())
+    }
+
+    /// Interrupts that nothing has asked for.
+    pub fn unexpected(&self) -> Vec<String> {
+        let nobodys = |row: &&IrqCount| row.name == "spurious" || row.name == "local APIC error";
+        let found = self.rows.iter().filter(nobodys).filter_map(|row| {
+            let count: u32 = row.counts.iter().sum();
+            (count > 0).then(|| format!("{count} interrupts on vector {:#04x}: {}", row.vector, row.name))
+        });
+        let non_maskable = (self.non_maskable > 0).then(|| format!("{} non-maskable interrupts", self.non_maskable));
+        found.chain(non_maskable).collect()
+    }
+}
+
+/// Interrupts of a device: on which CPUs how many.
+pub struct Came(Vec<(CpuId, u32)>);
+
+impl fmt::Display for Came {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "interrupts:")?;
+        match self.0.is_empty() {
+            true => write!(f, " none"),
+            false => self.0.iter().try_for_each(|(cpu, count)| write!(f, " {count} on CPU {cpu}")),
+        }
+    }
+}
+
+/// Requests of a device.
+pub struct Source {
+    pub name: String,
+    pub sent: u64,
+    pub answered: u64,
+}
+
+impl Source {
+    /// What does not fit together. One interrupt may tell of several answers, but none comes without any.
+    pub fn problems(&self, came: &Came) -> Vec<String> {
+        let Source { name, sent, answered } = self;
+        let mut problems = Vec::new();
+        if sent != answered {
+            problems.push(format!("{name}: {sent} requests sent, {answered} answered"));
+        }
+        let total: u64 = came.0.iter().map(|&(_, count)| u64::from(count)).sum();
+        if total > *answered || total == 0 && *answered > 0 {
+            problems.push(format!("{name}: {total} interrupts for {answered} answers"));
+        }
+        if came.0.len() > 1 {
+            problems.push(format!("{name}: interrupts on {} CPUs, though it was given one", came.0.len()));
+        }
+        problems
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Source { name, sent, answered } = self;
+        write!(f, "{name}: {sent} requests sent, {answered} answered")
+    }
+}

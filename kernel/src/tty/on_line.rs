@@ -1,0 +1,119 @@
+//! A terminal on a serial line: what comes in damaged, flow control of input, modem lines, waiting until all is sent.
+
+use super::Terminal;
+use super::state::Effects;
+use super::terminal::Waiting;
+use crate::sched;
+use abi::Errno;
+use abi::termios::{self, InputFlags, LocalFlags, VSTART, VSTOP};
+use core::time::Duration;
+use drivers::serial::Condition;
+use klib::ldisc::BUFFER_LEN;
+
+/// With less room than this for input the other side is asked to stop, and with no more than this kept to go on (Linux's
+/// TTY_THRESHOLD_THROTTLE and TTY_THRESHOLD_UNTHROTTLE).
+const THRESHOLD: usize = 128;
+/// How often it is looked whether the last bit has been sent, once it is in the port.
+const IDLE_LOOK: Duration = Duration::from_millis(1);
+/// How often it is looked for a carrier that is waited for.
+const CARRIER_LOOK: Duration = Duration::from_millis(50);
+
+impl Terminal {
+    /// Takes what came in on the line, with how it came.
+    pub fn receive_marked(&self, bytes: &[(u8, Condition)]) {
+        let mut effects = Effects::default();
+        {
+            let mut state = self.state.lock();
+            if state.discipline.settings().c_cflag & termios::CREAD == 0 {
+                return;
+            }
+            for &(byte, condition) in bytes {
+                // What comes after others that have no room yet is taken as it is.
+                let plain = condition == Condition::Good || !state.incoming.is_empty();
+                let _ = match plain {
+                    true => state.accept(&[byte], &mut effects).map(drop),
+                    false => {
+                        state.take_marked(byte, condition == Condition::Break, &mut effects);
+                        Ok(())
+                    }
+                };
+            }
+            effects.changed = true;
+        }
+        self.settle(effects);
+    }
+
+    /// Tells the line whether output is held, and the other side whether input is wanted. Called after each input and read.
+    pub(super) fn attend_line(&self) {
+        if self.line.is_none() && self.screen() != Some(0) {
+            return;
+        }
+        let mut character;
+        {
+            let mut state = self.state.lock();
+            if state.is_shells() {
+                return;
+            }
+            let settings = *state.discipline.settings();
+            if let Some(line) = self.line {
+                line.hold(state.discipline.is_stopped());
+            }
+            let by_rts = self.line.is_some() && settings.c_cflag & termios::CRTSCTS != 0;
+            let by_character = settings.input().contains(InputFlags::IXOFF);
+            let kept = state.discipline.kept() + state.incoming.len();
+            // Without a whole line no read could make room.
+            let unreadable = state.discipline.has(LocalFlags::ICANON) && !state.discipline.is_readable();
+            let change = match state.throttled {
+                false => kept > BUFFER_LEN - THRESHOLD && !unreadable && (by_rts || by_character),
+                true => kept <= THRESHOLD || unreadable || !(by_rts || by_character),
+            };
+            if !change {
+                return;
+            }
+            state.throttled = !state.throttled;
+            character = settings.control(if state.throttled { VSTOP } else { VSTART }).filter(|_| by_character);
+            if let Some(line) = self.line {
+                line.throttle(state.throttled, by_rts, character.take());
+            }
+        }
+        if let Some(byte) = character {
+            // The console sends at once.
+            let _ = self.send_raw(&[byte]);
+        }
+    }
+
+    /// Waits until all output has been sent: EINTR, or EIO after a hang-up.
+    pub fn drain(&self, waiting: Waiting) -> Result<(), Errno> {
+        let Some(line) = self.line else { return Ok(()) };
+        let all_queued = || match (self.hangups() == waiting.opened_at, line.unsent()) {
+            (false, _) => Some(Err(Errno::EIO)),
+            (true, (0, _)) => Some(Ok(())),
+            _ => None,
+        };
+        super::terminal::wait_in(&self.writers, waiting, all_queued)?;
+        while !line.unsent().1 {
+            if (waiting.interrupted)() {
+                return Err(Errno::EINTR);
+            }
+            sched::sleep(IDLE_LOOK);
+        }
+        Ok(())
+    }
+
+    /// Whether a loss of the carrier hangs up: without CLOCAL.
+    pub fn minds_carrier(&self) -> bool {
+        self.settings().c_cflag & termios::CLOCAL == 0
+    }
+
+    /// Waits until there is a carrier, if that is minded: EINTR.
+    pub fn wait_for_carrier(&self, waiting: Waiting) -> Result<(), Errno> {
+        let there = || !self.minds_carrier() || self.line.is_none_or(|line| line.modem() & termios::TIOCM_CD != 0);
+        while !there() {
+            if (waiting.interrupted)() {
+                return Err(Errno::EINTR);
+            }
+            sched::sleep(CARRIER_LOOK);
+        }
+        Ok(())
+    }
+}
