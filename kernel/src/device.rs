@@ -6,6 +6,7 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use drivers::block::BlockDevice;
+use drivers::input::InputDevice;
 use drivers::rng::RandomSource;
 use drivers::{Bound, Device, PciDevice};
 use machine::sync::Once;
@@ -32,7 +33,7 @@ pub fn disks(device: &PciDevice) -> &[Arc<dyn BlockDevice>] {
     match device.bound.as_ref().and_then(|bound| bound.as_ref().ok()).map(|bound| &bound.device) {
         Some(Device::Block(disk)) => core::slice::from_ref(disk),
         Some(Device::Disks(disks)) => disks,
-        Some(Device::Random(_)) | None => &[],
+        Some(Device::Random(_) | Device::Input(_)) | None => &[],
     }
 }
 
@@ -53,6 +54,14 @@ pub fn vectors_of_random() -> &'static [u8] {
 pub fn vectors_of_disk(disk: &Arc<dyn BlockDevice>) -> &'static [u8] {
     let owner = pci_devices().iter().find(|device| disks(device).iter().any(|one| Arc::ptr_eq(one, disk)));
     owner.and_then(|device| device.bound.as_ref()?.as_ref().ok()).map_or(&[], |bound| &bound.vectors)
+}
+
+/// The input devices in PCI order.
+pub fn inputs() -> impl Iterator<Item = Arc<dyn InputDevice>> {
+    bound().filter_map(|bound| match &bound.device {
+        Device::Input(device) => Some(device.clone()),
+        _ => None,
+    })
 }
 
 fn bound() -> impl Iterator<Item = &'static Bound<Device>> {

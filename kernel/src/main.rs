@@ -12,6 +12,7 @@ pub mod block;
 pub mod clock;
 pub mod device;
 pub mod futex;
+pub mod input;
 pub mod ipc;
 pub mod process;
 pub mod procfs;
@@ -61,6 +62,7 @@ fn init() {
     }
     ipc::init();
     tty::init();
+    input::init();
     if let Err(error) = procfs::init() {
         log::warn!("no /proc: {error}");
     }

@@ -14,6 +14,7 @@ pub mod errno;
 pub mod fcntl;
 pub mod fs;
 pub mod inotify;
+pub mod input;
 pub mod mm;
 pub mod pod;
 pub mod poll;

@@ -5,6 +5,7 @@
 
 use crate::block::{BlockDevice, ata, virtio_blk};
 use crate::driver::{Bound, ProbeError};
+use crate::input::{InputDevice, virtio_input};
 use crate::pci::{self, Claim, Function};
 use crate::rng::{RandomSource, virtio_rng};
 use crate::virtio::device_type;
@@ -40,6 +41,11 @@ pub static PCI_DRIVERS: &[PciDriver] = &[
         matches: |function| virtio_type(function) == Some(device_type::ENTROPY),
         probe: |claim| virtio_rng::probe(claim).map(|bound| bound.map(Device::Random)),
     },
+    PciDriver {
+        name: "virtio-input",
+        matches: |function| virtio_type(function) == Some(device_type::INPUT),
+        probe: |claim| virtio_input::probe(claim).map(|bound| bound.map(Device::Input)),
+    },
 ];
 
 /// What a driver made of a function, by class.
@@ -51,6 +57,8 @@ pub enum Device {
     Disks(Vec<Arc<dyn BlockDevice>>),
     /// An entropy source.
     Random(Arc<dyn RandomSource>),
+    /// An input device.
+    Input(Arc<dyn InputDevice>),
 }
 
 /// A function and what became of it.

@@ -50,7 +50,7 @@ impl EventCounter {
 }
 
 /// Waits on `queue` until `attempt` gives a value; EAGAIN at once if it does not and `file_flags` say so, EINTR.
-pub(super) fn attempt<R>(queue: &WaitQueue, file_flags: u32, mut attempt: impl FnMut() -> Option<R>) -> Result<R> {
+pub fn attempt<R>(queue: &WaitQueue, file_flags: u32, mut attempt: impl FnMut() -> Option<R>) -> Result<R> {
     if file_flags & flags::O_NONBLOCK != 0 {
         return attempt().ok_or(Errno::EAGAIN);
     }

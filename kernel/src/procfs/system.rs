@@ -3,6 +3,7 @@
 use super::status::TICK_NS;
 use crate::block::Disk;
 use crate::clock;
+use crate::input;
 use crate::process::table;
 use crate::sched::{load, tick};
 use crate::storage;
@@ -157,8 +158,14 @@ pub(super) fn interrupts(_: Subject, text: &mut Text) -> Result<()> {
 }
 
 /// What major numbers stand for (Linux's Documentation/admin-guide/devices.txt): of blocks or not, number, name.
-const MAJORS: &[(bool, u32, &str)] =
-    &[(false, 1, "mem"), (false, 4, "ttyS"), (false, 5, "/dev/console"), (false, 10, "misc"), (false, 136, "pts")];
+const MAJORS: &[(bool, u32, &str)] = &[
+    (false, 1, "mem"),
+    (false, 4, "ttyS"),
+    (false, 5, "/dev/console"),
+    (false, 10, "misc"),
+    (false, input::MAJOR, "input"),
+    (false, 136, "pts"),
+];
 
 /// `/proc/devices`: major numbers in use.
 pub(super) fn devices(_: Subject, text: &mut Text) -> Result<()> {

@@ -2,6 +2,7 @@
 //! their numbers, so whatever registers one is here.
 
 use super::{directory, link, part, text};
+use crate::input;
 use crate::vfs::pseudo::{Entry, Members, Next, Subject, Text};
 use crate::vfs::{self, Result};
 use abi::Errno;
@@ -11,6 +12,7 @@ use alloc::string::String;
 /// Classes, as directories are called.
 const MEMORY_CLASS: &str = "mem";
 const TERMINAL_CLASS: &str = "tty";
+const INPUT_CLASS: &str = "input";
 const OTHER_CLASS: &str = "misc";
 
 /// The devices of a class, in /sys/devices/virtual.
@@ -31,6 +33,8 @@ pub(super) static MEMORY: Members = devices(|_, from| Ok(next(from, Some(MEMORY_
 pub(super) static MEMORY_LINKS: Members = links(|_, from| Ok(next(from, Some(MEMORY_CLASS))));
 pub(super) static TERMINALS: Members = devices(|_, from| Ok(next(from, Some(TERMINAL_CLASS))));
 pub(super) static TERMINAL_LINKS: Members = links(|_, from| Ok(next(from, Some(TERMINAL_CLASS))));
+pub(super) static INPUTS: Members = devices(|_, from| Ok(next(from, Some(INPUT_CLASS))));
+pub(super) static INPUT_LINKS: Members = links(|_, from| Ok(next(from, Some(INPUT_CLASS))));
 pub(super) static OTHERS: Members = devices(|_, from| Ok(next(from, Some(OTHER_CLASS))));
 pub(super) static OTHER_LINKS: Members = links(|_, from| Ok(next(from, Some(OTHER_CLASS))));
 
@@ -70,6 +74,7 @@ fn class(number: u64) -> Option<&'static str> {
     match split_dev(number).0 {
         1 => Some(MEMORY_CLASS),
         4 | 5 => Some(TERMINAL_CLASS),
+        input::MAJOR => Some(INPUT_CLASS),
         136..=143 => None,
         _ => Some(OTHER_CLASS),
     }
@@ -94,8 +99,10 @@ pub(super) fn name(subject: Subject) -> Result<String> {
     found.map(|(_, name)| name).ok_or(Errno::ENOENT)
 }
 
+/// Input devices are called without the directory of /dev that they lie in, as on Linux.
 fn put_own_name(subject: Subject, text: &mut Text) -> Result<()> {
-    super::put_name(&name(subject)?, text);
+    let name = name(subject)?;
+    super::put_name(name.strip_prefix("input/").unwrap_or(&name), text);
     Ok(())
 }
 

@@ -39,6 +39,7 @@ const PCI: &[Entry] = &[members("devices", &pci::LINKS), members("drivers", &pci
 const VIRTIO: &[Entry] = &[members("devices", &virtio::LINKS), members("drivers", &virtio::DRIVERS)];
 const CLASSES: &[Entry] = &[
     members("block", &disk::LINKS),
+    members("input", &character::INPUT_LINKS),
     members("mem", &character::MEMORY_LINKS),
     members("misc", &character::OTHER_LINKS),
     members("tty", &character::TERMINAL_LINKS),
@@ -47,8 +48,12 @@ const NUMBERS: &[Entry] = &[members("block", &disk::NUMBERS), members("char", &c
 const FIRMWARE: &[Entry] = &[members("memmap", &system::MEMORY_MAP)];
 const DEVICES: &[Entry] = &[directory("system", SYSTEM), directory("virtual", VIRTUAL)];
 const SYSTEM: &[Entry] = &[Entry { name: "cpu", mode: 0o755, kind: Kind::Members(system::CPU, &system::CPUS) }];
-const VIRTUAL: &[Entry] =
-    &[members("mem", &character::MEMORY), members("misc", &character::OTHERS), members("tty", &character::TERMINALS)];
+const VIRTUAL: &[Entry] = &[
+    members("input", &character::INPUTS),
+    members("mem", &character::MEMORY),
+    members("misc", &character::OTHERS),
+    members("tty", &character::TERMINALS),
+];
 
 /// Kinds of subjects.
 mod part {

@@ -1,21 +1,29 @@
-//! The keyboard: input of the virtual terminal that is shown; of the console, which is the first, beside the serial port.
+//! Keyboards: input of the virtual terminal that is shown; of the console, which is the first, beside the serial port.
 //!
-//! A task of its own sets the keyboard up, which may take long, and then turns scan codes into the bytes that a
-//! terminal sends. Keys that are for the screen itself (Shift-PageUp, Alt-F2) go there.
+//! A task of its own sets the PC's keyboard up, which may take long, and then takes its scan codes; others are brought
+//! here by `crate::input`. All share layout, modifiers and lights. Keys become the bytes that a terminal sends; those that
+//! are for the screen itself (Shift-PageUp, Alt-F2) go there. Locks, both sleeping, never together: `KEYBOARD`, `LIGHTS`.
 
 use super::Source;
 use super::registry::on_screen;
 use crate::{sched, screen};
+use alloc::boxed::Box;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::fmt;
 use core::sync::atomic::{AtomicBool, Ordering};
 use drivers::input::i8042;
-use klib::keyboard::{Action, Keyboard, LayoutName};
+use klib::keyboard::{Action, Decoder, Key, Keyboard, LayoutName, Leds};
 use machine::mm::OutOfMemory;
 use machine::power;
 use machine::sync::Mutex;
 
-/// The keyboard's state, once there is one.
+/// What keys mean, once there is a keyboard.
 static KEYBOARD: Mutex<Option<Keyboard>> = Mutex::new("keyboard", None);
+/// Sets the lights of a keyboard.
+type SetLights = Box<dyn Fn(Leds) + Send + Sync>;
+/// Of each keyboard.
+static LIGHTS: Mutex<Vec<SetLights>> = Mutex::new("lights of keyboards", Vec::new());
 /// What a virtual terminal shows that no program has opened.
 const UNUSED: &[u8] = b"No program uses this terminal. Alt-F1 goes back to the kernel's shell.\r\n";
 
@@ -26,7 +34,7 @@ static RESTART_KEYS: AtomicBool = AtomicBool::new(true);
 /// happens, but for a line in the log.
 pub fn start() -> Result<(), OutOfMemory> {
     sched::spawn("keyboard", move || match i8042::Keyboard::open() {
-        Ok(device) => serve(&device),
+        Ok(device) => serve(device),
         Err(error) => log::info!("keyboard: {error}"),
     })
     .map(drop)
@@ -47,33 +55,51 @@ pub fn set_restart_keys(on: bool) {
     RESTART_KEYS.store(on, Ordering::Relaxed);
 }
 
-/// The keyboard's task.
-fn serve(device: &i8042::Keyboard) -> ! {
-    let keyboard = Keyboard::new(device.code_set());
-    device.set_leds(keyboard.leds());
-    log::info!("keyboard: scan codes of {:?}, layout {}", device.code_set(), keyboard.layout().name);
-    *KEYBOARD.lock() = Some(keyboard);
+/// Adds a keyboard, of which `what` is logged. Its lights are set by `set_lights`, which may sleep.
+pub fn attach(what: fmt::Arguments<'_>, set_lights: SetLights) {
+    let (leds, layout) = {
+        let mut guard = KEYBOARD.lock();
+        let keyboard = guard.get_or_insert_with(Keyboard::new);
+        (keyboard.leds(), keyboard.layout().name)
+    };
+    set_lights(leds);
+    LIGHTS.lock().push(set_lights);
+    log::info!("keyboard: {what}, layout {layout}");
+}
+
+/// Takes a key of any keyboard. Sleeps.
+pub fn take(key: Key) {
     let mut typed = Vec::new();
-    loop {
-        let code = device.next_code();
-        typed.clear();
-        let application_cursor = screen::application_cursor_keys();
-        let action = KEYBOARD.lock().as_mut().and_then(|keyboard| keyboard.input(code, application_cursor, &mut typed));
-        match action {
-            Some(Action::ScrollBack) => screen::scroll(false),
-            Some(Action::ScrollForward) => screen::scroll(true),
-            Some(Action::Switch(number)) => switch(number),
-            Some(Action::Leds(leds)) => device.set_leds(leds),
-            Some(Action::Restart) if RESTART_KEYS.load(Ordering::Relaxed) => power::restart(),
-            Some(Action::Restart) | None => {}
+    let application_cursor = screen::application_cursor_keys();
+    let action = KEYBOARD.lock().as_mut().and_then(|keyboard| keyboard.input(key, application_cursor, &mut typed));
+    match action {
+        Some(Action::ScrollBack) => screen::scroll(false),
+        Some(Action::ScrollForward) => screen::scroll(true),
+        Some(Action::Switch(number)) => switch(number),
+        Some(Action::Leds(leds)) => LIGHTS.lock().iter().for_each(|set| set(leds)),
+        Some(Action::Restart) if RESTART_KEYS.load(Ordering::Relaxed) => power::restart(),
+        Some(Action::Restart) | None => {}
+    }
+    if !typed.is_empty() {
+        screen::end_scroll();
+        let shown = screen::active();
+        if shown == 0 {
+            super::note_source(Source::Keyboard);
         }
-        if !typed.is_empty() {
-            screen::end_scroll();
-            let shown = screen::active();
-            if shown == 0 {
-                super::note_source(Source::Keyboard);
-            }
-            on_screen(shown).receive(&typed);
+        on_screen(shown).receive(&typed);
+    }
+}
+
+/// The task of the PC's keyboard.
+fn serve(device: i8042::Keyboard) -> ! {
+    let set = device.code_set();
+    let device = Arc::new(device);
+    let lights = device.clone();
+    attach(format_args!("scan codes of {set:?}"), Box::new(move |leds| lights.set_leds(leds)));
+    let mut decoder = Decoder::new(set);
+    loop {
+        if let Some(key) = decoder.key(device.next_code()) {
+            take(key);
         }
     }
 }

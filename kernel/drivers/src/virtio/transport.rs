@@ -395,6 +395,12 @@ impl DeviceConfig {
         register.map(|register| register.read()).ok_or(VirtioError::ConfigTooShort(offset))
     }
 
+    /// Writes the field at `offset`.
+    pub fn set_field<T: RegisterValue>(&self, offset: usize, value: T) -> Result<(), VirtioError> {
+        let register = self.window.and_then(|window| window.try_register::<T>(offset));
+        register.map(|register| register.write(value)).ok_or(VirtioError::ConfigTooShort(offset))
+    }
+
     /// The 64-bit field at `offset`, read as the specification asks for: in halves.
     pub fn field_u64(&self, offset: usize) -> Result<u64, VirtioError> {
         Ok(u64::from(self.field::<u32>(offset)?) | u64::from(self.field::<u32>(offset + 4)?) << 32)

@@ -1,9 +1,11 @@
 //! From the scan codes of a PC keyboard to the bytes that a terminal sends.
 //!
 //! The crate `pc-keyboard` knows scan codes and layouts; here are the modifiers, the locks, and the sequences of keys
-//! that are no characters, which are xterm's. The keyboard itself repeats a key that is held.
+//! that are no characters, which are xterm's. Each keyboard has a [`Decoder`], or says keys by their numbers; all type
+//! into one [`Keyboard`]. What repeats a key that is held is the keyboard itself or its driver.
 
 mod compose;
+mod linux;
 mod sequence;
 #[cfg(test)]
 mod tests;
@@ -119,9 +121,54 @@ pub const LAYOUTS: &[LayoutName] = &[
     LayoutName { name: "colemak", what: "Colemak", make: || AnyLayout::Colemak(layouts::Colemak), dead: &[] },
 ];
 
-/// The state of one keyboard.
+/// A key that is pressed or let go.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Key(KeyEvent);
+
+impl Key {
+    /// The key to which Linux gives this number; None if it is none of a PC's keyboard.
+    pub fn from_linux(number: u16, pressed: bool) -> Option<Key> {
+        let (extended, code) = linux::scan_code(number)?;
+        let mut decoder = Decoder::new(CodeSet::Set1);
+        if extended {
+            decoder.key(linux::EXTENDED);
+        }
+        decoder.key(if pressed { code } else { code | SET1_RELEASED })
+    }
+}
+
+/// Set in the codes of set 1 for a key that is let go.
+const SET1_RELEASED: u8 = 0x80;
+
+/// Puts the scan codes of one keyboard together to keys.
+pub struct Decoder(Codes);
+
+enum Codes {
+    Set1(ScancodeSet1),
+    Set2(ScancodeSet2),
+}
+
+impl Decoder {
+    /// For a keyboard that sends these.
+    pub fn new(set: CodeSet) -> Self {
+        Decoder(match set {
+            CodeSet::Set1 => Codes::Set1(ScancodeSet1::new()),
+            CodeSet::Set2 => Codes::Set2(ScancodeSet2::new()),
+        })
+    }
+
+    /// Takes a scan code. Codes that mean no key are left out.
+    pub fn key(&mut self, code: u8) -> Option<Key> {
+        let event = match &mut self.0 {
+            Codes::Set1(set) => set.advance_state(code),
+            Codes::Set2(set) => set.advance_state(code),
+        };
+        event.ok().flatten().map(Key)
+    }
+}
+
+/// What keys mean: layout, modifiers and locks, which all keyboards have in common.
 pub struct Keyboard {
-    codes: Codes,
     layout: usize,
     map: AnyLayout,
     modifiers: Modifiers,
@@ -132,19 +179,16 @@ pub struct Keyboard {
     accent: Option<char>,
 }
 
-enum Codes {
-    Set1(ScancodeSet1),
-    Set2(ScancodeSet2),
+impl Default for Keyboard {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl Keyboard {
-    /// A keyboard with no key held, the first layout, and Num Lock on.
-    pub fn new(set: CodeSet) -> Self {
+    /// With no key held, the first layout, and Num Lock on.
+    pub fn new() -> Self {
         Keyboard {
-            codes: match set {
-                CodeSet::Set1 => Codes::Set1(ScancodeSet1::new()),
-                CodeSet::Set2 => Codes::Set2(ScancodeSet2::new()),
-            },
             layout: 0,
             map: (LAYOUTS[0].make)(),
             modifiers: Modifiers { numlock: true, ..Modifiers::default() },
@@ -181,14 +225,10 @@ impl Keyboard {
         leds
     }
 
-    /// Takes a scan code. What the key types is added to `out`; `application_cursor` says that the terminal is in the
-    /// mode of that name. Codes that mean no key are left out.
-    pub fn input(&mut self, code: u8, application_cursor: bool, out: &mut Vec<u8>) -> Option<Action> {
-        let event = match &mut self.codes {
-            Codes::Set1(set) => set.advance_state(code),
-            Codes::Set2(set) => set.advance_state(code),
-        };
-        let KeyEvent { code, state } = event.ok().flatten()?;
+    /// Takes a key. What it types is added to `out`; `application_cursor` says that the terminal is in the mode of that
+    /// name.
+    pub fn input(&mut self, key: Key, application_cursor: bool, out: &mut Vec<u8>) -> Option<Action> {
+        let Key(KeyEvent { code, state }) = key;
         if self.modifier(code, state != KeyState::Up) {
             return None;
         }

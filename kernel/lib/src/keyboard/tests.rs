@@ -11,19 +11,20 @@ const ALT: u8 = 0x38;
 const UP: u8 = 0x80;
 
 struct Typist {
+    decoder: Decoder,
     keyboard: Keyboard,
     actions: Vec<Action>,
 }
 
 impl Typist {
     fn new() -> Self {
-        Typist { keyboard: Keyboard::new(CodeSet::Set1), actions: Vec::new() }
+        Typist { decoder: Decoder::new(CodeSet::Set1), keyboard: Keyboard::new(), actions: Vec::new() }
     }
 
     fn codes(&mut self, codes: &[u8]) -> String {
         let mut out = Vec::new();
-        for &code in codes {
-            self.actions.extend(self.keyboard.input(code, false, &mut out));
+        for key in codes.iter().filter_map(|&code| self.decoder.key(code)) {
+            self.actions.extend(self.keyboard.input(key, false, &mut out));
         }
         String::from_utf8(out).expect("keys type UTF-8")
     }
@@ -57,8 +58,8 @@ fn keys_without_characters() {
     assert_eq!(typist.codes(&[0x3b, 0x3e, 0x3f, 0x44, 0x58]), "\x1bOP\x1bOS\x1b[15~\x1b[21~\x1b[24~");
     assert_eq!(typist.with(&[CONTROL], &[0xe0, 0x4d, 0x3b, 0xe0, 0x53]), "\x1b[1;5C\x1b[1;5P\x1b[3;5~");
     let mut out = Vec::new();
-    typist.keyboard.input(0xe0, true, &mut out);
-    typist.keyboard.input(0x48, true, &mut out);
+    let up = Key::from_linux(103, true).expect("a key");
+    typist.keyboard.input(up, true, &mut out);
     assert_eq!(out, b"\x1bOA");
 }
 
@@ -126,9 +127,24 @@ fn keys_that_are_no_input() {
 
 #[test]
 fn set_2_is_the_same_keyboard() {
-    let mut typist = Typist { keyboard: Keyboard::new(CodeSet::Set2), actions: Vec::new() };
+    let mut typist = Typist { decoder: Decoder::new(CodeSet::Set2), ..Typist::new() };
     assert_eq!(typist.codes(&[0x33, 0xf0, 0x33, 0x12, 0x43, 0xf0, 0x12, 0x5a]), "hI\r");
     assert_eq!(typist.codes(&[0xe0, 0x75, 0xe0, 0xf0, 0x75]), "\x1b[A");
+}
+
+#[test]
+fn keys_by_number_are_those_of_set_1() {
+    let mut decoder = Decoder::new(CodeSet::Set1);
+    let sent = |decoder: &mut Decoder, codes: &[u8]| codes.iter().find_map(|&code| decoder.key(code));
+    for (number, codes) in [(30, [0x1e].as_slice()), (88, &[0x58]), (97, &[0xe0, 0x1d]), (111, &[0xe0, 0x53])] {
+        let pressed = sent(&mut decoder, codes);
+        assert!(pressed.is_some() && Key::from_linux(number, true) == pressed, "{number}");
+        let mut codes = codes.to_vec();
+        *codes.last_mut().expect("not empty") |= UP;
+        let released = sent(&mut decoder, &codes);
+        assert!(released.is_some() && Key::from_linux(number, false) == released, "{number}");
+    }
+    assert_eq!([0, 84, 89, 101, 119, 0x110, u16::MAX].map(|number| Key::from_linux(number, true)), [const { None }; 7]);
 }
 
 #[test]
@@ -147,12 +163,12 @@ fn layouts_by_name() {
 proptest! {
     #[test]
     fn any_codes_type_utf8(codes in prop::collection::vec(any::<u8>(), 0..200), set in prop::sample::select(vec![CodeSet::Set1, CodeSet::Set2]), layout in 0..LAYOUTS.len()) {
-        let mut keyboard = Keyboard::new(set);
+        let (mut decoder, mut keyboard) = (Decoder::new(set), Keyboard::new());
         keyboard.set_layout(LAYOUTS[layout].name);
         let mut out = Vec::new();
         for code in codes {
             let before = out.len();
-            keyboard.input(code, false, &mut out);
+            decoder.key(code).and_then(|key| keyboard.input(key, false, &mut out));
             prop_assert!(out.len() - before <= 8);
         }
         prop_assert!(String::from_utf8(out).is_ok());
