@@ -126,6 +126,31 @@ def second_disk(image: pathlib.Path, *, options: str = "", file: str | None = No
     return f"-drive {drive} -device virtio-blk-pci,drive=more,disable-legacy=on"
 
 
+def several_queues(smp: int):
+    """A disk with four request queues, each with an interrupt of its own: what a CPU asks for comes back to it, by its own
+    queue where there is one. All is written that was to be."""
+
+    def run(context: Context) -> None:
+        image = small_image(context, "64M", "-b", "4096")
+        used = min(smp, 4)
+        pinned = [f"exec /bin/busybox taskset {1 << cpu:x} /bin/busybox dd if=/bin/busybox of=/tmp/from{cpu} bs=100k conv=fsync" for cpu in range(smp)]
+        compared = [f"exec /bin/busybox cmp /bin/busybox /tmp/from{cpu}" for cpu in range(smp)]
+        commands = ["mount 2", "mount 3 /tmp", *pinned, "irq", "umount /tmp", "mount 3 /tmp", *compared, "umount /tmp", "list-virtio", "exit"]
+        result = boot(context, "; ".join(commands), QEMU_EXTRA=second_disk(image) + ",num-queues=4", SMP=str(smp))
+        name = (lambda queue: rf"vdd\.{queue}") if used > 1 else (lambda queue: "vdd")
+        for queue in range(used):
+            row = re.search(rf"^ *0x[0-9a-f]+ ((?: *\d+)+) +{name(queue)}$", result.console, re.MULTILINE)
+            context.check(row is not None, f"there is no interrupt of queue {queue}")
+            counts = [int(count) for count in row.group(1).split()]
+            elsewhere = [count for cpu, count in enumerate(counts) if cpu != queue * smp // used]
+            context.check(sum(counts) > 0 and not any(elsewhere), f"queue {queue} raised interrupts {counts}")
+        context.check(result.count(rf"^ *0x.* {name(used)}$") == 0 or used == 1, f"there are more than {used} queues")
+        check_clean(context, image)
+        image.unlink()
+
+    return run
+
+
 def small_image(context: Context, size: str, *options: str) -> pathlib.Path:
     """An empty ext2."""
     image = OUT / f"{context.test.name}.img"
@@ -174,6 +199,23 @@ def mapped(block_size: str):
         ]  # fmt: skip
         result = boot(context, "; ".join(commands), QEMU_EXTRA=second_disk(image), SMP="4")
         context.check(result.count(r"^[1-9]\d* passed, 0 failed$") == 6, "not all runs passed")
+        check_clean(context, image)
+        image.unlink()
+
+    return run
+
+
+def larger_than_memory(memory_mib: int, **settings: str):
+    """A file larger than the memory is read through mappings, and some of it stored to: nobody is ended for want of memory."""
+
+    def run(context: Context) -> None:
+        size = memory_mib + 16
+        image = small_image(context, f"{size + 16}M", "-b", "4096")
+        commands = f"mount 2; mount 3 /tmp; exec /tests/reclaim /tmp/large {size}; mem; umount /tmp; exit"
+        result = boot(context, commands, QEMU_EXTRA=second_disk(image), MEM=f"{memory_mib}M", **settings)
+        result.wants(r"^[1-9]\d* passed, 0 failed$")
+        for log in (result.console, context.com2_path.read_text(encoding="utf-8", errors="replace")):
+            context.check("out of memory" not in log, "a process was ended for want of memory")
         check_clean(context, image)
         image.unlink()
 
@@ -437,12 +479,15 @@ def tests() -> list[Test]:
     return [
         Test("storage/written-tree", written_tree(), SECONDS, needs=NEEDS),
         Test("storage/written-tree-debug", written_tree(RUST_BUILD_MODE="debug"), SECONDS, needs=DEBUG_NEEDS),
+        *(Test(f"storage/queues-{smp}", several_queues(smp), SECONDS, needs=NEEDS) for smp in (1, 2, 4, 8)),
         Test("storage/power-cut", power_cut, SECONDS, needs=NEEDS),
         Test("storage/full-disk", full_disk, SECONDS, needs=NEEDS),
         Test("storage/limits", limits("160M", 60000, "50000"), SECONDS, needs=NEEDS),
         Test("storage/no-inode", limits("8M", 128, "inodes"), SECONDS, needs=NEEDS),
         Test("storage/mapped-1024", mapped("1024"), SECONDS, needs=NEEDS),
         Test("storage/mapped-4096", mapped("4096"), SECONDS, needs=NEEDS),
+        Test("storage/larger-than-memory", larger_than_memory(64), 900, needs=NEEDS),
+        Test("storage/larger-than-memory-debug", larger_than_memory(96, RUST_BUILD_MODE="debug"), 900, needs=DEBUG_NEEDS),
         Test("storage/attributes-128", attributes("128"), SECONDS, needs=NEEDS),
         Test("storage/attributes-256", attributes("256"), SECONDS, needs=NEEDS),
         Test("storage/mounts", mounts(), SECONDS, needs=NEEDS),

@@ -281,6 +281,16 @@ impl Transport {
         self.agreement
     }
 
+    /// How many queues the device has.
+    pub fn queue_count(&self) -> u16 {
+        self.common.num_queues.read()
+    }
+
+    /// How many interrupts it can raise.
+    pub fn interrupt_count(&self) -> usize {
+        self.msix.len()
+    }
+
     /// Sets queue `index` up: at most `max_size` entries, with tables for `indirect_len` buffers a chain if indirect
     /// descriptors are in use, raising MSI-X entry `entry`.
     pub fn set_up_queue<T>(
@@ -290,7 +300,7 @@ impl Transport {
         indirect_len: u16,
         entry: u16,
     ) -> Result<(Virtqueue<T>, Notifier), VirtioError> {
-        if index >= self.common.num_queues.read() {
+        if index >= self.queue_count() {
             return Err(VirtioError::NoQueue(index));
         }
         self.common.queue_select.write(index);

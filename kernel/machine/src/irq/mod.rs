@@ -131,6 +131,11 @@ impl Drop for IrqLine {
     }
 }
 
+/// How many vectors have no line yet.
+pub fn free_vectors() -> usize {
+    LINES.lock().iter().filter(|line| line.is_none()).count()
+}
+
 /// One row of the list of interrupts.
 #[derive(Clone, Debug)]
 pub struct IrqCount {
