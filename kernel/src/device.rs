@@ -6,6 +6,7 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use drivers::block::BlockDevice;
+use drivers::display::virtio_gpu::VirtioGpu;
 use drivers::input::InputDevice;
 use drivers::rng::RandomSource;
 use drivers::{Bound, Device, PciDevice};
@@ -33,7 +34,7 @@ pub fn disks(device: &PciDevice) -> &[Arc<dyn BlockDevice>] {
     match device.bound.as_ref().and_then(|bound| bound.as_ref().ok()).map(|bound| &bound.device) {
         Some(Device::Block(disk)) => core::slice::from_ref(disk),
         Some(Device::Disks(disks)) => disks,
-        Some(Device::Random(_) | Device::Input(_)) | None => &[],
+        Some(Device::Random(_) | Device::Input(_) | Device::Graphics(_)) | None => &[],
     }
 }
 
@@ -60,6 +61,14 @@ pub fn vectors_of_disk(disk: &Arc<dyn BlockDevice>) -> &'static [u8] {
 pub fn inputs() -> impl Iterator<Item = Arc<dyn InputDevice>> {
     bound().filter_map(|bound| match &bound.device {
         Device::Input(device) => Some(device.clone()),
+        _ => None,
+    })
+}
+
+/// The graphics devices in PCI order.
+pub fn graphics() -> impl Iterator<Item = Arc<VirtioGpu>> {
+    bound().filter_map(|bound| match &bound.device {
+        Device::Graphics(device) => Some(device.clone()),
         _ => None,
     })
 }

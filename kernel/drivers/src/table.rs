@@ -4,6 +4,7 @@
 //! left alone, with the error logged and kept for the device list, and boot goes on.
 
 use crate::block::{BlockDevice, ata, virtio_blk};
+use crate::display::virtio_gpu::{self, VirtioGpu};
 use crate::driver::{Bound, ProbeError};
 use crate::input::{InputDevice, virtio_input};
 use crate::pci::{self, Claim, Function};
@@ -46,6 +47,11 @@ pub static PCI_DRIVERS: &[PciDriver] = &[
         matches: |function| virtio_type(function) == Some(device_type::INPUT),
         probe: |claim| virtio_input::probe(claim).map(|bound| bound.map(Device::Input)),
     },
+    PciDriver {
+        name: "virtio-gpu",
+        matches: |function| virtio_type(function) == Some(device_type::GPU),
+        probe: |claim| virtio_gpu::probe(claim).map(|bound| bound.map(Device::Graphics)),
+    },
 ];
 
 /// What a driver made of a function, by class.
@@ -59,6 +65,8 @@ pub enum Device {
     Random(Arc<dyn RandomSource>),
     /// An input device.
     Input(Arc<dyn InputDevice>),
+    /// A graphics device, which shows nothing until it is asked to.
+    Graphics(Arc<VirtioGpu>),
 }
 
 /// A function and what became of it.

@@ -17,6 +17,7 @@ pub mod crc32;
 pub mod elf_load;
 pub mod font;
 pub mod initial_stack;
+pub mod input;
 pub mod interval_map;
 pub mod keyboard;
 pub mod ldisc;

@@ -3,7 +3,6 @@
 //!
 //! Lock: the node's (rank File), for moments, by readers and by the device's task.
 
-use super::state::{Backlog, DeviceState};
 use crate::clock;
 use crate::ipc::eventfd::attempt;
 use crate::vfs::{FileOperations, Result, Sink, flags};
@@ -16,6 +15,7 @@ use abi::{Errno, Pod};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use drivers::input::{Axis, Event, InputDevice, PROPERTIES};
+use klib::input::{Backlog, DeviceState};
 use machine::sync::{Rank, SpinLock, WaitQueue};
 use machine::user::copy;
 
@@ -69,7 +69,7 @@ impl Node {
     /// Hands an event to all readers, or to the one that has the device for itself: whether there is one.
     pub fn deliver(&self, event: Event) -> bool {
         let mut state = self.state.lock();
-        state.device.note(event);
+        state.device.note(event.kind, event.code, event.value);
         let grabber = state.grabber;
         for reader in state.readers.iter_mut().filter(|reader| grabber.is_none_or(|one| one == reader.number)) {
             let base_ns = if reader.realtime { clock::boot_time_ns() } else { 0 };
@@ -96,7 +96,8 @@ pub(super) struct Opener(pub Arc<Node>);
 
 impl FileOperations for Opener {
     fn open(&self, _: u32) -> Result<Option<Arc<dyn FileOperations>>> {
-        let (backlog, arrived) = (Backlog::new()?, Arc::new(WaitQueue::new("an input event to read")));
+        let backlog = Backlog::new().map_err(|_| Errno::ENOMEM)?;
+        let arrived = Arc::new(WaitQueue::new("an input event to read"));
         let mut state = self.0.state.lock();
         if state.ended {
             return Err(Errno::ENODEV);

@@ -3,7 +3,6 @@
 //! A task for each device takes its events, repeats the key that is held, and hands them on. Lock: the one of each node.
 
 mod evdev;
-mod state;
 
 use crate::tty::keyboard;
 use crate::vfs::{device_number, register_device};
@@ -34,6 +33,8 @@ const REPEAT_PERIOD: Duration = Duration::from_millis(33);
 const RELEASED: i32 = 0;
 const PRESSED: i32 = 1;
 const REPEATED: i32 = 2;
+/// What the report of a repetition says, as on Linux.
+const REPEAT_REPORT: i32 = 1;
 
 /// The lights of a keyboard and their codes.
 const LIGHTS: [(u16, Leds); 3] = [(0, Leds::NUM_LOCK), (1, Leds::CAPS_LOCK), (2, Leds::SCROLL_LOCK)];
@@ -80,7 +81,7 @@ fn serve(node: &Arc<Node>) {
                 let time = time::now();
                 *due = time + REPEAT_PERIOD;
                 deliver(node, is_keyboard, Event { time, kind: EV_KEY, code: *code, value: REPEATED });
-                deliver(node, false, Event { time, kind: EV_SYN, code: SYN_REPORT, value: REPEATED - 1 });
+                deliver(node, false, Event { time, kind: EV_SYN, code: SYN_REPORT, value: REPEAT_REPORT });
             }
             Err(_) => {
                 node.end();

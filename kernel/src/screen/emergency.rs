@@ -1,8 +1,8 @@
 //! What a panic says, on the screen: drawn at once, from the top, over whatever is there.
 //!
-//! No lock and no memory is taken; only one CPU panics, so the state needs no more than relaxed atomics. The
-//! terminal's task does not run any more. Reports that are no panic go to the terminal as all else, if that is
-//! possible.
+//! No lock and no memory is taken, but for the queue of a graphics device, if that is free (`drivers::display::virtio_gpu`).
+//! Only one CPU panics, so the state needs no more than relaxed atomics. The terminal's task does not run any more.
+//! Reports that are no panic go to the terminal as all else, if that is possible.
 
 use super::{DISPLAY, RING};
 use core::sync::atomic::{AtomicUsize, Ordering};
@@ -31,6 +31,12 @@ pub(super) fn write(text: &str) {
         return;
     }
     text.chars().filter(|&c| !sequence(c)).for_each(put);
+    // A line at a time, as each time may take long.
+    if text.contains('\n')
+        && let Some(display) = DISPLAY.get()
+    {
+        display.present();
+    }
 }
 
 /// Whether `c` belongs to an escape sequence: 0 is outside, 1 behind ESC, 2 behind `ESC [`.

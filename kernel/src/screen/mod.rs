@@ -16,7 +16,7 @@ mod emergency;
 mod ring;
 mod switch;
 
-use crate::sched;
+use crate::{device, sched};
 use alloc::boxed::Box;
 use core::fmt;
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -87,24 +87,45 @@ impl fmt::Display for ScreenError {
     }
 }
 
-/// Finds the display, so that panics can draw, and keeps what is written for [`start`]. Called once, before there are
-/// tasks.
+/// Finds the display that the boot loader has set up, so that panics can draw, and keeps what is written for [`start`].
+/// Called once, before there are tasks.
 pub fn init() {
     match display::open(boot::info()) {
         Ok(display) => {
             DISPLAY.call_once(|| display);
-            console::set_emergency_mirror(emergency::write);
-            console::set_mirror(mirror);
         }
         Err(DisplayError::NoScreen) => log::info!("screen: {}", DisplayError::NoScreen),
         Err(error) => log::warn!("screen: {error}"),
+    }
+    console::set_emergency_mirror(emergency::write);
+    console::set_mirror(mirror);
+}
+
+/// Without such a display the first graphics device that works is one.
+fn open_device() {
+    for device in device::graphics() {
+        match display::on_device(device) {
+            Ok(display) => {
+                let (columns, rows) = display.size();
+                log::info!("screen: {columns} x {rows} characters on a graphics device");
+                DISPLAY.call_once(|| display);
+                return;
+            }
+            Err(error) => log::warn!("screen: {error}"),
+        }
     }
 }
 
 /// Starts the terminal on the display. `answer` is called, in the screen's task, with what the terminal says to
 /// programs that ask it something.
 pub fn start(answer: fn(&[u8])) {
-    let Some(display) = DISPLAY.get() else { return };
+    if DISPLAY.get().is_none() {
+        open_device();
+    }
+    let Some(display) = DISPLAY.get() else {
+        RING.lock().close();
+        return;
+    };
     bell::start();
     let (columns, rows) = display.size();
     let made = Screen::new(columns, rows, HISTORY)
@@ -240,6 +261,7 @@ fn serve(display: &dyn Display, answer: fn(&[u8])) -> ! {
         {
             painter.paint(screen, |row, column, cells| display.draw(row, column, cells));
         }
+        display.present();
         due = time::now() + FRAME;
     }
 }

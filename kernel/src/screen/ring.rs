@@ -16,15 +16,22 @@ pub(super) struct Ring {
     taken: usize,
     /// Bytes that found no room.
     lost: usize,
+    /// Nobody will take any.
+    closed: bool,
 }
 
 impl Ring {
     pub const fn new() -> Self {
-        Ring { put: 0, taken: 0, lost: 0 }
+        Ring { put: 0, taken: 0, lost: 0, closed: false }
     }
 
     pub fn is_empty(&self) -> bool {
         self.put == self.taken
+    }
+
+    /// Forgets what is in it, and whatever comes.
+    pub fn close(&mut self) {
+        *self = Ring { closed: true, ..Ring::new() };
     }
 
     /// Bytes that are sure to fit, each line feed counted twice.
@@ -38,6 +45,9 @@ impl Ring {
 
     /// Adds `bytes`, with a carriage return before each line feed if `new_lines`. What does not fit is lost.
     pub fn put(&mut self, bytes: &[u8], new_lines: bool) {
+        if self.closed {
+            return;
+        }
         for &byte in bytes {
             if byte == b'\n' && new_lines {
                 self.put_byte(b'\r');

@@ -1,6 +1,10 @@
-//! Text on a framebuffer: glyphs of a bitmap font, a line of pixels of several cells at a time.
+//! Text on a framebuffer: glyphs of a bitmap font, a line of pixels of several cells at a time. A graphics device is told
+//! which rectangle has changed.
 
+use super::virtio_gpu::{Rectangle, VirtioGpu};
 use super::{Display, DisplayError};
+use alloc::sync::Arc;
+use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use klib::font::{Font, MAX_GLYPH};
 use klib::vt::{Attributes, Cell};
 use machine::io::Framebuffer;
@@ -16,6 +20,33 @@ const WIDE: u32 = 2560;
 pub(super) struct GraphicsDisplay {
     framebuffer: Framebuffer,
     font: Font,
+    /// What takes the pixels from the framebuffer.
+    device: Option<(Arc<VirtioGpu>, Damage)>,
+}
+
+/// The rectangle that has changed: left, top, right and bottom, the latter two behind it. One task draws, or a panic, hence
+/// `Relaxed`.
+struct Damage([AtomicU32; 4]);
+
+impl Damage {
+    const fn new() -> Self {
+        Damage([AtomicU32::new(u32::MAX), AtomicU32::new(u32::MAX), AtomicU32::new(0), AtomicU32::new(0)])
+    }
+
+    fn add(&self, x: usize, y: usize, width: usize, height: usize) {
+        let [left, top, right, bottom] = &self.0;
+        left.fetch_min(x as u32, Relaxed);
+        top.fetch_min(y as u32, Relaxed);
+        right.fetch_max((x + width) as u32, Relaxed);
+        bottom.fetch_max((y + height) as u32, Relaxed);
+    }
+
+    fn take(&self) -> Option<Rectangle> {
+        let [left, top, right, bottom] = &self.0;
+        let (x, y) = (left.swap(u32::MAX, Relaxed), top.swap(u32::MAX, Relaxed));
+        let (right, bottom) = (right.swap(0, Relaxed), bottom.swap(0, Relaxed));
+        (x < right && y < bottom).then(|| Rectangle { x, y, width: right - x, height: bottom - y })
+    }
 }
 
 /// A cell with all that does not change from line to line.
@@ -29,15 +60,22 @@ struct Painted {
 
 impl GraphicsDisplay {
     pub(super) fn open(layout: Layout) -> Result<Self, DisplayError> {
-        let file = if layout.width >= WIDE { spleen_font::FONT_16X32 } else { spleen_font::FONT_8X16 };
-        let font = Font::parse(file).map_err(DisplayError::Font)?;
+        let font = font_for(layout.width, layout.height)?;
         let framebuffer = Framebuffer::claim(layout).map_err(DisplayError::Framebuffer)?;
-        let display = GraphicsDisplay { framebuffer, font };
-        let (columns, rows) = display.size();
-        if columns < 2 || rows < 2 {
-            return Err(DisplayError::TooSmall);
+        Ok(GraphicsDisplay { framebuffer, font, device: None })
+    }
+
+    pub(super) fn on_device(device: Arc<VirtioGpu>) -> Result<Self, DisplayError> {
+        let (width, height) = device.size();
+        let font = font_for(width, height)?;
+        let framebuffer = device.show()?;
+        Ok(GraphicsDisplay { framebuffer, font, device: Some((device, Damage::new())) })
+    }
+
+    fn note_damage(&self, x: usize, y: usize, width: usize, height: usize) {
+        if let Some((_, damage)) = &self.device {
+            damage.add(x, y, width, height);
         }
-        Ok(display)
     }
 
     fn painted(&self, cell: &Cell) -> Painted {
@@ -74,6 +112,15 @@ impl GraphicsDisplay {
     }
 }
 
+/// The font for a screen of so many pixels, if that has room for text.
+fn font_for(width: u32, height: u32) -> Result<Font, DisplayError> {
+    let file = if width >= WIDE { spleen_font::FONT_16X32 } else { spleen_font::FONT_8X16 };
+    let font = Font::parse(file).map_err(DisplayError::Font)?;
+    let (glyph_width, glyph_height) = font.size();
+    let has_room = width as usize / glyph_width >= 2 && height as usize / glyph_height >= 2;
+    if has_room { Ok(font) } else { Err(DisplayError::TooSmall) }
+}
+
 const _: () = assert!(MAX_GLYPH <= 64 && MAX_GLYPH <= LINE_LEN);
 
 impl Display for GraphicsDisplay {
@@ -89,6 +136,7 @@ impl Display for GraphicsDisplay {
             return;
         }
         let cells = &cells[..cells.len().min(columns - column)];
+        self.note_damage(column * width, row * height, cells.len() * width, height);
         let chunk = (LINE_LEN / width).min(CELLS);
         let mut line = [Pixel::default(); LINE_LEN];
         for (number, cells) in cells.chunks(chunk).enumerate() {
@@ -117,6 +165,15 @@ impl Display for GraphicsDisplay {
             for x in (0..width).step_by(LINE_LEN) {
                 self.framebuffer.write_row(x, y, &black);
             }
+        }
+        self.note_damage(0, 0, width, height);
+    }
+
+    fn present(&self) {
+        if let Some((device, damage)) = &self.device
+            && let Some(part) = damage.take()
+        {
+            device.update(part);
         }
     }
 }

@@ -1,12 +1,15 @@
 //! Displays that show cells of text: a framebuffer with a font, or VGA's text mode.
 //!
-//! Drawing takes no lock, no memory and does not fail, so that a panic can draw as well as the terminal can.
+//! Drawing takes no lock, no memory and does not fail, so that a panic can draw as well as the terminal can. What is drawn
+//! on a graphics device is seen when it is presented; that may sleep, but not in a panic.
 
 mod code_page;
 mod graphics;
 mod text;
+pub mod virtio_gpu;
 
 use alloc::boxed::Box;
+use alloc::sync::Arc;
 use core::fmt;
 use graphics::GraphicsDisplay;
 use klib::font::FontError;
@@ -15,6 +18,7 @@ use machine::boot::info::BootInfo;
 use machine::io::framebuffer::FramebufferError;
 use machine::io::mmio::MmioError;
 use text::TextDisplay;
+use virtio_gpu::{GpuError, VirtioGpu};
 
 /// A display of text.
 pub trait Display: Send + Sync {
@@ -26,6 +30,9 @@ pub trait Display: Send + Sync {
 
     /// Makes all of it black.
     fn clear(&self);
+
+    /// Lets what was drawn since the last call be seen, where it is not seen at once.
+    fn present(&self) {}
 }
 
 /// Why there is no display.
@@ -41,6 +48,8 @@ pub enum DisplayError {
     TextMemory(MmioError),
     /// It has no room for text.
     TooSmall,
+    /// The graphics device failed.
+    Gpu(GpuError),
 }
 
 impl fmt::Display for DisplayError {
@@ -51,6 +60,7 @@ impl fmt::Display for DisplayError {
             DisplayError::Font(error) => write!(f, "{error}"),
             DisplayError::TextMemory(error) => write!(f, "text mode: {error}"),
             DisplayError::TooSmall => write!(f, "too small for text"),
+            DisplayError::Gpu(error) => write!(f, "graphics device: {error}"),
         }
     }
 }
@@ -64,4 +74,9 @@ pub fn open(info: &BootInfo) -> Result<Box<dyn Display>, DisplayError> {
         (None, Some(screen)) => Ok(Box::new(TextDisplay::open(screen)?)),
         (None, None) => Err(DisplayError::NoScreen),
     }
+}
+
+/// The display on a graphics device. Called once for each.
+pub fn on_device(device: Arc<VirtioGpu>) -> Result<Box<dyn Display>, DisplayError> {
+    Ok(Box::new(GraphicsDisplay::on_device(device)?))
 }

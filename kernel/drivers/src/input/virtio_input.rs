@@ -67,7 +67,7 @@ pub struct VirtioInput {
 /// What the interrupt handler works on.
 struct Shared {
     state: IrqLock<State>,
-    /// An event for each buffer of the event queue, then one for each of the status queue.
+    /// An event for each chain of the event queue, at its number, then for each of the status queue.
     memory: DmaBuffer,
     arrived: WaitQueue,
     event_notifier: Notifier,
@@ -76,8 +76,7 @@ struct Shared {
 }
 
 struct State {
-    /// Each chain carries the number of its buffer.
-    events: Virtqueue<u16>,
+    events: Virtqueue<()>,
     status: Virtqueue<()>,
     waiting: VecDeque<Event>,
     fault: Option<Fault>,
@@ -106,7 +105,7 @@ pub fn probe(claim: Claim) -> Result<Bound<Arc<dyn InputDevice>>, ProbeError> {
     transport.negotiate(feature::EVENT_IDX)?;
     let (identity, codes) = (read_identity(&transport)?, read_codes(&transport)?);
     let axes = read_axes(&transport, &codes)?;
-    let (events, event_notifier) = transport.set_up_queue::<u16>(0, QUEUE_SIZE, 0, 0)?;
+    let (events, event_notifier) = transport.set_up_queue::<()>(0, QUEUE_SIZE, 0, 0)?;
     let (status, status_notifier) = transport.set_up_queue::<()>(1, QUEUE_SIZE, 0, 0)?;
     if events.size() < LEAST_QUEUE_SIZE {
         return Err(ProbeError::Unusable("its event queue is too short"));
@@ -232,9 +231,7 @@ impl Shared {
     fn give_all(&self) {
         let notify = {
             let mut state = self.state.lock();
-            for number in 0..state.events.size() {
-                state.give(&self.memory, number);
-            }
+            while state.give(&self.memory) {}
             state.events.publish()
         };
         if notify {
@@ -297,7 +294,7 @@ impl State {
                 self.fault = Some(Fault::Length(used.written));
                 return;
             }
-            let at = usize::from(used.token) * EVENT_LEN;
+            let at = usize::from(used.head) * EVENT_LEN;
             let (kind, code) = (memory.load(at), memory.load(at + 2));
             let value = memory.load::<u32>(at + 4) as i32;
             if self.waiting.len() >= MAX_EVENTS {
@@ -305,16 +302,15 @@ impl State {
                 self.waiting.push_back(Event { time, kind: TYPE_SYNCHRONISE, code: CODE_DROPPED, value: 0 });
             }
             self.waiting.push_back(Event { time, kind, code, value });
-            self.give(memory, used.token);
+            self.give(memory);
         }
     }
 
-    /// Gives the device buffer `number`, which it does not have.
-    fn give(&mut self, memory: &DmaBuffer, number: u16) {
-        let buffer = event_buffer(memory, usize::from(number) * EVENT_LEN, true);
-        if let Some(chain) = self.events.prepare(iter::once(buffer)) {
-            self.events.commit(chain, number);
-        }
+    /// Gives the device a buffer that it does not have; false if there is none.
+    fn give(&mut self, memory: &DmaBuffer) -> bool {
+        let Some(head) = self.events.next_head() else { return false };
+        let buffer = event_buffer(memory, usize::from(head) * EVENT_LEN, true);
+        self.events.prepare(iter::once(buffer)).map(|chain| self.events.commit(chain, ())).is_some()
     }
 }
 

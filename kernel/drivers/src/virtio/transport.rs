@@ -4,7 +4,7 @@
 //! [`Transport::negotiate`] settles the features, [`Transport::set_up_queue`] comes before [`Transport::start`]. When
 //! the transport drops, the device is reset, so it has let go of all memory.
 
-use super::queue::{QueueError, Virtqueue};
+use super::queue::{Areas, QueueError, Virtqueue};
 use super::{Agreement, feature};
 use crate::pci::msix::Msix;
 use crate::pci::{BarKind, Claim, Function, ID_VENDOR, PciError};
@@ -300,6 +300,14 @@ impl Transport {
         indirect_len: u16,
         entry: u16,
     ) -> Result<(Virtqueue<T>, Notifier), VirtioError> {
+        let (size, notifier) = self.select_queue(index, max_size)?;
+        let queue = Virtqueue::new(size, self.agreement.negotiated, indirect_len)?;
+        self.enable_queue(index, size, queue.areas(), entry)?;
+        Ok((queue, notifier))
+    }
+
+    /// The size of queue `index`, at most `max_size`, and what notifies it.
+    fn select_queue(&self, index: u16, max_size: u16) -> Result<(u16, Notifier), VirtioError> {
         if index >= self.queue_count() {
             return Err(VirtioError::NoQueue(index));
         }
@@ -309,9 +317,11 @@ impl Transport {
             size if size.is_power_of_two() => size.min(max_size),
             size => return Err(VirtioError::QueueSize { queue: index, size }),
         };
-        let notifier = self.notifier(index)?;
-        let queue = Virtqueue::new(size, self.agreement.negotiated, indirect_len)?;
-        let areas = queue.areas();
+        Ok((size, self.notifier(index)?))
+    }
+
+    /// Tells the device where the areas of the queue are that was selected last, which is `index`.
+    fn enable_queue(&self, index: u16, size: u16, areas: Areas, entry: u16) -> Result<(), VirtioError> {
         self.common.queue_size.write(size);
         self.common.queue_descriptors.write(areas.descriptors);
         self.common.queue_available.write(areas.available);
@@ -321,7 +331,7 @@ impl Transport {
             return Err(VirtioError::NoInterrupt(index));
         }
         self.common.queue_enable.write(1);
-        Ok((queue, notifier))
+        Ok(())
     }
 
     /// Lets MSI-X entry `entry` raise `message`.

@@ -1,12 +1,14 @@
 //! A linear framebuffer: pixels in memory that is written and never read.
 //!
-//! The memory is mapped write-combining, so that stores leave the CPU in bursts; reading it would be slow on any
-//! machine. Writing takes no lock and no memory, so that a panic can draw. Two writers at once only mix their pixels.
+//! The memory of a device is mapped write-combining, so that stores leave the CPU in bursts; reading it would be slow on
+//! any machine. A picture in our own memory is for devices that take pixels from there. Writing takes no lock and no memory,
+//! so that a panic can draw. Two writers at once only mix their pixels.
 
-use super::Mmio;
 use super::mmio::MmioError;
+use super::{DmaBuffer, DmaError, Mmio};
 use crate::addr::PhysAddr;
 use crate::mm::space::Caching;
+use alloc::vec::Vec;
 use core::fmt;
 
 /// Where the pixels are and what they look like, as the boot loader tells it.
@@ -41,6 +43,8 @@ pub enum FramebufferError {
     Size,
     /// Its memory cannot be had.
     Memory(MmioError),
+    /// There is no memory for it.
+    NoMemory(DmaError),
 }
 
 impl fmt::Display for FramebufferError {
@@ -50,6 +54,7 @@ impl fmt::Display for FramebufferError {
             FramebufferError::ColourBits => write!(f, "impossible positions of the colours in a pixel"),
             FramebufferError::Size => write!(f, "impossible size"),
             FramebufferError::Memory(error) => write!(f, "{error}"),
+            FramebufferError::NoMemory(error) => write!(f, "{error}"),
         }
     }
 }
@@ -63,36 +68,71 @@ pub struct Pixel(u32);
 /// A framebuffer with one owner.
 #[derive(Debug)]
 pub struct Framebuffer {
-    memory: Mmio,
+    memory: Memory,
     layout: Layout,
     bytes_per_pixel: usize,
 }
 
+#[derive(Debug)]
+enum Memory {
+    /// A device's.
+    Device(Mmio),
+    /// Our own, in pieces of [`PIECE_LEN`].
+    Own(Vec<DmaBuffer>),
+}
+
+impl Memory {
+    fn write_bytes(&self, offset: usize, bytes: &[u8]) {
+        match self {
+            Memory::Device(memory) => memory.write_bytes(offset, bytes),
+            Memory::Own(pieces) => {
+                let (mut offset, mut rest) = (offset, bytes);
+                while !rest.is_empty() {
+                    let (piece, within) = (offset / PIECE_LEN, offset % PIECE_LEN);
+                    let (now, later) = rest.split_at(rest.len().min(PIECE_LEN - within));
+                    pieces[piece].write(within, now);
+                    offset += now.len();
+                    rest = later;
+                }
+            }
+        }
+    }
+}
+
 /// Most bytes of pixels: more than any screen has.
 const MAX_LEN: u64 = 1 << 30;
+/// Bytes that lie beside each other of a picture in our own memory.
+const PIECE_LEN: usize = 1 << 20;
 /// Bytes put together before they are written.
 const CHUNK_LEN: usize = 768; // a multiple of 2, 3, 4 and 8
 
 impl Framebuffer {
-    /// Claims and maps it.
+    /// Claims and maps a device's.
     pub fn claim(layout: Layout) -> Result<Framebuffer, FramebufferError> {
-        let bits = layout.bits_per_pixel;
-        if !matches!(bits, 15 | 16 | 24 | 32) {
-            return Err(FramebufferError::BitsPerPixel(bits));
-        }
-        let possible = |(position, size): (u8, u8)| (1..=8).contains(&size) && position.saturating_add(size) <= bits;
-        if ![layout.red, layout.green, layout.blue].into_iter().all(possible) {
-            return Err(FramebufferError::ColourBits);
-        }
-        let bytes_per_pixel = usize::from(bits).div_ceil(8);
-        let len = u64::from(layout.pitch) * u64::from(layout.height);
-        let line = u64::from(layout.width) * bytes_per_pixel as u64;
-        if line == 0 || line > layout.pitch.into() || layout.height == 0 || len > MAX_LEN {
-            return Err(FramebufferError::Size);
-        }
-        let memory = Mmio::claim_with(layout.address, len as usize, "framebuffer", Caching::WriteCombining)
+        let (len, bytes_per_pixel) = check(&layout)?;
+        let memory = Mmio::claim_with(layout.address, len, "framebuffer", Caching::WriteCombining)
             .map_err(FramebufferError::Memory)?;
-        Ok(Framebuffer { memory, layout, bytes_per_pixel })
+        Ok(Framebuffer { memory: Memory::Device(memory), layout, bytes_per_pixel })
+    }
+
+    /// A black picture in our own memory, of pixels of 32 bits, blue lowest and red highest, line after line.
+    pub fn in_memory(width: u32, height: u32) -> Result<Framebuffer, FramebufferError> {
+        let (address, pitch) = (PhysAddr::new(0), width.saturating_mul(4));
+        let layout =
+            Layout { address, pitch, width, height, bits_per_pixel: 32, red: (16, 8), green: (8, 8), blue: (0, 8) };
+        let (len, bytes_per_pixel) = check(&layout)?;
+        let pieces = (0..len).step_by(PIECE_LEN).map(|start| DmaBuffer::new(PIECE_LEN.min(len - start)));
+        let pieces = pieces.collect::<Result<Vec<_>, _>>().map_err(FramebufferError::NoMemory)?;
+        Ok(Framebuffer { memory: Memory::Own(pieces), layout, bytes_per_pixel })
+    }
+
+    /// The pieces of our own memory that it is made of, in order: where, and how many bytes.
+    pub fn pieces(&self) -> impl Iterator<Item = (PhysAddr, usize)> {
+        let pieces = match &self.memory {
+            Memory::Own(pieces) => pieces.as_slice(),
+            Memory::Device(_) => &[],
+        };
+        pieces.iter().map(|piece| (piece.address(), piece.len_bytes()))
     }
 
     /// Width and height in pixels.
@@ -137,4 +177,23 @@ impl Framebuffer {
             }
         }
     }
+}
+
+/// Bytes of all lines, and of a pixel, if the layout is possible.
+fn check(layout: &Layout) -> Result<(usize, usize), FramebufferError> {
+    let bits = layout.bits_per_pixel;
+    if !matches!(bits, 15 | 16 | 24 | 32) {
+        return Err(FramebufferError::BitsPerPixel(bits));
+    }
+    let possible = |(position, size): (u8, u8)| (1..=8).contains(&size) && position.saturating_add(size) <= bits;
+    if ![layout.red, layout.green, layout.blue].into_iter().all(possible) {
+        return Err(FramebufferError::ColourBits);
+    }
+    let bytes_per_pixel = usize::from(bits).div_ceil(8);
+    let len = u64::from(layout.pitch) * u64::from(layout.height);
+    let line = u64::from(layout.width) * bytes_per_pixel as u64;
+    if line == 0 || line > layout.pitch.into() || layout.height == 0 || len > MAX_LEN {
+        return Err(FramebufferError::Size);
+    }
+    Ok((len as usize, bytes_per_pixel))
 }
