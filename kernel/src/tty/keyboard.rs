@@ -5,11 +5,13 @@
 
 use super::Source;
 use super::registry::on_screen;
+use super::vt_modes::{self, Keys};
 use crate::{sched, screen};
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, Ordering};
 use drivers::input::i8042;
-use klib::keyboard::{Action, Keyboard, LayoutName};
+use klib::keyboard::{Action, Keyboard, LayoutName, RawKeys};
 use machine::mm::OutOfMemory;
 use machine::power;
 use machine::sync::Mutex;
@@ -53,12 +55,30 @@ fn serve(device: &i8042::Keyboard) -> ! {
     device.set_leds(keyboard.leds());
     log::info!("keyboard: scan codes of {:?}, layout {}", device.code_set(), keyboard.layout().name);
     *KEYBOARD.lock() = Some(keyboard);
+    let mut raw = RawKeys::new(device.code_set());
     let mut typed = Vec::new();
     loop {
         let code = device.next_code();
         typed.clear();
+        let key = raw.input(code);
+        let keys = vt_modes::keys(screen::active());
+        if !matches!(keys, Keys::Unicode | Keys::Latin1) {
+            // The program does with keys what it likes, switching and restarting included.
+            KEYBOARD.lock().as_mut().and_then(|keyboard| keyboard.follow(code));
+            match (keys, key) {
+                (Keys::Codes, Some(key)) => key.push_codes(&mut typed),
+                (Keys::Numbers, Some(key)) => key.push_number(&mut typed),
+                _ => {}
+            }
+            give(&typed);
+            continue;
+        }
         let application_cursor = screen::application_cursor_keys();
         let action = KEYBOARD.lock().as_mut().and_then(|keyboard| keyboard.input(code, application_cursor, &mut typed));
+        if keys == Keys::Latin1 {
+            let latin = String::from_utf8_lossy(&typed).chars().filter_map(|c| u8::try_from(c).ok()).collect();
+            typed = latin;
+        }
         match action {
             Some(Action::ScrollBack) => screen::scroll(false),
             Some(Action::ScrollForward) => screen::scroll(true),
@@ -67,21 +87,27 @@ fn serve(device: &i8042::Keyboard) -> ! {
             Some(Action::Restart) if RESTART_KEYS.load(Ordering::Relaxed) => power::restart(),
             Some(Action::Restart) | None => {}
         }
-        if !typed.is_empty() {
-            screen::end_scroll();
-            let shown = screen::active();
-            if shown == 0 {
-                super::note_source(Source::Keyboard);
-            }
-            on_screen(shown).receive(&typed);
-        }
+        give(&typed);
     }
+}
+
+/// Gives what was typed to the terminal that is shown.
+fn give(typed: &[u8]) {
+    if typed.is_empty() {
+        return;
+    }
+    screen::end_scroll();
+    let shown = screen::active();
+    if shown == 0 {
+        super::note_source(Source::Keyboard);
+    }
+    on_screen(shown).receive(typed);
 }
 
 /// Shows another virtual terminal. Without a screen there is but one.
 fn switch(number: usize) {
     let opened = screen::open(number).is_ok_and(|new| new);
-    if screen::activate(number).is_ok() && opened && !on_screen(number).is_used() {
+    if vt_modes::switch(number).is_ok() && opened && !on_screen(number).is_used() {
         let _ = screen::write(number, UNUSED);
     }
 }

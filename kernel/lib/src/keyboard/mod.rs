@@ -4,6 +4,7 @@
 //! that are no characters, which are xterm's. The keyboard itself repeats a key that is held.
 
 mod compose;
+mod raw;
 mod sequence;
 #[cfg(test)]
 mod tests;
@@ -13,6 +14,7 @@ use bitflags::bitflags;
 use pc_keyboard::layouts::{self, AnyLayout};
 use pc_keyboard::{DecodedKey, HandleControl, KeyCode, KeyEvent, KeyState, KeyboardLayout, Modifiers};
 use pc_keyboard::{ScancodeSet, ScancodeSet1, ScancodeSet2};
+pub use raw::{RawKey, RawKeys};
 
 /// How a keyboard says which key it is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -184,14 +186,7 @@ impl Keyboard {
     /// Takes a scan code. What the key types is added to `out`; `application_cursor` says that the terminal is in the
     /// mode of that name. Codes that mean no key are left out.
     pub fn input(&mut self, code: u8, application_cursor: bool, out: &mut Vec<u8>) -> Option<Action> {
-        let event = match &mut self.codes {
-            Codes::Set1(set) => set.advance_state(code),
-            Codes::Set2(set) => set.advance_state(code),
-        };
-        let KeyEvent { code, state } = event.ok().flatten()?;
-        if self.modifier(code, state != KeyState::Up) {
-            return None;
-        }
+        let KeyEvent { code, state } = self.follow(code)?;
         match state {
             KeyState::Up => {
                 if self.held_lock == Some(code) {
@@ -201,6 +196,17 @@ impl Keyboard {
             }
             KeyState::Down | KeyState::SingleShot => self.press(code, application_cursor, out),
         }
+    }
+
+    /// Takes a scan code whose key is not to type anything, and notes which modifiers are held: the event, unless it was one of
+    /// those.
+    pub fn follow(&mut self, code: u8) -> Option<KeyEvent> {
+        let event = match &mut self.codes {
+            Codes::Set1(set) => set.advance_state(code),
+            Codes::Set2(set) => set.advance_state(code),
+        };
+        let event = event.ok().flatten()?;
+        (!self.modifier(event.code, event.state != KeyState::Up)).then_some(event)
     }
 
     /// Notes that a modifier is held or not; false if `code` is none.

@@ -158,3 +158,33 @@ proptest! {
         prop_assert!(String::from_utf8(out).is_ok());
     }
 }
+
+/// What the keys of these codes are, as codes and as numbers.
+fn raw(set: CodeSet, codes: &[u8]) -> (Vec<u8>, Vec<u8>) {
+    let (mut keys, mut raw, mut medium) = (RawKeys::new(set), Vec::new(), Vec::new());
+    for key in codes.iter().filter_map(|&code| keys.input(code)) {
+        key.push_codes(&mut raw);
+        key.push_number(&mut medium);
+    }
+    (raw, medium)
+}
+
+#[test]
+fn raw_keys_are_those_of_set_1() {
+    let codes = [0x1e, 0x9e, 0xe0, 0x48, 0xe0, 0xc8, 0xe1, 0x1d, 0x45, 0xe1, 0x9d, 0xc5, 0x57];
+    assert_eq!(
+        raw(CodeSet::Set1, &codes),
+        (codes.into(), [30, 30 | 0x80, 103, 103 | 0x80, 119, 119 | 0x80, 87].into())
+    );
+    // Print Screen pretends that Shift is pressed.
+    assert_eq!(raw(CodeSet::Set1, &[0xe0, 0x2a, 0xe0, 0x37]), ([0xe0, 0x37].into(), [99].into()));
+}
+
+#[test]
+fn raw_keys_of_set_2_are_translated() {
+    let codes = [0x1c, 0xf0, 0x1c, 0xe0, 0x75, 0xe0, 0xf0, 0x75, 0xe1, 0x14, 0x77, 0xe1, 0xf0, 0x14, 0xf0, 0x77, 0x83];
+    let (raw, medium) = raw(CodeSet::Set2, &codes);
+    assert_eq!(raw, [0x1e, 0x9e, 0xe0, 0x48, 0xe0, 0xc8, 0xe1, 0x1d, 0x45, 0xe1, 0x9d, 0xc5, 0x41]);
+    assert_eq!(medium, [30, 30 | 0x80, 103, 103 | 0x80, 119, 119 | 0x80, 65]);
+    assert_eq!(RawKeys::new(CodeSet::Set2).input(0xff), None);
+}
