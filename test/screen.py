@@ -360,6 +360,58 @@ def panic(context: Context) -> None:
         machine.monitor.execute("quit")
 
 
+def graphics(context: Context) -> None:
+    """A program draws: the kernel does not, until it is told to, or the program has ended, or there is a panic."""
+    with Machine(context, "mount 2", QEMU_EXTRA="-set device.debug-exit.iobase=0x501") as machine:
+        machine.see_prompt()
+        for times, line in ((1, "go on"), (2, "die")):
+            machine.serial.type("exec /tests/vt-mode graphics\n")
+            machine.serial.expect(r"^written in graphics mode$")
+            context.check(machine.picture().text().count("written in graphics mode") == times - 1, "it is on the screen")
+            machine.serial.type(f"{line}\n")
+            machine.serial.expect(r"exit status 0$")
+            machine.see(lambda lines, times=times: lines.count("written in graphics mode") == times, "what was written meanwhile")
+            machine.see_prompt()
+        machine.serial.type("exec /tests/vt-mode graphics\n")
+        machine.serial.expect(r"^written in graphics mode$")
+        shown = machine.picture().text()
+        for _ in range(3):
+            machine.serial.read(0.5)
+            context.check(machine.picture().text() == shown, "something was drawn")
+        context.check(shown.count("written in graphics mode") == 2, "what is written in graphics mode is on the screen")
+        machine.monitor.command(f"mce -b 0 1 {MCE_BANK_STATUS:#x} 0x5 0x0 0x0")
+        machine.see_text(r"^kernel fault on CPU \d in task \d+ \(.*\): MachineCheck")
+        machine.monitor.execute("quit")
+
+
+# Modes of KDSKBMODE, keys, and the bytes that a program gets of them.
+KEY_MODES = (
+    (0, ("a", "up"), "1e 9e e0 48 e0 c8"),
+    (1, ("a", "semicolon"), "61 f6"),
+    (2, ("a", "up"), "1e 9e 67 e7"),
+    (3, ("a", "semicolon"), "61 c3 b6"),
+)
+
+
+def key_modes(context: Context) -> None:
+    """Scan codes, numbers of keys, Latin-1 and UTF-8, as a program asks; afterwards the shell has its keys again."""
+    with Machine(context, "mount 2; keymap de") as machine:
+        machine.see_prompt()
+        for mode, keys, expected in KEY_MODES:
+            machine.serial.type(f"exec /tests/vt-mode keys {mode} {len(expected.split())}\n")
+            machine.serial.expect(r"^ready$")
+            for key in keys:
+                machine.monitor.press(key)
+            machine.serial.expect(rf"^{expected}$")
+            machine.serial.expect(r"exit status 0$")
+        # Raw, and so left by a program that is killed.
+        machine.serial.type("exec /bin/busybox timeout 3 /tests/vt-mode keys 0 99\n")
+        machine.serial.expect(r"^ready$")
+        machine.serial.expect(re.escape(PROMPT))
+        machine.type("exit 0\n")
+        context.check(machine.serial.end_status() == 0, "the keyboard types no more")
+
+
 def text_mode(context: Context) -> None:
     """Without a framebuffer the terminal is on VGA's text screen."""
     with Machine(context, "mount 2; boot-info; write-framebuffer hello!", VIDEO="text") as machine:
@@ -427,6 +479,8 @@ def tests() -> list[Test]:
         Test("screen/accents", accents, SECONDS, needs=NEEDS),
         Test("screen/bell", bell, SECONDS, needs=NEEDS),
         Test("screen/panic", panic, SECONDS, needs=NEEDS),
+        Test("screen/graphics", graphics, SECONDS, needs=NEEDS),
+        Test("screen/key-modes", key_modes, SECONDS, needs=NEEDS),
         Test("screen/text-mode", text_mode, SECONDS, needs=NEEDS),
         Test("screen/24-bits", mode("800x600x24", r"^framebuffer: +800 x 600, 24 bits"), SECONDS, needs=NEEDS),
         Test("screen/16-bits", mode("640x480x16", r"^framebuffer: +640 x 480, 16 bits"), SECONDS, needs=NEEDS),

@@ -117,7 +117,7 @@ def shell(context: Context) -> None:
         time.sleep(1)
         machine.send(b"\x1a")
         machine.expect(r"Stopped")
-        machine.send(b"kill %1; echo typo\x7fed\n")
+        machine.send(b"kill -9 %1; wait %1; echo typo\x7fed\n")
         machine.expect(r"^typed$")
         machine.send(b"exit\n")
         machine.console.expect(r"exit status 0$")

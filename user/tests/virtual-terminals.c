@@ -6,8 +6,9 @@
 // As in linux/kd.h and linux/vt.h, which the C library has not.
 enum {
     KDGKBTYPE = 0x4b33, KDSETMODE = 0x4b3a, KDGETMODE = 0x4b3b, KDGKBMODE = 0x4b44, KDSKBMODE = 0x4b45,
-    VT_OPENQRY = 0x5600, VT_GETMODE, VT_SETMODE, VT_GETSTATE, VT_ACTIVATE = 0x5606, VT_WAITACTIVE, VT_DISALLOCATE,
-    KB_101 = 2, KD_TEXT = 0, K_UNICODE = 3, VT_AUTO = 0,
+    VT_OPENQRY = 0x5600, VT_GETMODE, VT_SETMODE, VT_GETSTATE, VT_RELDISP = 0x5605, VT_ACTIVATE, VT_WAITACTIVE, VT_DISALLOCATE,
+    VT_LOCKSWITCH = 0x560b, VT_UNLOCKSWITCH,
+    KB_101 = 2, KD_TEXT = 0, KD_GRAPHICS = 1, K_RAW = 0, K_UNICODE = 3, K_OFF = 4, VT_AUTO = 0, VT_PROCESS = 1, VT_ACKACQ = 2,
 };
 struct vt_mode { char mode, waitv; short relsig, acqsig, frsig; };
 struct vt_stat { unsigned short v_active, v_signal, v_state; };
@@ -135,6 +136,25 @@ static void keyboard_and_mode(void)
     CHECK_ERRNO(ioctl(fd, KDSKBMODE, 99), EINVAL);
     mode.mode = 9;
     CHECK_ERRNO(ioctl(fd, VT_SETMODE, &mode), EINVAL);
+    for (int keys = K_RAW; keys <= K_OFF; keys++)
+        CHECK(ioctl(fd, KDSKBMODE, keys) == 0 && ioctl(fd, KDGKBMODE, &value) == 0 && value == keys);
+    CHECK(ioctl(fd, KDSETMODE, KD_GRAPHICS) == 0 && ioctl(fd, KDGETMODE, &value) == 0 && value == KD_GRAPHICS);
+    // Who has neither the terminal nor the right to it may look, and no more.
+    pid_t pid = fork();
+    if (pid == 0) {
+        setsid();
+        CHECK(setuid(1000) == 0);
+        mode.mode = VT_AUTO;
+        CHECK(ioctl(fd, KDGETMODE, &value) == 0 && value == KD_GRAPHICS);
+        CHECK_ERRNO(ioctl(fd, KDSETMODE, KD_TEXT), EPERM);
+        CHECK_ERRNO(ioctl(fd, KDSKBMODE, K_UNICODE), EPERM);
+        CHECK_ERRNO(ioctl(fd, VT_SETMODE, &mode), EPERM);
+        CHECK_ERRNO(ioctl(fd, VT_RELDISP, 1), EPERM);
+        CHECK_ERRNO(ioctl(fd, VT_LOCKSWITCH, 0), EPERM);
+        child_exit();
+    }
+    CHECK_CHILD(pid, 0);
+    CHECK(ioctl(fd, KDSETMODE, KD_TEXT) == 0 && ioctl(fd, KDSKBMODE, K_UNICODE) == 0);
     CHECK_BAD_OUT(ioctl(fd, VT_GETSTATE, p), 6, 0);
     CHECK_BAD_OUT(ioctl(fd, VT_OPENQRY, p), 4, 0);
     CHECK_BAD_OUT(ioctl(fd, VT_GETMODE, p), 8, 0);
@@ -146,6 +166,121 @@ static void keyboard_and_mode(void)
     CHECK_ERRNO(ioctl(pair.slave, VT_GETSTATE, &state), ENOTTY);
     CHECK_ERRNO(ioctl(pair.slave, KDGKBTYPE, &kind), ENOTTY);
     close_pair(&pair);
+    close(fd);
+}
+
+// Waits for the signal, which is blocked.
+static int signalled(int number)
+{
+    sigset_t set;
+    struct timespec patience = {PATIENCE_MS / 1000, 0};
+    sigemptyset(&set);
+    sigaddset(&set, number);
+    return sigtimedwait(&set, 0, &patience) == number;
+}
+
+static void set_switching(int fd, int how)
+{
+    struct vt_mode mode = {.mode = how, .relsig = SIGUSR1, .acqsig = SIGUSR2, .frsig = SIGUSR1};
+    CHECK(ioctl(fd, VT_SETMODE, &mode) == 0 && ioctl(fd, VT_GETMODE, &mode) == 0);
+    CHECK(mode.mode == how && mode.relsig == SIGUSR1 && mode.acqsig == SIGUSR2 && mode.frsig == 0);
+}
+
+static void block_signals(void)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGUSR1);
+    sigaddset(&set, SIGUSR2);
+    sigprocmask(SIG_BLOCK, &set, 0);
+}
+
+static void asks_before_leaving(void)
+{
+    block_signals();
+    int fd = open_vt(2, O_NOCTTY), third = open_vt(3, O_NOCTTY);
+    show(fd, 2);
+    CHECK_ERRNO(ioctl(fd, VT_RELDISP, 1), EINVAL);
+    set_switching(fd, VT_PROCESS);
+    CHECK_ERRNO(ioctl(fd, VT_RELDISP, 1), EINVAL);
+    CHECK(ioctl(fd, VT_RELDISP, VT_ACKACQ) == 0);
+    // No.
+    CHECK(ioctl(third, VT_ACTIVATE, 3) == 0 && signalled(SIGUSR1) && shown(fd) == 2);
+    CHECK(ioctl(fd, VT_RELDISP, 0) == 0 && shown(fd) == 2);
+    CHECK_ERRNO(ioctl(fd, VT_RELDISP, 0), EINVAL);
+    // Yes; drawing makes no difference.
+    CHECK(ioctl(fd, KDSETMODE, KD_GRAPHICS) == 0);
+    CHECK(ioctl(third, VT_ACTIVATE, 3) == 0 && signalled(SIGUSR1) && shown(fd) == 2);
+    CHECK(ioctl(fd, VT_RELDISP, 1) == 0 && shown(fd) == 3);
+    // Back again.
+    CHECK(ioctl(third, VT_ACTIVATE, 2) == 0 && signalled(SIGUSR2) && shown(fd) == 2);
+    CHECK(ioctl(fd, VT_RELDISP, VT_ACKACQ) == 0 && ioctl(fd, KDSETMODE, KD_TEXT) == 0);
+    set_switching(fd, VT_AUTO);
+    show(fd, FIRST);
+    close(fd);
+    close(third);
+}
+
+// Who was to be asked has ended: its terminal is as at the beginning.
+static void nobody_to_ask(void)
+{
+    int fd = open_vt(2, O_NOCTTY), value = -1;
+    show(fd, 2);
+    pid_t pid = fork();
+    if (pid == 0) {
+        set_switching(fd, VT_PROCESS);
+        CHECK(ioctl(fd, KDSETMODE, KD_GRAPHICS) == 0 && ioctl(fd, KDSKBMODE, K_OFF) == 0);
+        child_exit();
+    }
+    CHECK_CHILD(pid, 0);
+    struct vt_mode mode;
+    CHECK(ioctl(fd, VT_GETMODE, &mode) == 0 && mode.mode == VT_PROCESS);
+    show(fd, 3);
+    CHECK(ioctl(fd, VT_GETMODE, &mode) == 0 && mode.mode == VT_AUTO);
+    CHECK(ioctl(fd, KDGETMODE, &value) == 0 && value == KD_TEXT && ioctl(fd, KDGKBMODE, &value) == 0 && value == K_UNICODE);
+    show(fd, FIRST);
+    close(fd);
+}
+
+// Who draws without being asked is not left; nobody is while switching is locked.
+static void stays(void)
+{
+    int fd = open_vt(2, O_NOCTTY);
+    show(fd, 2);
+    CHECK(ioctl(fd, KDSETMODE, KD_GRAPHICS) == 0);
+    CHECK(ioctl(fd, VT_ACTIVATE, 3) == 0);
+    sleep_ms(200);
+    CHECK(shown(fd) == 2 && ioctl(fd, KDSETMODE, KD_TEXT) == 0);
+    CHECK(ioctl(fd, VT_LOCKSWITCH, 0) == 0 && ioctl(fd, VT_ACTIVATE, 3) == 0);
+    sleep_ms(200);
+    CHECK(shown(fd) == 2 && ioctl(fd, VT_UNLOCKSWITCH, 0) == 0);
+    show(fd, FIRST);
+    close(fd);
+}
+
+// Here more ends with the last file than on Linux: whoever comes next can type and see.
+static void modes_end_with_the_last_file(void)
+{
+    int fd = open_vt(2, O_NOCTTY), value = -1;
+    make_raw(fd);
+    CHECK_WRITES(fd, "\033c\033[3;7r\033[?1h\033[1;44m\033[?1047h");
+    set_switching(fd, VT_PROCESS);
+    CHECK(ioctl(fd, KDSETMODE, KD_GRAPHICS) == 0 && ioctl(fd, KDSKBMODE, K_RAW) == 0);
+    close(fd);
+    fd = open_vt(2, O_NOCTTY);
+    struct vt_mode mode;
+    CHECK(ioctl(fd, KDGETMODE, &value) == 0 && value == KD_TEXT && ioctl(fd, KDGKBMODE, &value) == 0 && value == K_UNICODE);
+    CHECK(ioctl(fd, VT_GETMODE, &mode) == 0 && mode.mode == VT_AUTO && mode.relsig == 0);
+    // The scroll region is the whole screen again: the cursor goes to the last row.
+    make_raw(fd);
+    struct winsize size = {0};
+    char wanted[32];
+    CHECK(ioctl(fd, TIOCGWINSZ, &size) == 0);
+    for (int row = 0; row < size.ws_row; row++)
+        CHECK_WRITES(fd, "\n");
+    CHECK_WRITES(fd, "\r\033[6n");
+    snprintf(wanted, sizeof wanted, "\033[%d;1R", size.ws_row);
+    CHECK_READ(fd, wanted);
     close(fd);
 }
 
@@ -268,8 +403,12 @@ static const struct test tests[] = {
     {"switching", switching},
     {"waiting", waiting},
     {"keyboard_and_mode", keyboard_and_mode},
+    {"asks_before_leaving", asks_before_leaving},
+    {"nobody_to_ask", nobody_to_ask},
+    {"stays", stays},
     {"screens", screens},
     {"settings_end_with_the_last_file", settings_end_with_the_last_file},
+    {"modes_end_with_the_last_file", modes_end_with_the_last_file},
     {"sessions", sessions},
     {"everything_at_once", everything_at_once},
 };

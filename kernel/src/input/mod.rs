@@ -109,7 +109,7 @@ fn deliver(node: &Node, is_keyboard: bool, event: Event) {
         && (!grabbed || event.value == RELEASED)
         && let Some(key) = Key::from_linux(event.code, event.value != RELEASED)
     {
-        keyboard::take(key);
+        keyboard::take(&key);
     }
 }
 

@@ -6,7 +6,7 @@
 //! costs one drawing and not one each. Tasks that write much wait in [`make_room`] until the ring has room; what others
 //! write into a full ring is lost on the screen, and counted. The other virtual terminals (`switch`) have an emulator from
 //! their first use on, which is fed by whoever writes; one is shown at a time. A terminal's bell sounds whether it is shown or
-//! not (`bell`).
+//! not (`bell`). While a program draws on the display itself, the painter leaves it alone, but a panic does not.
 //!
 //! Locks: `RING` (rank Console), taken under anything, for copying; `STATE`, a sleeping lock, for emulator and
 //! drawing. A panic takes neither: see `emergency`.
@@ -28,7 +28,7 @@ use machine::irq::IrqLine;
 use machine::sync::{IrqLock, Mutex, Once, Rank, WaitQueue};
 use machine::{boot, time};
 use ring::Ring;
-pub use switch::{COUNT, activate, active, close, open, wait_active, write};
+pub use switch::{COUNT, activate, active, close, open, set_drawn, wait_active, write};
 
 /// Lines kept above the console's screen.
 const HISTORY: usize = 1000;
@@ -56,6 +56,10 @@ struct State {
     screens: [Option<Screen>; COUNT],
     /// Which one is shown; it is there.
     active: usize,
+    /// Those whose programs draw on the display: nothing else is to.
+    undrawn: [bool; COUNT],
+    /// What the display shows is not known.
+    unknown: bool,
     painter: Painter,
 }
 
@@ -128,9 +132,15 @@ pub fn start(answer: fn(&[u8])) {
     };
     bell::start();
     let (columns, rows) = display.size();
-    let made = Screen::new(columns, rows, HISTORY)
-        .and_then(|screen| Ok((Painter::new(columns, rows)?, screen)))
-        .map(|(painter, screen)| State { screens: [Some(screen), None, None, None], active: 0, painter });
+    let made = Screen::new(columns, rows, HISTORY).and_then(|screen| Ok((Painter::new(columns, rows)?, screen))).map(
+        |(painter, screen)| State {
+            screens: [Some(screen), None, None, None],
+            active: 0,
+            undrawn: [false; COUNT],
+            unknown: false,
+            painter,
+        },
+    );
     let Ok(state) = made else {
         log::warn!("screen: no memory for {columns} x {rows} characters");
         return;
@@ -256,9 +266,15 @@ fn serve(display: &dyn Display, answer: fn(&[u8])) -> ! {
             }
         }
         CHANGED.store(false, Ordering::Release);
-        if let Some(State { screens, active, painter }) = STATE.lock().as_mut()
+        if let Some(State { screens, active, undrawn, unknown, painter }) = STATE.lock().as_mut()
             && let Some(screen) = &mut screens[*active]
+            && !undrawn[*active]
         {
+            if core::mem::take(unknown) {
+                display.clear();
+                painter.forget();
+                screen.damage();
+            }
             painter.paint(screen, |row, column, cells| display.draw(row, column, cells));
         }
         display.present();

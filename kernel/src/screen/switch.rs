@@ -59,6 +59,7 @@ pub fn active() -> usize {
 pub fn activate(number: usize) -> Result<(), ScreenError> {
     with_state(|state| {
         make(state, number)?;
+        state.unknown |= state.undrawn[state.active];
         state.active = number;
         state.painter.set_captioned(number == 0);
         if let Some(screen) = &mut state.screens[number] {
@@ -69,6 +70,16 @@ pub fn activate(number: usize) -> Result<(), ScreenError> {
     ACTIVATED.wake_all();
     note_change();
     Ok(())
+}
+
+/// Draws what virtual terminal `number` has on its screen, or leaves the display to a program while it is shown.
+pub fn set_drawn(number: usize, drawn: bool) {
+    let _ = with_state(|state| {
+        state.unknown |= number == state.active && state.undrawn[number];
+        state.undrawn[number] = !drawn;
+        Ok(())
+    });
+    note_change();
 }
 
 /// Waits until it is shown, or `interrupted` says that the wait is over.

@@ -6,8 +6,10 @@
 
 use super::Source;
 use super::registry::on_screen;
+use super::vt_modes::{self, Keys};
 use crate::{sched, screen};
 use alloc::boxed::Box;
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
@@ -68,7 +70,27 @@ pub fn attach(what: fmt::Arguments<'_>, set_lights: SetLights) {
 }
 
 /// Takes a key of any keyboard. Sleeps.
-pub fn take(key: Key) {
+pub fn take(key: &Key) {
+    let keys = vt_modes::keys(screen::active());
+    let typed = match keys {
+        Keys::Unicode | Keys::Latin1 => type_key(key, keys == Keys::Latin1),
+        // The program does with keys what it likes, switching and restarting included.
+        Keys::Codes | Keys::Numbers | Keys::Off => {
+            KEYBOARD.lock().as_mut().and_then(|keyboard| keyboard.follow(key));
+            let mut typed = Vec::new();
+            match (keys, key.raw()) {
+                (Keys::Codes, Some(raw)) => raw.push_codes(&mut typed),
+                (Keys::Numbers, Some(raw)) => raw.push_number(&mut typed),
+                _ => {}
+            }
+            typed
+        }
+    };
+    give(&typed);
+}
+
+/// What a key types; what it asks for else is done.
+fn type_key(key: &Key, latin1: bool) -> Vec<u8> {
     let mut typed = Vec::new();
     let application_cursor = screen::application_cursor_keys();
     let action = KEYBOARD.lock().as_mut().and_then(|keyboard| keyboard.input(key, application_cursor, &mut typed));
@@ -80,14 +102,10 @@ pub fn take(key: Key) {
         Some(Action::Restart) if RESTART_KEYS.load(Ordering::Relaxed) => power::restart(),
         Some(Action::Restart) | None => {}
     }
-    if !typed.is_empty() {
-        screen::end_scroll();
-        let shown = screen::active();
-        if shown == 0 {
-            super::note_source(Source::Keyboard);
-        }
-        on_screen(shown).receive(&typed);
+    if latin1 {
+        typed = String::from_utf8_lossy(&typed).chars().filter_map(|c| u8::try_from(c).ok()).collect();
     }
+    typed
 }
 
 /// The task of the PC's keyboard.
@@ -99,15 +117,28 @@ fn serve(device: i8042::Keyboard) -> ! {
     let mut decoder = Decoder::new(set);
     loop {
         if let Some(key) = decoder.key(device.next_code()) {
-            take(key);
+            take(&key);
         }
     }
+}
+
+/// Gives what was typed to the terminal that is shown.
+fn give(typed: &[u8]) {
+    if typed.is_empty() {
+        return;
+    }
+    screen::end_scroll();
+    let shown = screen::active();
+    if shown == 0 {
+        super::note_source(Source::Keyboard);
+    }
+    on_screen(shown).receive(typed);
 }
 
 /// Shows another virtual terminal. Without a screen there is but one.
 fn switch(number: usize) {
     let opened = screen::open(number).is_ok_and(|new| new);
-    if screen::activate(number).is_ok() && opened && !on_screen(number).is_used() {
+    if vt_modes::switch(number).is_ok() && opened && !on_screen(number).is_used() {
         let _ = screen::write(number, UNUSED);
     }
 }

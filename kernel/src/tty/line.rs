@@ -7,7 +7,7 @@ use crate::vfs::Result;
 use abi::Errno;
 use abi::termios::{self, Termios};
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use core::time::Duration;
 use drivers::serial::{Condition, Counts, Format, Modem, News, Parity, Uart};
 use machine::irq::IrqError;
@@ -29,6 +29,8 @@ pub struct Line {
     users: SpinLock<Users>,
     /// Input is not wanted now, and RTS is off for that.
     throttled: AtomicBool,
+    /// Bytes that the terminal had no room for.
+    lost: AtomicU32,
 }
 
 struct Users {
@@ -41,7 +43,7 @@ impl Line {
     /// A line without a port.
     pub const fn new() -> Self {
         let users = SpinLock::new("users of the serial line", Rank::Table, Users { files: 0, closed: None });
-        Line { uart: Once::new(), users, throttled: AtomicBool::new(false) }
+        Line { uart: Once::new(), users, throttled: AtomicBool::new(false), lost: AtomicU32::new(0) }
     }
 
     /// Finds the port; false if there is none.
@@ -174,6 +176,16 @@ impl Line {
             lines.fold(Modem::empty(), |all, (line, _)| all | *line)
         };
         self.with(|uart| uart.change_modem(own(cleared), own(set)));
+    }
+
+    /// Counts bytes that the terminal had no room for.
+    pub fn note_lost(&self, count: u32) {
+        self.lost.fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// How many those are.
+    pub fn lost(&self) -> u32 {
+        self.lost.load(Ordering::Relaxed)
     }
 
     /// What has come and gone.

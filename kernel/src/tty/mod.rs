@@ -1,7 +1,7 @@
 //! Terminals: the console, which programs see as /dev/console, /dev/ttyS0 and /dev/tty1 and where the kernel's shell reads its
 //! keys, virtual terminals on the same screen and keyboard, pseudo-terminals, and /dev/ttyS1 on the second serial port.
 //!
-//! From the bottom up: `line` is the second serial port · `state`, [`Terminal`], `reading`, `on_line` edit, echo and keep what comes in and translate what goes out;
+//! From the bottom up: `line` is the second serial port, `vt_modes` what virtual terminals are set to · `state`, [`Terminal`], `reading`, `on_line` edit, echo and keep what comes in and translate what goes out;
 //! `registry` knows all terminals, `session` whose each is, `opening` who uses it · `virtual_terminal`, `modem`, `request` and `device`
 //! are what programs do with an open terminal · `pty` and `devpts` are the masters and the names of pseudo-terminals · `input` brings bytes from the serial
 //! port and `keyboard` from the keyboard to the console, `serial` those of the second port.
@@ -25,6 +25,7 @@ mod state;
 mod terminal;
 mod user_value;
 mod virtual_terminal;
+mod vt_modes;
 
 use crate::screen;
 use crate::vfs::{self, File, device_number, flags, register_device};

@@ -81,7 +81,7 @@ fn counts(line: &Line) -> SerialCounts {
         overrun: counts.overruns,
         parity: counts.parity,
         brk: counts.breaks,
-        buf_overrun: counts.lost,
+        buf_overrun: line.lost(),
         reserved: [0; 9],
     }
 }

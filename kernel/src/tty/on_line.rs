@@ -30,13 +30,13 @@ impl Terminal {
             for &(byte, condition) in bytes {
                 // What comes after others that have no room yet is taken as it is.
                 let plain = condition == Condition::Good || !state.incoming.is_empty();
-                let _ = match plain {
-                    true => state.accept(&[byte], &mut effects).map(drop),
-                    false => {
-                        state.take_marked(byte, condition == Condition::Break, &mut effects);
-                        Ok(())
-                    }
-                };
+                if !plain {
+                    state.take_marked(byte, condition == Condition::Break, &mut effects);
+                } else if state.accept(&[byte], &mut effects) != Ok(1)
+                    && let Some(line) = self.line
+                {
+                    line.note_lost(1);
+                }
             }
             effects.changed = true;
         }

@@ -40,7 +40,7 @@ impl Terminal {
         Ok(self.hangups())
     }
 
-    /// A file is closed, one that was hung up too. A virtual terminal that nobody has open begins with usual settings again; a
+    /// A file is closed, one that was hung up too. A virtual terminal that nobody has open begins with usual settings and modes again; a
     /// serial line keeps its settings, as on Linux.
     pub fn count_closing(&self) {
         if let Some(line) = self.line {
@@ -68,6 +68,7 @@ impl Terminal {
                 }
             }
         }
+        self.tidy();
         self.settle(Effects { changed: true, ..Effects::default() });
     }
 

@@ -29,6 +29,8 @@ pub struct State {
     pub discipline: LineDiscipline,
     /// Speeds of input and output that have no code in the settings (BOTHER).
     pub other_speeds: (u32, u32),
+    /// A program has sent what may have changed how text looks.
+    pub untidy: bool,
     /// The other side was asked to stop sending.
     pub throttled: bool,
     /// What came in while the discipline had no room.
@@ -61,8 +63,6 @@ pub struct Shell {
     pub keys: VecDeque<u8>,
     /// It is at its prompt: Ctrl-C is a key like others.
     pub editing: bool,
-    /// A program has sent what may have changed how text looks.
-    pub untidy: bool,
 }
 
 /// The master's side of a pseudo-terminal.
@@ -101,6 +101,7 @@ impl State {
             session: None,
             discipline: LineDiscipline::new(settings),
             other_speeds: (0, 0),
+            untidy: false,
             throttled: false,
             incoming: VecDeque::new(),
             shell,

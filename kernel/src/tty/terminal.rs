@@ -8,6 +8,7 @@
 
 use super::line::{self, Line};
 use super::state::{Effects, Pair, Shell, State};
+use super::vt_modes;
 use crate::process::send;
 use crate::screen;
 use abi::termios::{InputFlags, TIOCPKT_DOSTOP, TIOCPKT_NOSTOP, Termios, VSTART, VSTOP, Winsize};
@@ -31,7 +32,7 @@ const SHIFT_OUT: u8 = 0x0e;
 const TIDY: &[u8] = b"\x1b[?1047l\x1b7\x1b[r\x1b8\x1b(B\x0f\x1b[0m\x1b[?25h\x1b[?7h\x1b[4l\x1b[?1l";
 
 /// What TCFLSH takes: input, output, both (`tcflush(3)`).
-const TCIFLUSH: u64 = 0;
+pub(super) const TCIFLUSH: u64 = 0;
 const TCOFLUSH: u64 = 1;
 const TCIOFLUSH: u64 = 2;
 
@@ -83,7 +84,7 @@ enum Written {
 impl Terminal {
     /// The console: of 80 by 24, and the shell has it.
     pub const fn console(number: u64) -> Self {
-        let shell = Shell { keys: VecDeque::new(), editing: false, untidy: false };
+        let shell = Shell { keys: VecDeque::new(), editing: false };
         Self::with(State::new(Some(shell), Termios::INITIAL), number, Some(0), None)
     }
 
@@ -186,11 +187,12 @@ impl Terminal {
         let _ = self.send_raw(bytes);
     }
 
-    /// The shell goes on writing: what a program has left behind, such as colours, a hidden cursor or a scroll region, is
-    /// undone.
+    /// The programs have gone: what they have left behind, such as colours, a hidden cursor or a scroll region, keys that give
+    /// scan codes, or a screen that is not drawn, is undone.
     pub fn tidy(&self) {
-        let untidy = self.state.lock().shell.as_mut().is_some_and(|shell| core::mem::take(&mut shell.untidy));
-        if untidy {
+        let Some(number) = self.screen else { return };
+        vt_modes::reset(number);
+        if core::mem::take(&mut self.state.lock().untidy) {
             self.write_terminal(TIDY);
         }
     }
@@ -203,8 +205,8 @@ impl Terminal {
                 return Some(Err(Errno::EIO));
             }
             let mut state = self.state.lock();
-            if let Some(shell) = &mut state.shell {
-                shell.untidy |= bytes.iter().any(|&byte| byte == ESCAPE || byte == SHIFT_OUT);
+            if self.screen.is_some() {
+                state.untidy |= bytes.iter().any(|&byte| byte == ESCAPE || byte == SHIFT_OUT);
             }
             if state.is_shells() {
                 return Some(Ok((bytes.len(), Written::AsText)));

@@ -4,14 +4,16 @@
 
 use super::Terminal;
 use super::registry;
+use super::terminal::TCIFLUSH;
 use super::user_value::{get, put};
+use super::vt_modes;
 use crate::process;
 use crate::screen::{self, ScreenError};
 use crate::vfs::Result;
 use abi::Errno;
 use abi::capability::CAP_SYS_TTY_CONFIG;
 use abi::termios::Winsize;
-use abi::vt::{self, VtMode, VtState};
+use abi::vt::{self, VtState};
 use core::time::Duration;
 
 /// Rows and columns of the screen.
@@ -23,19 +25,25 @@ pub fn window() -> Option<Winsize> {
 /// Does what `command` asks of a virtual terminal; None if it is no such request, or this is none.
 pub fn handle(terminal: &Terminal, command: u32, argument: u64) -> Option<Result<()>> {
     screen::size()?;
-    terminal.screen()?;
+    let own = terminal.screen()?;
     Some(match command {
         vt::KDGKBTYPE => put(argument, &vt::KB_101),
-        vt::KDGETMODE => put(argument, &vt::KD_TEXT),
-        vt::KDGKBMODE => put(argument, &vt::K_UNICODE),
-        // There is no other mode.
-        vt::KDSETMODE => only(argument == vt::KD_TEXT as u64),
-        vt::KDSKBMODE => only(argument == vt::K_UNICODE as u64),
-        vt::VT_GETMODE => put(argument, &VtMode::default()),
-        vt::VT_SETMODE => get::<VtMode>(argument).and_then(|mode| only(mode.mode == vt::VT_AUTO)),
+        vt::KDGETMODE => put(argument, &vt_modes::mode(own)),
+        vt::KDGKBMODE => put(argument, &(vt_modes::keys(own) as i32)),
+        vt::KDSETMODE => permitted(terminal).and_then(|()| vt_modes::set_mode(own, argument)),
+        vt::KDSKBMODE => permitted(terminal).and_then(|()| vt_modes::set_keys(own, argument)).map(|()| {
+            // What was typed before means something else.
+            let _ = terminal.flush(TCIFLUSH);
+        }),
+        vt::VT_GETMODE => put(argument, &vt_modes::switching(own)),
+        vt::VT_SETMODE => {
+            permitted(terminal).and_then(|()| get(argument)).and_then(|mode| vt_modes::set_switching(own, mode))
+        }
+        vt::VT_RELDISP => permitted(terminal).and_then(|()| vt_modes::answer(own, argument)),
+        vt::VT_LOCKSWITCH | vt::VT_UNLOCKSWITCH => privileged().map(|()| vt_modes::lock(command == vt::VT_LOCKSWITCH)),
         vt::VT_GETSTATE => put(argument, &state()),
         vt::VT_OPENQRY => put(argument, &first_free().map_or(-1, |screen| screen as i32 + 1)),
-        vt::VT_ACTIVATE => permitted(terminal).and_then(|()| screen::activate(index(argument)?).map_err(errno)),
+        vt::VT_ACTIVATE => permitted(terminal).and_then(|()| vt_modes::switch(index(argument)?).map_err(errno)),
         vt::VT_WAITACTIVE => {
             index(argument).and_then(|it| screen::wait_active(it, process::interrupted).map_err(|_| Errno::EINTR))
         }
@@ -56,10 +64,6 @@ pub fn errno(error: ScreenError) -> Errno {
     if error == ScreenError::OutOfMemory { Errno::ENOMEM } else { Errno::ENXIO }
 }
 
-fn only(allowed: bool) -> Result<()> {
-    if allowed { Ok(()) } else { Err(Errno::EINVAL) }
-}
-
 /// The screen of the virtual terminal with this number.
 fn index(number: u64) -> Result<usize> {
     match usize::try_from(number) {
@@ -74,6 +78,11 @@ fn permitted(terminal: &Terminal) -> Result<()> {
     let process = thread.process();
     let own = terminal.session() == Some(process.session());
     if own || process.credentials().has(CAP_SYS_TTY_CONFIG) { Ok(()) } else { Err(Errno::EPERM) }
+}
+
+fn privileged() -> Result<()> {
+    let thread = process::current_thread().ok_or(Errno::EPERM)?;
+    if thread.process().credentials().has(CAP_SYS_TTY_CONFIG) { Ok(()) } else { Err(Errno::EPERM) }
 }
 
 fn is_used(screen: usize) -> bool {

@@ -120,8 +120,6 @@ pub struct Counts {
     pub parity: u32,
     /// Breaks.
     pub breaks: u32,
-    /// Bytes that the queue had no room for.
-    pub lost: u32,
 }
 
 /// What [`Uart::wait`] tells of.

@@ -171,8 +171,17 @@ impl State {
         self.other_side = Modem::from_bits_truncate(u16::from(status.bits() & 0xf0) << 8);
     }
 
+    /// Whether there is room for what comes in.
+    fn has_room(&self) -> bool {
+        self.incoming.len() < IN_LEN
+    }
+
     fn may_send(&self) -> bool {
-        !self.held && (!self.format.waits_for_cts || self.other_side.contains(Modem::CTS))
+        // Looped back, what is sent needs that room.
+        let looped = self.modem_control.contains(Modem::LOOP);
+        !self.held
+            && (!looped || self.has_room())
+            && (!self.format.waits_for_cts || self.other_side.contains(Modem::CTS))
     }
 
     fn has_output(&self) -> bool {
@@ -190,6 +199,8 @@ impl State {
         let Some(port) = &self.port else { return };
         let mut wanted = Interrupts::RECEIVED | Interrupts::LINE | Interrupts::MODEM;
         wanted.set(Interrupts::SENT, self.has_output());
+        // What finds no room waits in the port, where it is the other side's turn to wait, if it can.
+        wanted.set(Interrupts::RECEIVED | Interrupts::LINE, self.has_room());
         port.write(INTERRUPT_ENABLE, wanted.bits());
     }
 
@@ -257,12 +268,14 @@ impl State {
         }
         self.told = self.told.max(can_tell);
         incoming.extend(self.incoming.drain(..));
+        // There is room again.
+        self.go_on();
         Some(News { room, carrier_lost: core::mem::take(&mut self.carrier_lost) })
     }
 
     fn receive(&mut self) {
         let Some(port) = &self.port else { return };
-        loop {
+        while self.incoming.len() < IN_LEN {
             let status = line_status(port, &mut self.kept_status);
             self.kept_status = LineStatus::empty();
             self.counts.overruns += u32::from(status.contains(LineStatus::OVERRUN));
@@ -282,11 +295,7 @@ impl State {
             } else {
                 Condition::Good
             };
-            if self.incoming.len() < IN_LEN {
-                self.incoming.push_back((byte, condition));
-            } else {
-                counts.lost += 1;
-            }
+            self.incoming.push_back((byte, condition));
         }
     }
 }

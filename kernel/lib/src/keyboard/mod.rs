@@ -5,7 +5,7 @@
 //! into one [`Keyboard`]. What repeats a key that is held is the keyboard itself or its driver.
 
 mod compose;
-mod linux;
+mod raw;
 mod sequence;
 #[cfg(test)]
 mod tests;
@@ -15,6 +15,7 @@ use bitflags::bitflags;
 use pc_keyboard::layouts::{self, AnyLayout};
 use pc_keyboard::{DecodedKey, HandleControl, KeyCode, KeyEvent, KeyState, KeyboardLayout, Modifiers};
 use pc_keyboard::{ScancodeSet, ScancodeSet1, ScancodeSet2};
+pub use raw::{RawKey, RawKeys};
 
 /// How a keyboard says which key it is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -123,47 +124,66 @@ pub const LAYOUTS: &[LayoutName] = &[
 
 /// A key that is pressed or let go.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Key(KeyEvent);
+pub struct Key {
+    /// As layouts know it.
+    event: Option<KeyEvent>,
+    /// As programs get it that ask for codes or numbers.
+    raw: Option<RawKey>,
+}
 
 impl Key {
     /// The key to which Linux gives this number; None if it is none of a PC's keyboard.
     pub fn from_linux(number: u16, pressed: bool) -> Option<Key> {
-        let (extended, code) = linux::scan_code(number)?;
-        let mut decoder = Decoder::new(CodeSet::Set1);
-        if extended {
-            decoder.key(linux::EXTENDED);
-        }
-        decoder.key(if pressed { code } else { code | SET1_RELEASED })
+        let raw = RawKey::from_linux(number, pressed)?;
+        let mut codes = Vec::new();
+        raw.push_codes(&mut codes);
+        let mut decoder = Codes::Set1(ScancodeSet1::new());
+        // Of Pause, which is several to that decoder, nothing is typed.
+        let event = if raw.is_pause() { None } else { codes.iter().find_map(|&code| decoder.advance(code)) };
+        Some(Key { event, raw: Some(raw) })
+    }
+
+    /// As programs get it that ask for codes or numbers.
+    pub fn raw(&self) -> Option<RawKey> {
+        self.raw
     }
 }
 
-/// Set in the codes of set 1 for a key that is let go.
-const SET1_RELEASED: u8 = 0x80;
-
 /// Puts the scan codes of one keyboard together to keys.
-pub struct Decoder(Codes);
+pub struct Decoder {
+    codes: Codes,
+    raw: RawKeys,
+}
 
 enum Codes {
     Set1(ScancodeSet1),
     Set2(ScancodeSet2),
 }
 
+impl Codes {
+    fn advance(&mut self, code: u8) -> Option<KeyEvent> {
+        let event = match self {
+            Codes::Set1(set) => set.advance_state(code),
+            Codes::Set2(set) => set.advance_state(code),
+        };
+        event.ok().flatten()
+    }
+}
+
 impl Decoder {
     /// For a keyboard that sends these.
     pub fn new(set: CodeSet) -> Self {
-        Decoder(match set {
+        let codes = match set {
             CodeSet::Set1 => Codes::Set1(ScancodeSet1::new()),
             CodeSet::Set2 => Codes::Set2(ScancodeSet2::new()),
-        })
+        };
+        Decoder { codes, raw: RawKeys::new(set) }
     }
 
     /// Takes a scan code. Codes that mean no key are left out.
     pub fn key(&mut self, code: u8) -> Option<Key> {
-        let event = match &mut self.0 {
-            Codes::Set1(set) => set.advance_state(code),
-            Codes::Set2(set) => set.advance_state(code),
-        };
-        event.ok().flatten().map(Key)
+        let (event, raw) = (self.codes.advance(code), self.raw.input(code));
+        (event.is_some() || raw.is_some()).then_some(Key { event, raw })
     }
 }
 
@@ -227,11 +247,8 @@ impl Keyboard {
 
     /// Takes a key. What it types is added to `out`; `application_cursor` says that the terminal is in the mode of that
     /// name.
-    pub fn input(&mut self, key: Key, application_cursor: bool, out: &mut Vec<u8>) -> Option<Action> {
-        let Key(KeyEvent { code, state }) = key;
-        if self.modifier(code, state != KeyState::Up) {
-            return None;
-        }
+    pub fn input(&mut self, key: &Key, application_cursor: bool, out: &mut Vec<u8>) -> Option<Action> {
+        let KeyEvent { code, state } = self.follow(key)?;
         match state {
             KeyState::Up => {
                 if self.held_lock == Some(code) {
@@ -241,6 +258,12 @@ impl Keyboard {
             }
             KeyState::Down | KeyState::SingleShot => self.press(code, application_cursor, out),
         }
+    }
+
+    /// Takes a key that is not to type anything, and notes which modifiers are held: the event, unless it was one of those.
+    pub fn follow(&mut self, key: &Key) -> Option<KeyEvent> {
+        let event = key.event.clone()?;
+        (!self.modifier(event.code, event.state != KeyState::Up)).then_some(event)
     }
 
     /// Notes that a modifier is held or not; false if `code` is none.

@@ -35,20 +35,26 @@ impl Interrupts {
 
     /// What came on these vectors.
     pub fn of(&self, vectors: &[u8]) -> Came {
-        let rows = self.rows.iter().filter(|row| vectors.contains(&row.vector));
-        let all = rows.flat_map(|row| cpu::online().zip(row.counts.iter().copied()));
-        Came(all.filter(|&(_, count)| count > 0).collect())
+        let mut came = Vec::new();
+        for row in self.rows.iter().filter(|row| vectors.contains(&row.vector)) {
+            came.extend(cpu::online().zip(row.counts.iter().copied()).filter(|&(_, count)| count > 0));
+        }
+        Came(came)
     }
 
     /// Interrupts that nothing has asked for.
     pub fn unexpected(&self) -> Vec<String> {
-        let nobodys = |row: &&IrqCount| row.name == "spurious" || row.name == "local APIC error";
-        let found = self.rows.iter().filter(nobodys).filter_map(|row| {
+        let mut found = Vec::new();
+        for row in self.rows.iter().filter(|row| row.name == "spurious" || row.name == "local APIC error") {
             let count: u32 = row.counts.iter().sum();
-            (count > 0).then(|| format!("{count} interrupts on vector {:#04x}: {}", row.vector, row.name))
-        });
-        let non_maskable = (self.non_maskable > 0).then(|| format!("{} non-maskable interrupts", self.non_maskable));
-        found.chain(non_maskable).collect()
+            if count > 0 {
+                found.push(format!("{count} interrupts on vector {:#04x}: {}", row.vector, row.name));
+            }
+        }
+        if self.non_maskable > 0 {
+            found.push(format!("{} non-maskable interrupts", self.non_maskable));
+        }
+        found
     }
 }
 
@@ -66,17 +72,16 @@ impl fmt::Display for Came {
 }
 
 /// Requests of a device.
-pub struct Source {
-    pub name: String,
+pub struct Source<'a> {
+    pub name: &'a str,
     pub sent: u64,
     pub answered: u64,
 }
 
-impl Source {
+impl Source<'_> {
     /// What does not fit together. One interrupt may tell of several answers, but none comes without any.
-    pub fn problems(&self, came: &Came) -> Vec<String> {
+    pub fn check(&self, came: &Came, problems: &mut Vec<String>) {
         let Source { name, sent, answered } = self;
-        let mut problems = Vec::new();
         if sent != answered {
             problems.push(format!("{name}: {sent} requests sent, {answered} answered"));
         }
@@ -87,11 +92,10 @@ impl Source {
         if came.0.len() > 1 {
             problems.push(format!("{name}: interrupts on {} CPUs, though it was given one", came.0.len()));
         }
-        problems
     }
 }
 
-impl fmt::Display for Source {
+impl fmt::Display for Source<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Source { name, sent, answered } = self;
         write!(f, "{name}: {sent} requests sent, {answered} answered")

@@ -9,15 +9,17 @@ mod interrupts;
 
 use super::command::{Command, CommandError, CommandResult, number};
 use super::{Shell, interrupt};
+use crate::device;
 use crate::sched;
-use crate::{device, vfs};
+use crate::vfs::{self, Opened};
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 use disk::Area;
-use interrupts::{Interrupts, Source};
+use interrupts::{Came, Interrupts, Source};
 use machine::cpu::{self, CpuId};
 use machine::sync::{Rank, SpinLock, WaitQueue};
 use machine::task;
@@ -57,12 +59,14 @@ fn log_lines(shell: &mut Shell, count: u64) -> CommandResult {
     let start = time::now();
     let mut crew = Crew::new();
     for cpu in cpu::online() {
-        crew.add("log storm", cpu, move || {
+        let work = move || {
             for line in 1..=count {
                 let level = if line % TO_CONSOLE == 0 { log::Level::Warn } else { log::Level::Info };
                 log::log!(level, "storm from CPU {cpu}, line {line} of {count}.");
             }
-        })?;
+            Ok(count)
+        };
+        crew.add("log storm", cpu, Box::new(work))?;
     }
     let cpus = crew.wait().len();
     writeln!(shell.out, "{count} lines from each of {cpus} CPUs in {} ms", (time::now() - start).as_millis());
@@ -90,109 +94,109 @@ impl Weather {
     }
 }
 
-/// What one task did: of `kind`, so many requests.
+/// What a task does: how many requests it has made, or what it has found wrong.
+type Work = Box<dyn FnOnce() -> Result<u64, String> + Send>;
+
+/// What one task of a storm has done.
 struct Done {
-    kind: Kind,
+    name: &'static str,
     cpu: CpuId,
     requests: Result<u64, String>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Disk,
-    Entropy,
-}
+const DISK: &str = "disk storm";
+const ENTROPY: &str = "entropy storm";
 
-fn storm_device(shell: &mut Shell, text: &str, duration: Duration) -> CommandResult {
-    let about = |problem: &dyn core::fmt::Display| CommandError::about(text, problem);
+/// The disk with this number, which nobody else may use meanwhile, and what of it is used.
+fn target(text: &str) -> Result<(Opened, Area), CommandError> {
+    let about = |problem: String| CommandError::about(text, problem);
     let index = number(text, "device", u32::MAX.into())? as usize;
     let Some(node) = vfs::whole_disk(index) else {
         return Err(super::devices::no_device(text, device::block_devices().len()));
     };
     if node.is_open() {
-        return Err(about(&"the disk is in use"));
+        return Err(about("the disk is in use".into()));
     }
-    let opened = node.open(true).map_err(|error| about(&super::error_text(error)))?;
-    let disk = opened.node().disk().clone();
-    let area = Area::of(&disk, cpu::online_count().into()).map_err(|problem| about(&problem))?;
-    let (before, disk_before, entropy) = (Interrupts::now(), disk::ended(&disk), device::random());
+    let area = Area::of(node.disk(), cpu::online_count().into()).map_err(about)?;
+    let opened = node.open(true).map_err(|error| about(super::error_text(error)))?;
+    Ok((opened, area))
+}
+
+fn storm_device(shell: &mut Shell, text: &str, duration: Duration) -> CommandResult {
+    let (opened, area) = target(text)?;
+    let disk = opened.node().disk();
+    let (before, disk_before, entropy) = (Interrupts::now(), disk::ended(disk), device::random());
     let entropy_before = entropy.as_ref().map_or(0, |source| source.requests().1);
 
-    let filled = area.fill(&disk).map_err(|problem| about(&problem))?;
+    let filled = area.fill(disk).map_err(|problem| CommandError::about(text, problem))?;
     let weather = Arc::new(Weather { end: time::now() + duration, over: AtomicBool::new(false) });
     let mut crew = Crew::new();
     for (number, cpu) in (0..).zip(cpu::online()) {
         let (shared, disk) = (weather.clone(), disk.clone());
-        crew.add("disk storm", cpu, move || {
-            let requests = shared.note(disk::work(&shared, &disk, area, number));
-            Done { kind: Kind::Disk, cpu, requests }
-        })?;
-        let Some(source) = entropy.clone() else { continue };
-        let shared = weather.clone();
-        crew.add("entropy storm", cpu, move || {
-            let requests = shared.note(entropy::work(&shared, &*source));
-            Done { kind: Kind::Entropy, cpu, requests }
-        })?;
+        crew.add(DISK, cpu, Box::new(move || shared.note(disk::work(&shared, &disk, area, number))))?;
+        if let Some(source) = entropy.clone() {
+            let shared = weather.clone();
+            crew.add(ENTROPY, cpu, Box::new(move || shared.note(entropy::work(&shared, &*source))))?;
+        }
     }
     let done = crew.wait();
-    let mut problems: Vec<String> = done.iter().filter_map(|done| done.requests.clone().err()).collect();
-    for cpu in cpu::online() {
-        let count = |kind| sum(done.iter().filter(|done| done.kind == kind && done.cpu == cpu));
-        writeln!(shell.out, "CPU {cpu}: {} disk requests, {} random", count(Kind::Disk), count(Kind::Entropy));
-    }
-    let sent = filled + sum(done.iter().filter(|done| done.kind == Kind::Disk));
-    let disk_source = Source { name: disk.name().into(), sent, answered: disk::ended(&disk) - disk_before };
-    let mut sources = alloc::vec![(disk_source, device::vectors_of_disk(disk.device()))];
-    if let Some(source) = entropy {
-        let (sent, answered) = source.requests();
-        let counts =
-            Source { name: source.name().into(), sent: sent - entropy_before, answered: answered - entropy_before };
-        sources.push((counts, device::vectors_of_random()));
-    }
     let came = before.since();
-    for (source, vectors) in &sources {
-        let interrupts = came.of(vectors);
-        writeln!(shell.out, "{source}, {interrupts}");
-        problems.extend(source.problems(&interrupts));
+    let mut problems = came.unexpected();
+    let mut sent = filled;
+    for Done { name, cpu, requests } in done {
+        match requests {
+            Ok(count) => {
+                writeln!(shell.out, "{name} on CPU {cpu}: {count} requests");
+                sent += if name == DISK { count } else { 0 };
+            }
+            Err(problem) => problems.push(problem),
+        }
     }
-    problems.extend(came.unexpected());
+    let source = Source { name: disk.name(), sent, answered: disk::ended(disk) - disk_before };
+    account(shell, &source, &came.of(device::vectors_of_disk(disk.device())), &mut problems);
+    if let Some(entropy) = &entropy {
+        let (sent, answered) = entropy.requests();
+        let source = Source { name: entropy.name(), sent: sent - entropy_before, answered: answered - entropy_before };
+        account(shell, &source, &came.of(device::vectors_of_random()), &mut problems);
+    }
     interrupt::check()?;
-    match problems.is_empty() {
-        true => writeln!(shell.out, "no request lost, no data wrong, no interrupt missing or too many"),
-        false => return Err(CommandError::plain(problems.join("; "))),
+    if !problems.is_empty() {
+        return Err(CommandError::plain(problems.join("; ")));
     }
+    writeln!(shell.out, "no request lost, no data wrong, no interrupt missing or too many");
     Ok(())
 }
 
-/// Requests of tasks that went well; the others tell their problem instead.
-fn sum<'a>(done: impl Iterator<Item = &'a Done>) -> u64 {
-    done.filter_map(|done| done.requests.as_ref().ok()).sum()
+/// Shows the account of one device; what does not fit goes to the problems.
+fn account(shell: &mut Shell, source: &Source<'_>, came: &Came, problems: &mut Vec<String>) {
+    writeln!(shell.out, "{source}, {came}");
+    source.check(came, problems);
 }
 
-/// Tasks that give an `R` each when they end.
-struct Crew<R> {
-    given: Arc<Given<R>>,
+/// Tasks, each on a CPU of its own choice.
+struct Crew {
+    given: Arc<Given>,
     members: usize,
 }
 
-struct Given<R> {
-    results: SpinLock<Vec<R>>,
+struct Given {
+    results: SpinLock<Vec<Done>>,
     arrived: WaitQueue,
 }
 
-impl<R: Send + 'static> Crew<R> {
+impl Crew {
     fn new() -> Self {
         let results = SpinLock::new("results of a storm", Rank::Table, Vec::new());
         Crew { given: Arc::new(Given { results, arrived: WaitQueue::new("the end of a storm") }), members: 0 }
     }
 
     /// Starts a task that stays on `cpu`. On an error those that run end by themselves.
-    fn add(&mut self, name: &str, cpu: CpuId, work: impl FnOnce() -> R + Send + 'static) -> CommandResult {
+    fn add(&mut self, name: &'static str, cpu: CpuId, work: Work) -> CommandResult {
         let given = self.given.clone();
         let entry = move || {
             sched::set_affinity(&task::current().arc(), 1 << cpu.number());
-            let result = work();
-            given.results.lock().push(result);
+            let requests = work();
+            given.results.lock().push(Done { name, cpu, requests });
             given.arrived.wake_all();
         };
         sched::spawn(name, entry).map_err(|_| CommandError::plain("out of memory"))?;
@@ -200,8 +204,8 @@ impl<R: Send + 'static> Crew<R> {
         Ok(())
     }
 
-    /// What all have given, in the order of their ends.
-    fn wait(self) -> Vec<R> {
+    /// What all have done, in the order of their ends.
+    fn wait(self) -> Vec<Done> {
         self.given.arrived.wait(|| (self.given.results.lock().len() == self.members).then_some(()));
         core::mem::take(&mut *self.given.results.lock())
     }
