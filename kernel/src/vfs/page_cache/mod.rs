@@ -16,6 +16,7 @@
 
 mod cut;
 mod dirty;
+mod evict;
 mod mappers;
 
 pub use dirty::{DirtyPage, dirty_total};
@@ -90,7 +91,7 @@ enum Origin {
 
 struct State {
     pages: BTreeMap<u64, Page>,
-    /// Where [`PageCache::evict`] goes on.
+    /// Where [`Reclaimable::evict`] goes on.
     hand: u64,
 }
 
@@ -360,42 +361,6 @@ impl<'a> Iterator for CachedPages<'a> {
                 return Some(((index - self.first) as usize, &page.frame));
             }
         }
-    }
-}
-
-impl Reclaimable for PageCache {
-    fn page_count(&self) -> usize {
-        self.len()
-    }
-
-    fn evict(&self, wanted: usize, looks: usize) -> usize {
-        if let Origin::Memory(_) = self.origin {
-            return 0;
-        }
-        // What is being written is in the pages before it is dirty.
-        let Some(_writer) = self.writer.try_lock() else { return 0 };
-        let mut state = self.state.lock();
-        let state = &mut *state;
-        let mut victims = Vec::new();
-        if victims.try_reserve(wanted).is_err() {
-            return 0;
-        }
-        let mut hand = state.hand;
-        for (&index, page) in state.pages.range_mut(hand..).take(looks) {
-            if victims.len() == wanted {
-                break;
-            }
-            hand = index + 1;
-            let used = core::mem::replace(&mut page.referenced, false);
-            if !used && !page.is_pending() && page.idle() && page.frame.references() == 1 {
-                victims.push(index);
-            }
-        }
-        state.hand = if state.pages.range(hand..).next().is_none() { 0 } else { hand };
-        for index in &victims {
-            state.pages.remove(index);
-        }
-        victims.len()
     }
 }
 
