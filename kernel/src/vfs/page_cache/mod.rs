@@ -31,6 +31,7 @@ use alloc::collections::BTreeMap;
 use alloc::collections::btree_map::{Entry, RangeMut};
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
+use core::ops::Range;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use machine::PAGE_SIZE;
 use machine::mm::{Frame, FrameKind};
@@ -319,6 +320,24 @@ impl PageCache {
             state.pages.insert(index, page);
         }
         Ok((start, start + frames.len() as u64))
+    }
+
+    /// Makes those of `pages` that a file in memory does not have yet. ENOSPC if there is no room for them; others may take
+    /// that room meanwhile, and then some of the pages are made.
+    pub fn fill_holes(&self, pages: Range<u64>) -> Result<()> {
+        let Origin::Memory(quota) = &self.origin else { return Err(Errno::EOPNOTSUPP) };
+        let (used, most) = quota.figures();
+        if pages.end.saturating_sub(pages.start) > most {
+            return Err(Errno::ENOSPC);
+        }
+        let present = self.state.lock().pages.range(pages.clone()).count() as u64;
+        if pages.end.saturating_sub(pages.start) - present > most.saturating_sub(used) {
+            return Err(Errno::ENOSPC);
+        }
+        for index in pages {
+            self.page(index)?;
+        }
+        Ok(())
     }
 
     fn insert_zeroed(&self, index: u64, quota: &Quota) -> Result<()> {
