@@ -94,6 +94,7 @@ def tests() -> list[Test]:
         Test("host/linux-mounts", in_directory("mounts"), 60, needs=oracle),
         Test("host/linux-xattr", in_directory("xattr"), 60, needs=oracle),
         Test("host/linux-mapping", in_directory("mapping"), 120, needs=oracle),
+        Test("host/linux-reclaim", on_linux("tests/reclaim", str(OUT / "linux-reclaim"), "16"), 60, needs=oracle),
         Test("host/linux-access", access_on_linux, 60, needs=oracle),
         Test("host/linux-bad-pointers", on_linux("tests/bad-pointers", tree + "/hello.txt"), 60, needs=oracle),
     ]

@@ -3,10 +3,10 @@ also while partitions come and go."""
 
 import re
 
-from storage import PARTITIONS, partitioned, second_disk
-
+from disks import PARTITIONS, partitioned
 from harness.console import boot
 from harness.plan import Context, Test
+from storage import second_disk
 
 SECONDS = 300
 NEEDS = ("build/release", "build/disk")

@@ -9,6 +9,7 @@
 #include <sched.h>
 #include <setjmp.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 
 enum { PAGE = 4096, PAGES = 8, WORKERS = 4, FILL_PAGES = 96, ROUNDS = 40 };
 
@@ -183,6 +184,32 @@ static void storing_sets_times(void)
     CHECK(after.st_mtim.tv_sec >= before.st_mtim.tv_sec && after.st_size == before.st_size);
 }
 
+// Space that is given in advance. Not all file systems can, but those in memory can.
+static void allocating(void)
+{
+    enum { TMPFS_MAGIC = 0x01021994 };
+    struct statfs about;
+    struct stat before, after;
+    int fd = open("given", O_CREAT | O_TRUNC | O_RDWR, 0600);
+    CHECK(fd >= 0 && fstatfs(fd, &about) == 0 && pwrite(fd, "x", 1, PAGE + 1) == 1);
+    if (fallocate(fd, 0, 0, 3 * PAGE + 7) != 0) {
+        CHECK(errno == EOPNOTSUPP && about.f_type != TMPFS_MAGIC);
+        CHECK(fstat(fd, &after) == 0 && after.st_size == PAGE + 2 && close(fd) == 0);
+        return;
+    }
+    CHECK(fstat(fd, &before) == 0 && before.st_size == 3 * PAGE + 7 && before.st_blocks >= 4 * PAGE / 512);
+    char *at = map(fd, 4, MAP_SHARED);
+    CHECK(at[PAGE + 1] == 'x' && is_all(at, PAGE + 1, 0) && is_all(at + PAGE + 2, 3 * PAGE - 2, 0));
+    CHECK(fallocate(fd, FALLOC_FL_KEEP_SIZE, 4 * PAGE, 2 * PAGE) == 0 && fstat(fd, &after) == 0);
+    CHECK(after.st_size == before.st_size && after.st_blocks >= before.st_blocks + 2 * PAGE / 512);
+    CHECK(fallocate(fd, 0, 0, 1) == 0 && fstat(fd, &after) == 0 && after.st_size == before.st_size);
+    CHECK(ftruncate(fd, 6 * PAGE) == 0 && pread(fd, at, 1, 5 * PAGE) == 1 && at[0] == 0);
+    CHECK(fallocate(fd, 0, 0, (off_t)1 << 60) == -1 && (errno == ENOSPC || errno == EFBIG));
+    CHECK_ERRNO(fallocate(fd, 0, INT64_MAX, 2), EFBIG);
+    CHECK_ERRNO(fallocate(fd, 0, 0, -1), EINVAL);
+    CHECK(fstat(fd, &after) == 0 && after.st_size == 6 * PAGE && close(fd) == 0);
+}
+
 static int punch(int fd, off_t offset, off_t len)
 {
     return fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, len);
@@ -281,7 +308,7 @@ static void racing_holes(void) { racing(1); }
 
 static const struct test tests[] = {
     {"cutting", cutting}, {"cutting_for_others", cutting_for_others}, {"coherence", coherence}, {"growing", growing},
-    {"storing_sets_times", storing_sets_times}, {"punching", punching}, {"racing_cuts", racing_cuts},
+    {"storing_sets_times", storing_sets_times}, {"allocating", allocating}, {"punching", punching}, {"racing_cuts", racing_cuts},
     {"racing_holes", racing_holes},
 };
 
@@ -362,7 +389,7 @@ int main(int argc, char **argv)
         return 2;
     }
     int failed = run_table(tests, sizeof tests / sizeof *tests, argc - 1, argv + 1);
-    const char *files[] = {"cut", "others", "coherent", "grown", "times", "holes", "race", "race-holes"};
+    const char *files[] = {"cut", "others", "coherent", "grown", "times", "holes", "given", "race", "race-holes"};
     for (unsigned i = 0; i < sizeof files / sizeof *files; i++)
         unlink(files[i]);
     return chdir("..") != 0 || rmdir(name) != 0 || failed;

@@ -202,6 +202,9 @@ static void read_it(const char *path)
     CHECK(fd >= 0 && read(fd, &byte, 1) == 1 && close(fd) == 0);
 }
 
+// Where this program is.
+static char self[256];
+
 static void read_unnoted(const char *path)
 {
     char byte;
@@ -223,6 +226,18 @@ static void follow_it(const char *path)
     CHECK(stat(path, &found) == 0);
 }
 
+// A script, which is read, and its interpreter ends at once.
+static void execute_it(const char *path)
+{
+    int status = -1;
+    pid_t pid = fork();
+    if (pid == 0) {
+        execl(path, path, (char *)0);
+        _exit(126);
+    }
+    CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+}
+
 static void change_it(const char *path)
 {
     sleep_ms(20);
@@ -242,6 +257,10 @@ static void access_times(void)
     CHECK(is_set("b/file", read_it) && !is_set("b/file", read_it));
     put("b/new", "new");
     CHECK(is_set("b", list_it) && !is_set("b", list_it) && is_set("b/link", follow_it) && !is_set("b/link", follow_it));
+    // Executing reads.
+    int fd = open("b/script", O_CREAT | O_WRONLY, 0755);
+    CHECK(fd >= 0 && dprintf(fd, "#!%s -\n", self) > 0 && close(fd) == 0 && is_set("b/script", execute_it));
+    CHECK(!is_set("b/script", execute_it) && unlink("b/script") == 0);
     // A day old is old enough.
     struct timespec old[2] = {{time(0) - 25 * 3600, 0}, {time(0) - 26 * 3600, 0}};
     CHECK(utimensat(AT_FDCWD, "b/new", old, 0) == 0 && is_set("b/new", read_it));
@@ -299,6 +318,9 @@ static const struct test tests[] = {
 int main(int argc, char **argv)
 {
     char name[32];
+    if (argc >= 2 && strcmp(argv[1], "-") == 0)
+        return 0;
+    CHECK(readlink("/proc/self/exe", self, sizeof self - 1) > 0);
     if (argc < 2 || chdir(argv[1]) != 0) {
         printf("usage: mounts directory [tests...]\n");
         return 2;

@@ -224,8 +224,8 @@ pub fn ftruncate(caller: &mut Caller<'_>, fd: Fd, len: i64) -> SyscallResult {
     Ok(0)
 }
 
-/// Holes are made. ext2 cannot set blocks aside that hold nothing, nor can tmpfs here: callers write zeros instead, as
-/// posix_fallocate(3) does.
+/// Holes are made, and a file in memory gets its pages. ext2 cannot set blocks aside that hold nothing: callers write zeros
+/// instead, as posix_fallocate(3) does.
 pub fn fallocate(caller: &mut Caller<'_>, fd: Fd, mode: u32, offset: i64, len: i64) -> SyscallResult {
     const KEEP_SIZE: u32 = 1;
     const PUNCH_HOLE: u32 = 2;
@@ -240,6 +240,10 @@ pub fn fallocate(caller: &mut Caller<'_>, fd: Fd, mode: u32, offset: i64, len: i
     match location.file_type() {
         FileType::Regular if mode == PUNCH_HOLE | KEEP_SIZE => {
             location.punch(offset as u64, len as u64)?;
+            Ok(0)
+        }
+        FileType::Regular if mode & !KEEP_SIZE == 0 => {
+            location.allocate(offset as u64, len as u64, mode == KEEP_SIZE)?;
             Ok(0)
         }
         FileType::Regular => Err(Errno::EOPNOTSUPP),

@@ -284,6 +284,10 @@ pub trait Inode: Any + Send + Sync {
     }
     /// Regular file: a mapping may write to the page `index` from now on. Does not sleep for long.
     fn page_writable(&self, _index: u64) {}
+    /// Regular file: gives the bytes `start .. end` their space; the size stays. Called with the cache's writer lock.
+    fn allocate(&self, _start: u64, _end: u64) -> Result<()> {
+        Err(Errno::EOPNOTSUPP)
+    }
     /// Regular file: makes a hole of the bytes `start .. end`; the size stays. Called with the cache's writer lock.
     fn punch(&self, _start: u64, _end: u64) -> Result<()> {
         Err(Errno::EOPNOTSUPP)

@@ -344,6 +344,26 @@ impl Location {
         Ok(())
     }
 
+    /// Gives a range of a regular file its space, and the file the size unless it is to keep its own, as `fallocate(2)`
+    /// does.
+    pub fn allocate(&self, start: u64, len: u64, keep_size: bool) -> Result<()> {
+        self.mount.check_writable()?;
+        let Some(pages) = self.inode().pages() else { return Err(Errno::ENODEV) };
+        let end = start.checked_add(len).filter(|&end| end <= flags::OFFSET_MAX).ok_or(Errno::EFBIG)?;
+        let _writer = pages.writer.lock();
+        let old = self.inode().size();
+        if end > old {
+            size_limit::check_growth(end)?;
+        }
+        self.inode().allocate(start, end)?;
+        if !keep_size && end > old {
+            pages.extend(old);
+            self.inode().truncate(end)?;
+        }
+        report::used(&self.dentry, IN_MODIFY);
+        Ok(())
+    }
+
     /// Makes a hole in a regular file, as `fallocate(2)` does with FALLOC_FL_PUNCH_HOLE.
     pub fn punch(&self, start: u64, len: u64) -> Result<()> {
         self.mount.check_writable()?;

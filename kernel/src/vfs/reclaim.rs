@@ -1,30 +1,39 @@
 //! Giving page-cache pages back when memory runs short.
 //!
 //! Every cache that can read its pages again is on one list. Each pass takes the cache at the front, lets it give up
-//! pages that were not used since the last pass (second chance), and puts it at the back.
+//! pages that were not used since the last pass (second chance), mapped ones too, and puts it at the back.
 //!
-//! Lock: `CACHES` (rank Table), never held while a cache is worked on.
+//! Locks: `RECLAIMING` (sleeping), held by the one who does it; under it no lock is waited for that others hold while they
+//! wait. `CACHES` (rank Table), never held while a cache is worked on.
 
 use alloc::collections::VecDeque;
 use alloc::sync::Weak;
+use core::sync::atomic::{AtomicUsize, Ordering};
 use machine::mm::FrameKind;
 use machine::mm::frame;
-use machine::sync::{Rank, SpinLock};
+use machine::sync::{Mutex, Rank, SpinLock};
 
 /// A cache whose pages can be read again.
 pub(super) trait Reclaimable: Send + Sync {
     /// Pages it holds.
     fn page_count(&self) -> usize;
 
-    /// Gives up at most `wanted` pages that nobody else uses and that were not used lately; how many. Looks at no more
+    /// Gives up pages that were not used lately and that nobody needs to stay, about `wanted`; how many. Looks at no more
     /// than `looks` pages.
     fn evict(&self, wanted: usize, looks: usize) -> usize;
 }
 
 /// Pages that one look at a cache may cover.
 const LOOKS: usize = 256;
+/// Rounds after which what could go has gone, when each covers all pages.
+const THOROUGH_ROUNDS: usize = 4;
 
 static CACHES: SpinLock<VecDeque<Weak<dyn Reclaimable>>> = SpinLock::new("page caches", Rank::Table, VecDeque::new());
+
+static RECLAIMING: Mutex<()> = Mutex::new("reclaim", ());
+
+/// Pages given back so far.
+static FREED: AtomicUsize = AtomicUsize::new(0);
 
 /// Puts a cache on the list.
 pub(super) fn register(cache: Weak<dyn Reclaimable>) {
@@ -38,25 +47,48 @@ pub(super) fn register(cache: Weak<dyn Reclaimable>) {
 
 /// Called before `pages` frames are taken for a cache: keeps a sixteenth of the memory free for everything else.
 pub(super) fn make_room(pages: usize) {
-    let low = frame::total() / 16;
-    if frame::count(FrameKind::Free) < low + pages {
-        reclaim(pages.max(32));
+    if is_short(pages) {
+        // If another does it already, that will do.
+        if let Some(_one) = RECLAIMING.try_lock() {
+            go_around(pages.max(32), 2, LOOKS);
+        }
     }
 }
 
-/// Gives back at least `wanted` page-cache pages if that many are not in use; how many. Sleeps for no I/O: only clean
-/// pages go.
+/// Whether there is no room for `pages` frames beside those that are kept free.
+pub(super) fn is_short(pages: usize) -> bool {
+    frame::count(FrameKind::Free) < frame::total() / 16 + pages
+}
+
+/// For when there is nothing left: gives back at least `wanted` page-cache pages if that many need not stay; how many.
+/// Sleeps for no I/O: only clean pages go.
 pub fn reclaim(wanted: usize) -> usize {
+    let before = FREED.load(Ordering::Relaxed);
+    let _one = RECLAIMING.lock();
+    // What another has given back meanwhile is there for all.
+    let by_others = FREED.load(Ordering::Relaxed).wrapping_sub(before);
+    if by_others > 0 {
+        return by_others;
+    }
+    match go_around(wanted, 2, LOOKS) {
+        // A mapped page loses its second chance in the cache first, and then in the page tables.
+        0 => go_around(wanted, THOROUGH_ROUNDS, usize::MAX),
+        freed => freed,
+    }
+}
+
+/// Lets each cache have its turn up to `rounds` times, and look at `looks` pages, or at a quarter of what it has.
+fn go_around(wanted: usize, rounds: usize, looks: usize) -> usize {
     let mut freed = 0;
-    // Twice around: the first time a page may only lose its second chance.
-    let mut turns = CACHES.lock().len().saturating_mul(2);
+    let mut turns = CACHES.lock().len().saturating_mul(rounds);
     while freed < wanted && turns > 0 {
         turns -= 1;
         let Some(front) = CACHES.lock().pop_front() else { break };
         let Some(cache) = front.upgrade() else { continue };
-        let looks = LOOKS.max(cache.page_count() / 4);
+        let looks = looks.max(cache.page_count() / 4);
         freed += cache.evict(wanted - freed, looks);
         CACHES.lock().push_back(front);
     }
+    FREED.fetch_add(freed, Ordering::Relaxed);
     freed
 }

@@ -31,6 +31,8 @@ pub(super) fn write_pages(
         pages.extend(size);
     }
     while source.remaining() > 0 {
+        // Of what is here nothing waits to become part of the file.
+        pages.make_room_as_writer();
         let end = at.saturating_add(source.remaining() as u64).min(at - at % PAGE + WRITE_AT_ONCE).min(limit);
         let checked = if end <= at { Err(Errno::EFBIG) } else { inode.check_write(at, end) };
         let end = match checked {

@@ -20,6 +20,8 @@ const AROUND: usize = 16;
 const READ_AROUND: u64 = 32;
 /// Pages that are wanted back from caches when no frame is left.
 const RECLAIM: usize = 64;
+/// How often that may be needed for one page: others take frames at the same time.
+const RECLAIM_TRIES: u32 = 16;
 
 /// Why an access fails.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -84,18 +86,28 @@ fn make_accessible(space: &AddressSpace, address: u64, access: Access) -> Result
     let page = address & !(PAGE - 1);
     // Keeps what was read from being given up before it is mapped.
     let mut _kept = None;
-    let mut reclaimed = false;
+    let mut reclaimed = 0;
     let mut announced = None;
     loop {
-        match attempt(space, page, access, announced) {
-            Ok(Step::Done) => return Ok(()),
-            Ok(Step::Dirty(file, index)) => {
+        let step = attempt(space, page, access, announced).and_then(|step| match step {
+            Step::Done => Ok(true),
+            Step::Dirty(file, index) => {
                 let revocations = file.revocations();
                 file.page_dirtied(index).map_err(of_file)?;
                 announced = Some(revocations);
+                Ok(false)
             }
-            Ok(Step::Read(file, index)) => _kept = Some(file.page_around(index, READ_AROUND).map_err(of_file)?),
-            Err(FaultError::OutOfMemory) if !reclaimed && crate::vfs::reclaim(RECLAIM) > 0 => reclaimed = true,
+            Step::Read(file, index) => {
+                _kept = Some(file.page_around(index, READ_AROUND).map_err(of_file)?);
+                Ok(false)
+            }
+        });
+        match step {
+            Ok(true) => return Ok(()),
+            Ok(false) => {}
+            Err(FaultError::OutOfMemory) if reclaimed < RECLAIM_TRIES && crate::vfs::reclaim(RECLAIM) > 0 => {
+                reclaimed += 1;
+            }
             Err(error) => return Err(error),
         }
     }

@@ -3,7 +3,7 @@
 //! The cache knows which address spaces may have it mapped; where, their areas say. Both change under the lock of the
 //! areas, so a place that a look has not found cannot have a page that was taken away before.
 
-use super::{Area, Layout, PAGE};
+use super::{Area, AreaFlags, Layout, PAGE};
 use crate::vfs::{Mapper, PageCache, Revoke};
 use abi::Errno;
 use alloc::sync::Arc;
@@ -39,6 +39,8 @@ impl Mapped {
             Revoke::Stores if area.is_shared() => self.tables.write_protect(start, end),
             Revoke::Stores => {}
             Revoke::PagesAndCopies => self.tables.unmap(start, end),
+            Revoke::Unused if area.flags.contains(AreaFlags::LOCKED) => {}
+            Revoke::Unused => self.take_unused(start, end),
             Revoke::Pages if area.is_shared() => self.tables.unmap(start, end),
             Revoke::Pages => {
                 for page in (start..end).step_by(PAGE as usize) {
@@ -52,9 +54,33 @@ impl Mapped {
     }
 }
 
+impl Mapped {
+    /// Takes out what was not used since the last look.
+    fn take_unused(&self, start: u64, end: u64) {
+        let mut others = false;
+        for page in (start..end).step_by(PAGE as usize) {
+            match self.tables.get(page) {
+                Some(mapping) if mapping.accessed || mapping.frame.kind() != FrameKind::PageCache => others = true,
+                Some(_) => self.tables.unmap(page, page + PAGE),
+                None => {}
+            }
+        }
+        if others {
+            self.tables.clear_accessed(start, end);
+        }
+    }
+}
+
 impl Mapper for Mapped {
     fn revoke(&self, cache: &PageCache, pages: Range<u64>, what: Revoke) -> bool {
-        let layout = self.layout.lock();
+        let layout = match what {
+            // Who seeks memory may have this lock, and any other.
+            Revoke::Unused => match self.layout.try_lock() {
+                Some(layout) => layout,
+                None => return true,
+            },
+            _ => self.layout.lock(),
+        };
         let mut maps = false;
         for area in layout.areas.map().iter() {
             let Some((_, first)) = area.file_page(area.start).filter(|(file, _)| file.is_paged_by(cache)) else {

@@ -49,6 +49,20 @@ impl UserSpace {
         }
     }
 
+    /// Forgets that the mapped pages of `[start, end)` were used; CPUs note the next use.
+    pub fn clear_accessed(&self, start: u64, end: u64) {
+        let mut changed = false;
+        {
+            let _entries = self.entries.lock();
+            self.for_each_leaf(start, end, true, |slot| {
+                changed |= slot.fetch_and(!ACCESSED, Ordering::AcqRel) & ACCESSED != 0;
+            });
+        }
+        if changed {
+            self.flush(start, end);
+        }
+    }
+
     /// Calls `f` for each leaf slot of `[start, end)` whose table exists; with `huge` also for those of 2 MiB pages that
     /// the range has whole. The others are cut.
     fn for_each_leaf(&self, start: u64, end: u64, huge: bool, mut f: impl FnMut(&AtomicU64)) {

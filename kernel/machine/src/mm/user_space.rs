@@ -42,6 +42,8 @@ pub struct Mapping {
     pub protection: Protection,
     /// Written to since it was mapped.
     pub dirty: bool,
+    /// Used since it was mapped, or since [`UserSpace::clear_accessed`].
+    pub accessed: bool,
     /// The frame is part of a 2 MiB page.
     pub huge: bool,
 }
@@ -400,6 +402,7 @@ fn mapping(entry: u64) -> Mapping {
             execute: entry & table::NO_EXECUTE == 0,
         },
         dirty: entry & table::DIRTY != 0,
+        accessed: entry & table::ACCESSED != 0,
         huge: false,
     }
 }

@@ -62,11 +62,13 @@ impl BlockStore for DeviceStore {
 impl WriteStore for DeviceStore {
     fn write(&self, offset_bytes: u64, bytes: &[u8]) -> Result<()> {
         self.opened.node().for_each_page(offset_bytes, bytes.len(), |index, within, part| {
-            self.cache().page(index)?.write(within, &bytes[part]);
+            // The page is kept until it is dirty: a clean one may go at any time.
+            let page = self.cache().page(index)?;
+            let (start, end) = (offset_bytes + part.start as u64, offset_bytes + part.end as u64);
+            page.write(within, &bytes[part]);
+            self.cache().mark_dirty(start, end);
             Ok(())
-        })?;
-        self.cache().mark_dirty(offset_bytes, offset_bytes + bytes.len() as u64);
-        Ok(())
+        })
     }
 
     fn write_through(&self, offset_bytes: u64, bytes: &[u8]) -> Result<()> {

@@ -52,10 +52,12 @@ impl WriteStore for DeviceStore {
         let cache = node.cache();
         self.fetch(offset_bytes, bytes.len());
         node.for_each_page(offset_bytes, bytes.len(), |index, within, part| {
-            cache.page(index)?.write(within, &bytes[part]);
-            Ok(())
+            // The page is kept until it is dirty: a clean one may go at any time.
+            let page = cache.page(index)?;
+            let (start, end) = (offset_bytes + part.start as u64, offset_bytes + part.end as u64);
+            page.write(within, &bytes[part]);
+            node.wrote(start, end)
         })?;
-        node.wrote(offset_bytes, offset_bytes + bytes.len() as u64)?;
         // A file that is extended by very much writes zeros, with nobody else to hold it up.
         match cache.dirty_pages() > frame::total() / 16 {
             true => cache.write_back(),

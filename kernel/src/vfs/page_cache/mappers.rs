@@ -16,7 +16,8 @@ use machine::sync::{Rank, SpinLock};
 
 /// Somebody who maps pages of caches: an address space.
 pub trait Mapper: Send + Sync {
-    /// Takes what `what` says from its mappings of the pages `pages` of `cache`; whether it maps the cache at all.
+    /// Takes what `what` says from its mappings of the pages `pages` of `cache`; whether it maps the cache at all. Of what
+    /// is taken when memory is short, it need not do anything, and waits for no lock.
     fn revoke(&self, cache: &PageCache, pages: Range<u64>, what: Revoke) -> bool;
 }
 
@@ -29,6 +30,9 @@ pub enum Revoke {
     Pages,
     /// The same, and private copies of them.
     PagesAndCopies,
+    /// Those pages of the cache that were not used lately and need not stay; of the others it is forgotten that they were
+    /// used. Any pages, or none.
+    Unused,
 }
 
 /// The mappers of one cache.
@@ -96,7 +100,7 @@ impl PageCache {
         self.mappers.revocations.load(Ordering::SeqCst)
     }
 
-    /// Takes from all mappers. May sleep.
+    /// Takes from all mappers. May sleep, but not for what is unused.
     pub(super) fn revoke(&self, pages: Range<u64>, what: Revoke) {
         let (mut at, mut removed) = (0, self.mappers.list.lock().removed);
         loop {

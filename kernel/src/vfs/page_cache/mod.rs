@@ -16,6 +16,7 @@
 
 mod cut;
 mod dirty;
+mod evict;
 mod mappers;
 
 pub use dirty::{DirtyPage, dirty_total};
@@ -30,6 +31,7 @@ use alloc::collections::BTreeMap;
 use alloc::collections::btree_map::{Entry, RangeMut};
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
+use core::ops::Range;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use machine::PAGE_SIZE;
 use machine::mm::{Frame, FrameKind};
@@ -90,7 +92,7 @@ enum Origin {
 
 struct State {
     pages: BTreeMap<u64, Page>,
-    /// Where [`PageCache::evict`] goes on.
+    /// Where [`Reclaimable::evict`] goes on.
     hand: u64,
 }
 
@@ -320,6 +322,24 @@ impl PageCache {
         Ok((start, start + frames.len() as u64))
     }
 
+    /// Makes those of `pages` that a file in memory does not have yet. ENOSPC if there is no room for them; others may take
+    /// that room meanwhile, and then some of the pages are made.
+    pub fn fill_holes(&self, pages: Range<u64>) -> Result<()> {
+        let Origin::Memory(quota) = &self.origin else { return Err(Errno::EOPNOTSUPP) };
+        let (used, most) = quota.figures();
+        if pages.end.saturating_sub(pages.start) > most {
+            return Err(Errno::ENOSPC);
+        }
+        let present = self.state.lock().pages.range(pages.clone()).count() as u64;
+        if pages.end.saturating_sub(pages.start) - present > most.saturating_sub(used) {
+            return Err(Errno::ENOSPC);
+        }
+        for index in pages {
+            self.page(index)?;
+        }
+        Ok(())
+    }
+
     fn insert_zeroed(&self, index: u64, quota: &Quota) -> Result<()> {
         reclaim::make_room(1);
         quota.take()?;
@@ -360,42 +380,6 @@ impl<'a> Iterator for CachedPages<'a> {
                 return Some(((index - self.first) as usize, &page.frame));
             }
         }
-    }
-}
-
-impl Reclaimable for PageCache {
-    fn page_count(&self) -> usize {
-        self.len()
-    }
-
-    fn evict(&self, wanted: usize, looks: usize) -> usize {
-        if let Origin::Memory(_) = self.origin {
-            return 0;
-        }
-        // What is being written is in the pages before it is dirty.
-        let Some(_writer) = self.writer.try_lock() else { return 0 };
-        let mut state = self.state.lock();
-        let state = &mut *state;
-        let mut victims = Vec::new();
-        if victims.try_reserve(wanted).is_err() {
-            return 0;
-        }
-        let mut hand = state.hand;
-        for (&index, page) in state.pages.range_mut(hand..).take(looks) {
-            if victims.len() == wanted {
-                break;
-            }
-            hand = index + 1;
-            let used = core::mem::replace(&mut page.referenced, false);
-            if !used && !page.is_pending() && page.idle() && page.frame.references() == 1 {
-                victims.push(index);
-            }
-        }
-        state.hand = if state.pages.range(hand..).next().is_none() { 0 } else { hand };
-        for index in &victims {
-            state.pages.remove(index);
-        }
-        victims.len()
     }
 }
 

@@ -362,6 +362,11 @@ impl Inode for Node {
         Ok(())
     }
 
+    fn allocate(&self, start: u64, end: u64) -> Result<()> {
+        let Content::Pages(pages) = &self.content else { return Err(Errno::EINVAL) };
+        pages.fill_holes(start / PAGE..end.div_ceil(PAGE))
+    }
+
     fn punch(&self, start: u64, end: u64) -> Result<()> {
         let Content::Pages(pages) = &self.content else { return Err(Errno::EINVAL) };
         pages.punch(start, end, || Ok(()))?;

@@ -162,7 +162,11 @@ impl<S: WriteStore> LogWriter<'_, '_, S> {
         if !follows {
             self.send()?;
         }
-        self.batch.try_reserve(content.len()).map_err(|_| Error::NoMemory)?;
+        if self.batch.try_reserve(content.len()).is_err() {
+            // Where memory is in small pieces, so are the batches.
+            self.send()?;
+            self.batch.try_reserve(content.len()).map_err(|_| Error::NoMemory)?;
+        }
         self.batch.extend_from_slice(content);
         self.index += 1;
         Ok(())
