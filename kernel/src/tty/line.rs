@@ -153,6 +153,11 @@ impl Line {
         self.with(Uart::discard);
     }
 
+    /// Drops what came in and did not reach the terminal.
+    pub fn discard_incoming(&self) {
+        self.with(Uart::discard_incoming);
+    }
+
     /// Holds output, or lets it go on.
     pub fn hold(&self, held: bool) {
         self.with(|uart| uart.hold(held));

@@ -346,6 +346,9 @@ impl Terminal {
             }
             if what != TCOFLUSH && !state.is_shells() {
                 state.flush_input();
+                if let Some(line) = self.line {
+                    line.discard_incoming();
+                }
             }
             if what != TCIFLUSH {
                 state.flush_output();

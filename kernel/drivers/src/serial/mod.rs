@@ -201,6 +201,11 @@ impl Uart {
         self.shared.change(|state| state.out.clear());
     }
 
+    /// Drops what came in and was not taken.
+    pub fn discard_incoming(&self) {
+        self.shared.change(State::discard_incoming);
+    }
+
     /// Holds output, or lets it go on.
     pub fn hold(&self, held: bool) {
         self.shared.change(|state| state.held = held);

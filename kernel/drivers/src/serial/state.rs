@@ -188,20 +188,40 @@ impl State {
         self.urgent.is_some() || !self.out.is_empty() && self.may_send()
     }
 
-    /// Sends what can be sent now, and has the port raise interrupts for what is to come.
+    /// Goes on after a change.
     pub fn go_on(&mut self) {
+        self.advance();
+        self.raise_again();
+    }
+
+    /// An interrupt comes with an edge, which a port that has more causes already would not make again.
+    fn raise_again(&self) {
+        if let Some(port) = &self.port {
+            port.write(INTERRUPT_ENABLE, 0);
+            port.write(INTERRUPT_ENABLE, self.wanted().bits());
+        }
+    }
+
+    /// Sends what can be sent now, and has the port raise interrupts for what is to come.
+    fn advance(&mut self) {
         // Looped back, what is sent comes in at once, and the port has no more room for that than for what it sends.
         self.receive();
         let Some(port) = &self.port else { return };
         if self.has_output() && line_status(port, &mut self.kept_status).contains(LineStatus::EMPTY) {
             self.feed();
         }
-        let Some(port) = &self.port else { return };
-        let mut wanted = Interrupts::RECEIVED | Interrupts::LINE | Interrupts::MODEM;
+        if let Some(port) = &self.port {
+            port.write(INTERRUPT_ENABLE, self.wanted().bits());
+        }
+    }
+
+    /// What is waited for.
+    fn wanted(&self) -> Interrupts {
+        let mut wanted = Interrupts::MODEM;
         wanted.set(Interrupts::SENT, self.has_output());
         // What finds no room waits in the port, where it is the other side's turn to wait, if it can.
         wanted.set(Interrupts::RECEIVED | Interrupts::LINE, self.has_room());
-        port.write(INTERRUPT_ENABLE, wanted.bits());
+        wanted
     }
 
     /// Gives the empty transmitter what it takes.
@@ -226,8 +246,10 @@ impl State {
             // Which it is does not matter: each is cheap to look for, and looking takes it away.
             self.receive();
             self.read_modem();
-            self.go_on();
+            self.advance();
         }
+        // Others are to have their turn.
+        self.raise_again();
     }
 
     /// Bytes that wait to be sent, and whether the last bit of all has been.
@@ -245,6 +267,12 @@ impl State {
         if let Some(port) = &self.port {
             port.write(LINE_CONTROL, self.line_control);
         }
+    }
+
+    /// Drops what came in and was not taken.
+    pub fn discard_incoming(&mut self) {
+        self.receive();
+        self.incoming.clear();
     }
 
     /// Takes the port away.
