@@ -20,14 +20,17 @@ override QEMU_EXTRA := $(value QEMU_EXTRA)
 override DISK       := $(value DISK)
 override COM2       := $(value COM2)
 override ONLY       := $(value ONLY)
+override COUNT      := $(value COUNT)
+override KIND       := $(value KIND)
+override SEED       := $(value SEED)
 export BOCHS_DEBUG
 
 # Nor does user/Makefile get them as make variables, which it would expand.
 MAKEOVERRIDES =
 
-export RUST_BUILD_MODE UEFI GRAPHICS VIDEO SMP MEM ACCEL RUN_QEMU_GDB CMDLINE QEMU_EXTRA DISK COM2 ONLY
+export RUST_BUILD_MODE UEFI GRAPHICS VIDEO SMP MEM ACCEL RUN_QEMU_GDB CMDLINE QEMU_EXTRA DISK COM2 ONLY COUNT KIND SEED
 
-.PHONY: help run check test bench run-debug gdb bochs iso disk doc lint fmt setup clean kernel programs needs
+.PHONY: help run check test fuzz bench run-debug gdb bochs iso disk doc lint fmt setup clean kernel programs needs
 
 help:
 	@cat tools/help.txt
@@ -77,6 +80,9 @@ check: needs
 	@tools/check
 
 test: check
+
+fuzz: needs
+	@tools/fuzz
 
 lint: needs
 	@ONLY=lint/ tools/check

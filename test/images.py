@@ -74,17 +74,18 @@ def refused(commands: str, pattern: str, change: Callable[[Context, pathlib.Path
 
 
 MUTANTS, MUTANTS_PER_BOOT = 200, 50
+# Where the image of `sound_ext2` has what, and how often each place is hit: superblock, group descriptors, bitmaps and
+# inodes, directories and pointers of the first files, anything.
+EXT2_REGIONS = [(1024, 1024 + 264, 1), (2048, 2048 + 32, 1), (3072, 5120, 2), (5120, 5120 + 24 * 256, 8), (5120 + 64 * 256, 64 * 1024, 8), (1024, None, 4)]
 
 
-def mutant(sound: bytes, seed: int) -> bytes:
+def mutant(sound: bytes, regions: list[tuple[int, int | None, int]], seed: int) -> bytes:
     """The image with some of its bytes changed, most of them where they mean something; the same for the same seed."""
     numbers = random.Random(seed)
     image = bytearray(sound)
-    # Superblock, group descriptors, bitmaps and inodes, directories and pointers of the first files, anything.
-    regions = [(1024, 1024 + 264), (2048, 2048 + 32), (3072, 5120), (5120, 5120 + 24 * 256), (5120 + 64 * 256, 64 * 1024), (1024, len(image))]
     for _ in range(numbers.randrange(1, 12)):
-        start, end = regions[numbers.choices(range(len(regions)), weights=[1, 1, 2, 8, 8, 4])[0]]
-        at = numbers.randrange(start, end - 4)
+        start, end, _ = regions[numbers.choices(range(len(regions)), weights=[weight for *_, weight in regions])[0]]
+        at = numbers.randrange(start, (end or len(image)) - 4)
         match numbers.randrange(4):
             case 0:
                 image[at] ^= 1 << numbers.randrange(8)
@@ -97,41 +98,86 @@ def mutant(sound: bytes, seed: int) -> bytes:
     return bytes(image)
 
 
-def mutants(context: Context) -> None:
-    """Damaged images, many in one boot, are mounted, walked and changed; errors are all right, a panic or a hang is not."""
-    base = OUT / "images/mutants"
-    shutil.rmtree(base, ignore_errors=True)
-    tree = base / "tree"
+def write_sparse(path: pathlib.Path, content: bytes) -> None:
+    """A file that takes no space for its zeros."""
+    step = 4096
+    zeros = bytes(step)
+    with path.open("wb") as file:
+        file.truncate(len(content))
+        for at in range(0, len(content), step):
+            if (part := content[at : at + step]) != zeros[: len(part)]:
+                file.seek(at)
+                file.write(part)
+
+
+def source_tree(tree: pathlib.Path) -> None:
+    """What the sound images are made of."""
     (tree / "directory/below").mkdir(parents=True)
     for number in range(30):
         (tree / f"directory/file{number}").write_bytes(bytes([number]) * (number * 311))
     (tree / "large").write_bytes(bytes(range(256)) * 400)
+
+
+def sound_ext2(context: Context, base: pathlib.Path) -> tuple[bytes, list[tuple[int, int | None, int]]]:
+    """An ext2 and its regions."""
+    tree, sound = base / "tree", base / "sound.img"
+    source_tree(tree)
     (tree / "link").symlink_to("directory/below")
     (tree / "long-link").symlink_to("x" * 200)
-    sound = base / "sound.img"
     context.command(["/sbin/mke2fs", "-q", "-F", "-t", "ext2", "-b", "1024", "-I", "256", "-N", "96", "-d", str(tree), str(sound), "600k"])
     context.command([DEBUGFS, "-w", "-R", "ea_set /large user.short value", str(sound)])
-    content = sound.read_bytes()
-    mounted = 0
-    for first in range(0, MUTANTS, MUTANTS_PER_BOOT):
-        extra, names = [], []
-        for number in range(MUTANTS_PER_BOOT):
-            image = base / f"seed-{first + number}.img"
-            image.write_bytes(mutant(content, first + number))
-            extra.append(f"-drive if=none,id=m{number},format=raw,file={image} -device virtio-blk-pci,drive=m{number},disable-legacy=on")
-            # Several functions share a slot, of which there are few.
-            extra[-1] += f",addr={8 + number // 8:#x}.{number % 8},multifunction=on"
-            letters = [chr(ord("a") + index) for index in range(26)]
-            index = number + 3
-            names.append("/dev/vd" + (letters[index] if index < 26 else letters[index // 26 - 1] + letters[index % 26]))
-        commands = f"mount 2; exec /tests/mutants /tmp {' '.join(names)}; cat /hello.txt; exit"
-        result = boot(context, commands, QEMU_EXTRA=" ".join(extra))
-        result.wants(r"^Hello, world!$")
-        counts = re.findall(rf"^{MUTANTS_PER_BOOT} images, (\d+) of them mounted, (\d+) entries$", result.console, re.MULTILINE)
-        context.check(len(counts) == 1, f"seeds from {first} on: the walk did not come to its end")
-        mounted += int(counts[0][0])
-    context.check(mounted > MUTANTS // 2, f"only {mounted} of {MUTANTS} could be mounted: the damage is too great to show anything")
-    shutil.rmtree(base)
+    return sound.read_bytes(), EXT2_REGIONS
+
+
+def sound_fat(bits: int, kib: int):
+    """A FAT of this kind, and its regions: boot sector, the FATs, directories and first files, anything."""
+
+    def make(context: Context, base: pathlib.Path) -> tuple[bytes, list[tuple[int, int | None, int]]]:
+        tree, sound = base / "tree", base / "sound.img"
+        source_tree(tree)
+        (tree / "directory/A name that is longer than that of others.text").write_text("text", encoding="ascii")
+        context.command(["/sbin/mkfs.fat", "-C", "-F", str(bits), "-s", "1", str(sound), str(kib)])
+        names = sorted(path.name for path in tree.iterdir())
+        context.command(["mcopy", "-s", "-i", str(sound), *(str(tree / name) for name in names), "::"])
+        content = sound.read_bytes()
+        reserved, count = struct.unpack_from("<H", content, 14)[0], content[16]
+        length = struct.unpack_from("<H", content, 22)[0] or struct.unpack_from("<I", content, 36)[0]
+        fats, end = reserved * 512, (reserved + count * length) * 512
+        return content, [(0, 90, 2), (fats, fats + 600, 6), (fats, end, 2), (end, end + 40 * 512, 8), (0, None, 3)]
+
+    return make
+
+
+def mutants(make, total: int):
+    """Damaged images, many in one boot, are mounted, walked and changed; errors are all right, a panic or a hang is not."""
+
+    def run(context: Context) -> None:
+        base = OUT / context.test.name
+        shutil.rmtree(base, ignore_errors=True)
+        base.mkdir(parents=True)
+        content, regions = make(context, base)
+        mounted = 0
+        for first in range(0, total, MUTANTS_PER_BOOT):
+            extra, names = [], []
+            for number in range(MUTANTS_PER_BOOT):
+                image = base / f"seed-{first + number}.img"
+                write_sparse(image, mutant(content, regions, first + number))
+                extra.append(f"-drive if=none,id=m{number},format=raw,file={image} -device virtio-blk-pci,drive=m{number},disable-legacy=on")
+                # Several functions share a slot, of which there are few.
+                extra[-1] += f",addr={8 + number // 8:#x}.{number % 8},multifunction=on"
+                letters = [chr(ord("a") + index) for index in range(26)]
+                index = number + 3
+                names.append("/dev/vd" + (letters[index] if index < 26 else letters[index // 26 - 1] + letters[index % 26]))
+            commands = f"mount 2; exec /tests/mutants /tmp {' '.join(names)}; cat /hello.txt; exit"
+            result = boot(context, commands, QEMU_EXTRA=" ".join(extra))
+            result.wants(r"^Hello, world!$")
+            counts = re.findall(rf"^{MUTANTS_PER_BOOT} images, (\d+) of them mounted, (\d+) entries$", result.console, re.MULTILINE)
+            context.check(len(counts) == 1, f"seeds from {first} on: the walk did not come to its end")
+            mounted += int(counts[0][0])
+        context.check(mounted > total // 2, f"only {mounted} of {total} could be mounted: the damage is too great to show anything")
+        shutil.rmtree(base)
+
+    return run
 
 
 def ext4(context: Context) -> None:
@@ -174,7 +220,8 @@ def tests() -> list[Test]:
         Test("images/runs-do-not-leak", runs_do_not_leak, SECONDS, needs=NEEDS),
         Test("images/ext2-bad-magic", refused("mount 2", r"(?i)mount: .*magic", magic), SECONDS, needs=NEEDS),
         Test("images/ext2-unknown-feature", refused("mount 2", r"(?i)mount: .*incompat", feature), SECONDS, needs=NEEDS),
-        Test("images/mutants", mutants, SECONDS, needs=NEEDS),
+        Test("images/mutants", mutants(sound_ext2, MUTANTS), SECONDS, needs=NEEDS),
+        *(Test(f"images/mutants-fat{bits}", mutants(sound_fat(bits, kib), MUTANTS // 2), SECONDS, needs=NEEDS) for bits, kib in ((12, 400), (16, 3000), (32, 34000))),
         Test("images/ext4", ext4, SECONDS, needs=NEEDS),
         Test("images/ext2-block-outside", refused("mount 2; cat /hello.txt", r"(?i)cat: .*hello\.txt", block_outside), SECONDS, needs=NEEDS),
     ]

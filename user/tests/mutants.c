@@ -108,7 +108,7 @@ int main(int argc, char **argv)
     unsigned mounted = 0, found = 0;
     for (int i = 2; i < argc; i++) {
         struct statfs about;
-        if (chdir("/") != 0 || mount(argv[i], argv[1], "ext2", 0, 0) != 0)
+        if (chdir("/") != 0 || (mount(argv[i], argv[1], "ext2", 0, 0) != 0 && mount(argv[i], argv[1], "vfat", 0, 0) != 0))
             continue;
         mounted++;
         entries = 0;

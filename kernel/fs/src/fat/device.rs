@@ -1,4 +1,4 @@
-//! A [`WriteStore`] as the block device that `hadris-fat` wants: sectors of 512 bytes.
+//! A [`WriteStore`], its writes put in order, as the block device that `hadris-fat` wants: sectors of 512 bytes.
 //!
 //! Every access is checked against the store's length, so that a number from a damaged disk that the crate let through
 //! is an error here, never an access elsewhere.
@@ -7,6 +7,7 @@ use hadris_io::{Error, ErrorKind, ErrorType};
 use hadris_storage::sync::BlockDevice;
 use hadris_storage::{BlockIndex, BlockSize};
 
+use super::ordered::Ordered;
 use crate::WriteStore;
 
 /// Bytes of a block of the device. The sectors of the file system may be larger.
@@ -18,7 +19,7 @@ const BLOCK_SIZE: BlockSize = match BlockSize::new(BLOCK as u32) {
 
 /// A store in blocks.
 pub(super) struct Device<S> {
-    pub store: S,
+    pub store: Ordered<S>,
     pub writable: bool,
 }
 
@@ -26,6 +27,10 @@ impl<S: WriteStore> Device<S>
 where
     S::Error: core::error::Error + Send + Sync + 'static,
 {
+    pub fn new(store: S, writable: bool) -> Self {
+        Device { store: Ordered::new(store), writable }
+    }
+
     /// The byte at which block `first` begins, if `len` bytes from there on are on the device.
     fn place(&self, first: BlockIndex, len: usize) -> Result<u64, Error<S::Error>> {
         let start = first.get().checked_mul(BLOCK);
@@ -71,6 +76,6 @@ where
     }
 
     fn flush(&mut self) -> Result<(), Error<S::Error>> {
-        self.store.flush().map_err(|error| Error::device(error, "flushing the device failed"))
+        self.store.commit().map_err(|error| Error::device(error, "flushing the device failed"))
     }
 }

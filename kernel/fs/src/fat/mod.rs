@@ -3,12 +3,13 @@
 //! [`Fat`] adds what a kernel needs beyond it. A file that is removed while it is in use keeps its content: its entry is
 //! moved to the root directory under a name that nobody sees here, and goes when the file is released. A name that is a
 //! short alias of a long one is not found, so that a file has one name. What a damaged disk says is checked by the crate
-//! and, for addresses, by `device`.
+//! and, for addresses, by `device`. The order in which changes reach the disk is that of `ordered`.
 //!
 //! Nodes are numbers. [`Fat::lookup`], [`Fat::make`] pin them; each pin is given back by [`Fat::release`].
 
 mod bios;
 mod device;
+mod ordered;
 
 pub use bios::{LEN_BYTES as BOOT_SECTOR_LEN, ParameterBlock, looks_like_fat};
 pub use hadris_fs::{Clock, DateTime, DirEntry, Error, ErrorKind, Metadata, NoClock};
@@ -288,7 +289,7 @@ fn boxed<S: WriteStore>(store: S, writable: bool, clock: &'static dyn Clock) -> 
 where
     S::Error: core::error::Error + Send + Sync + 'static,
 {
-    let mounted = FatFs::mount(Device { store, writable }, MountOptions::new().with_clock(clock));
+    let mounted = FatFs::mount(Device::new(store, writable), MountOptions::new().with_clock(clock));
     mounted.map(Box::new).map_err(|error| error.into_error())
 }
 

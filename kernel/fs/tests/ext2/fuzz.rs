@@ -1,6 +1,6 @@
 //! Bytes broken at random: no panic, no read outside the store, bounded work, and errors that can be printed.
 //!
-//! The longer run: `FS_FUZZ_CASES=1000000 cargo test -p fs --release -- --ignored fuzz`.
+//! The longer run is `make fuzz KIND=ext2 COUNT=1000000`.
 
 use std::convert::Infallible;
 use std::fs;
@@ -238,7 +238,7 @@ fn fuzz_some_images() {
 }
 
 #[test]
-#[ignore = "takes as long as FS_FUZZ_CASES says"]
+#[ignore = "takes as long as FUZZ_CASES says"]
 fn fuzz_many_images() {
-    fuzz(std::env::var("FS_FUZZ_CASES").map_or(1_000_000, |cases| cases.parse().expect("FS_FUZZ_CASES is a number")));
+    fuzz(std::env::var("FUZZ_CASES").map_or(1_000_000, |cases| cases.parse().expect("FUZZ_CASES is a number")));
 }

@@ -20,6 +20,7 @@ mod model;
 mod oracle;
 mod power;
 mod random;
+#[path = "../common/recorder.rs"]
 mod recorder;
 mod tree;
 mod writing;

@@ -37,7 +37,7 @@ fn a_power_cut_at_any_moment_loses_nothing_that_was_committed() {
         for _ in 0..cuts {
             let moment = numbers.below(end as u64 + 1) as usize;
             let percent = [0, 50, 90, 100][numbers.below(4) as usize];
-            let image = pair.files.store.cut(moment, percent, &mut numbers);
+            let image = pair.files.store.cut(moment, || numbers.below(100) < percent);
             let state = history.iter().rposition(|state| state.moment <= moment);
             let what = format!("seed {seed}, cut at {moment} of {end}, {percent} % of what was not safe");
             if numbers.below(2) == 0 {

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, id};
+use std::process::{Command, Output, id};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -107,16 +107,32 @@ pub fn fsck(store: &Memory) {
     fs::remove_file(path).unwrap();
 }
 
+/// What `fsck.fat -a` makes of the volume. `what` is for the message if it cannot.
+pub fn repaired(bytes: &[u8], what: &str) -> Vec<u8> {
+    let path = scratch();
+    fs::write(&path, bytes).unwrap();
+    let output = output("fsck.fat", &["-a", path.to_str().unwrap()]);
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(matches!(output.status.code(), Some(0 | 1)), "{what}: fsck.fat -a: {}\n{said}", output.status);
+    let bytes = fs::read(&path).unwrap();
+    fs::remove_file(path).unwrap();
+    bytes
+}
+
 fn scratch() -> PathBuf {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     let name = format!("fat-{}-{}.img", id(), NEXT.fetch_add(1, Ordering::Relaxed));
     Path::new(env!("CARGO_TARGET_TMPDIR")).join(name)
 }
 
-fn run(program: &str, arguments: &[&str]) {
+fn output(program: &str, arguments: &[&str]) -> Output {
     let path = format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default());
     let output = Command::new(program).args(arguments).env("PATH", path).output();
-    let output = output.unwrap_or_else(|error| panic!("{program} (package dosfstools): {error}"));
+    output.unwrap_or_else(|error| panic!("{program} (package dosfstools): {error}"))
+}
+
+fn run(program: &str, arguments: &[&str]) {
+    let output = output(program, arguments);
     assert!(output.status.success(), "{program}: {}\n{}", output.status, String::from_utf8_lossy(&output.stdout));
 }
 

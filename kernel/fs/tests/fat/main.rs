@@ -1,9 +1,12 @@
 //! FAT volumes made by `mkfs.fat`: what is written is there, `fsck.fat` finds nothing, and broken bytes give errors.
 //!
-//! The longer run of the fuzz test: `FS_FUZZ_CASES=1000000 cargo test -p fs --release --test fat fuzz`.
+//! The longer run of the fuzz test is `make fuzz KIND=fat COUNT=1000000`.
 
 mod disk;
 mod fuzz;
+mod power;
+#[path = "../common/recorder.rs"]
+mod recorder;
 
 use std::collections::BTreeMap;
 

@@ -179,6 +179,92 @@ fn interpreter_path_ends_at_its_nul() {
     }
 }
 
+/// What must hold of each plan.
+fn check_sound(plan: &LoadPlan, file_len: u64) {
+    assert!(plan.span.end <= USER_END && plan.entry < USER_END);
+    let mut previous = 0;
+    for segment in &plan.segments {
+        assert!(segment.vaddr >= previous);
+        previous = segment.end();
+        assert!(segment.file_bytes == 0 || segment.file_offset + segment.file_bytes <= file_len);
+        assert!(plan.span.start <= segment.pages().start && segment.pages().end <= plan.span.end);
+        let zero = segment.zero_range();
+        assert!(zero.start <= zero.end && zero.end <= segment.pages().end);
+    }
+}
+
+/// A usual program, whose headers and interpreter are broken in a few places; the same for the same seed.
+fn load_broken(seed: u64) -> bool {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut below = move |end: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) as usize % end
+    };
+    let mut file = ehdr([abi::ET_EXEC, abi::ET_DYN][below(2)], 0x40_1000, 64, 6).to_vec();
+    for header in [
+        phdr(abi::PT_INTERP, abi::PF_R, 400, 0x40_0190, 28, 28),
+        load(abi::PF_R, 0, 0x40_0000, 0x500, 0x500),
+        load(RX, 0x1000, 0x40_1000, 0x2345, 0x2345),
+        load(RW, 0x4e10, 0x40_5e10, 0x200, 0x1900),
+        phdr(abi::PT_GNU_STACK, RW, 0, 0, 0, 0),
+        phdr(6 /* PT_PHDR */, abi::PF_R, 64, 0x40_0040, 336, 336),
+    ] {
+        file.extend(header);
+    }
+    file.extend(b"/lib64/ld-linux-x86-64.so.2\0");
+    file.resize(0x5010, 0);
+    for _ in 0..1 + below(6) {
+        let at = below(428);
+        let len = [1, 1, 2, 4, 8][below(5)];
+        let byte = [0, 1, 0xff, 0x7f, 0x80, below(256) as u8][below(6)];
+        file[at..(at + len).min(428)].fill(byte);
+    }
+    let Ok(header) = Header::parse(&file) else { return false };
+    let range = header.phdr_range();
+    let end = range.end.min(file.len() as u64);
+    let phdrs = &file[range.start.min(end) as usize..end as usize];
+    match LoadPlan::new(&header, phdrs, file.len() as u64, USER_END) {
+        Ok(plan) => {
+            check_sound(&plan, file.len() as u64);
+            if let Some(range) = &plan.interpreter {
+                let _ = interpreter_path(&file[range.start as usize..range.end as usize]);
+            }
+            true
+        }
+        Err(error) => {
+            assert!(!error.to_string().is_empty());
+            false
+        }
+    }
+}
+
+fn load_many(seeds: core::ops::Range<u64>) {
+    let count = seeds.end - seeds.start;
+    let mut loaded = 0;
+    for seed in seeds {
+        match std::panic::catch_unwind(|| load_broken(seed)) {
+            Ok(good) => loaded += u64::from(good),
+            Err(_) => panic!("seed {seed} failed"),
+        }
+    }
+    assert!(loaded > count / 20, "only {loaded} of {count} could be loaded: the damage is too great to show anything");
+}
+
+#[test]
+fn fuzz_some_programs() {
+    load_many(1..20_000);
+}
+
+#[test]
+#[ignore = "takes as long as FUZZ_CASES says"]
+fn fuzz_many_programs() {
+    let number = |name: &str, otherwise| std::env::var(name).map_or(otherwise, |text| text.parse().expect("a number"));
+    let first = number("FUZZ_SEED", 1);
+    load_many(first..first + number("FUZZ_CASES", 1_000_000));
+}
+
 /// Numbers that sit at the edges where arithmetic goes wrong.
 fn edge() -> impl Strategy<Value = u64> {
     prop_oneof![
@@ -202,16 +288,7 @@ proptest! {
         let header = Header::parse(&ehdr(e_type, entry, 64, phdrs.len() as u16)).unwrap();
         let bytes: Vec<u8> = phdrs.iter().flat_map(|&(kind, flags, a, b, c, d)| phdr(kind, flags, a, b, c, d)).collect();
         let Ok(plan) = LoadPlan::new(&header, &bytes, file_len, USER_END) else { return Ok(()) };
-        prop_assert!(plan.span.end <= USER_END && plan.entry < USER_END);
-        let mut previous = 0;
-        for segment in &plan.segments {
-            prop_assert!(segment.vaddr >= previous);
-            previous = segment.end();
-            prop_assert!(segment.file_bytes == 0 || segment.file_offset + segment.file_bytes <= file_len);
-            prop_assert!(plan.span.start <= segment.pages().start && segment.pages().end <= plan.span.end);
-            let zero = segment.zero_range();
-            prop_assert!(zero.start <= zero.end && zero.end <= segment.pages().end);
-        }
+        check_sound(&plan, file_len);
     }
 
     #[test]

@@ -3,8 +3,7 @@
 use std::convert::Infallible;
 use std::sync::Mutex;
 
-use crate::image::Numbers;
-use crate::image::fs_under_test::{BlockStore, Changes, WriteStore};
+use ::fs::{BlockStore, Changes, WriteStore};
 
 /// A disk loses power between sectors, not within.
 const SECTOR: usize = 512;
@@ -43,9 +42,9 @@ impl Recorder {
         self.state.lock().unwrap().events.len()
     }
 
-    /// The image after a power cut at `moment`: what was not safe then has got there in part, sector by sector, with a
-    /// chance of `percent`.
-    pub fn cut(&self, moment: usize, percent: u64, numbers: &mut Numbers) -> Vec<u8> {
+    /// The image after a power cut at `moment`: of what was not safe then those sectors have got there for which `survives`
+    /// says so.
+    pub fn cut(&self, moment: usize, mut survives: impl FnMut() -> bool) -> Vec<u8> {
         let state = self.state.lock().unwrap();
         let events = &state.events[..moment];
         let last = |wanted: fn(&Event) -> bool| events.iter().rposition(wanted).unwrap_or(0);
@@ -56,7 +55,7 @@ impl Recorder {
             let Event::Write { offset, bytes, through } = event else { continue };
             let safe = index < if *through { barrier } else { flush };
             for (number, sector) in bytes.chunks(SECTOR).enumerate() {
-                if safe || numbers.below(100) < percent {
+                if safe || survives() {
                     image[offset + number * SECTOR..][..sector.len()].copy_from_slice(sector);
                 }
             }
