@@ -11,6 +11,8 @@ const WINDOW_US: u64 = 2_000;
 const PIT_HZ: u64 = 1_193_182;
 /// Polls after which a reference that does not advance is given up.
 const MAX_POLLS: u32 = 10_000_000;
+/// Readings of which the quickest is taken.
+const READINGS: u32 = 8;
 
 /// HPET registers (IA-PC HPET specification 1.0a, 2.3).
 const HPET_CAPABILITIES: usize = 0x00;
@@ -85,8 +87,30 @@ fn measure_by_pit() -> Option<Rates> {
     Some(Rates { reference: "PIT", ..rates })
 }
 
-/// Runs one window of `ticks` of a reference and counts TSC and APIC timer over it. The TSC is taken next to each end's
-/// read, so that slow device accesses do not count.
+/// The clocks at one moment.
+#[derive(Clone, Copy)]
+struct Moment<T> {
+    reference: T,
+    apic_ticks_left: u32,
+    tsc: u64,
+    /// TSC ticks that the reading took.
+    took: u64,
+}
+
+/// Reads all clocks, some times over, and takes the reading that took least. One in which a hypervisor ran something else, or
+/// firmware did, says nothing of what they were at one moment.
+fn look<T: Copy>(read: &impl Fn() -> T) -> Moment<T> {
+    let reading = || {
+        let tsc_before = tsc();
+        let (reference, apic_ticks_left) = (read(), lapic::timer_ticks_left());
+        let took = tsc().wrapping_sub(tsc_before);
+        Moment { reference, apic_ticks_left, tsc: tsc_before.wrapping_add(took / 2), took }
+    };
+    let first = reading();
+    (1..READINGS).map(|_| reading()).fold(first, |best, next| if next.took < best.took { next } else { best })
+}
+
+/// Counts TSC and APIC timer over a window of at least `ticks` of a reference.
 fn window<T: Copy + PartialOrd>(
     read: impl Fn() -> T,
     elapsed: impl Fn(T, T) -> T,
@@ -94,20 +118,14 @@ fn window<T: Copy + PartialOrd>(
     to_ns: impl Fn(T) -> u64,
 ) -> Option<Rates> {
     lapic::set_timer_ticks(u32::MAX);
-    let start = read();
-    let (start_tsc, start_apic) = (tsc(), lapic::timer_ticks_left());
-    for _ in 0..MAX_POLLS {
-        let now = read();
-        if elapsed(start, now) >= ticks {
-            let (tsc_ticks, apic_ticks) = (tsc() - start_tsc, start_apic - lapic::timer_ticks_left());
-            let ns = to_ns(elapsed(start, now)).max(1);
-            let khz = |count: u64| (u128::from(count) * 1_000_000 / u128::from(ns)) as u64;
-            return Some(Rates {
-                tsc_khz: khz(tsc_ticks).max(1),
-                apic_timer_khz: khz(apic_ticks.into()).max(1),
-                reference: "",
-            });
-        }
-    }
-    None
+    let start = look(&read);
+    (0..MAX_POLLS).find(|_| elapsed(start.reference, read()) >= ticks)?;
+    let end = look(&read);
+    let ns = to_ns(elapsed(start.reference, end.reference)).max(1);
+    let khz = |count: u64| (u128::from(count) * 1_000_000 / u128::from(ns)) as u64;
+    Some(Rates {
+        tsc_khz: khz(end.tsc.wrapping_sub(start.tsc)).max(1),
+        apic_timer_khz: khz(start.apic_ticks_left.wrapping_sub(end.apic_ticks_left).into()).max(1),
+        reference: "",
+    })
 }
