@@ -78,8 +78,9 @@ impl RandomSource for VirtioRandom {
     }
 
     fn read(&self, out: &mut [u8]) -> Result<(), RandomError> {
-        let deadline = time::now() + TIMEOUT;
         let _one = self.reader.lock();
+        // Not before: others may be served first for long.
+        let deadline = time::now() + TIMEOUT;
         let mut filled = 0;
         while filled < out.len() {
             let rest = &mut out[filled..];
