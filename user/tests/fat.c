@@ -156,10 +156,28 @@ static void fills_up_and_goes_on(void)
     CHECK(holds("small", "fits again") && unlink(at("small")) == 0 && close(fd) == 0 && unlink(at("big")) == 0);
 }
 
+// When umount has returned the disk is free, whoever was writing all file systems back meanwhile.
+static void leaves_the_disk(void)
+{
+    pid_t pid = fork();
+    if (pid == 0)
+        for (;;)
+            sync();
+    for (int i = 0; i < 50; i++) {
+        make("again", "and again");
+        CHECK(umount(place) == 0);
+        int fd = open(disk, O_RDWR | O_EXCL);
+        CHECK(fd >= 0 && close(fd) == 0 && mount(disk, place, "vfat", 0, "umask=022") == 0);
+    }
+    CHECK(holds("again", "and again") && unlink(at("again")) == 0);
+    kill(pid, SIGKILL);
+    CHECK_CHILD(pid, SIGKILL);
+}
+
 static const struct test tests[] = {
     {"cases", finds_names_in_any_case}, {"refused", refuses_what_it_cannot_hold}, {"modes", keeps_the_write_bit_alone},
     {"open", lets_open_files_live}, {"mappings", is_coherent_with_mappings}, {"options", takes_options},
-    {"full", fills_up_and_goes_on},
+    {"full", fills_up_and_goes_on}, {"leaves", leaves_the_disk},
 };
 
 int main(int argc, char **argv)

@@ -5,7 +5,7 @@
 //! detached while it is in use lives on with its users; its volume waits in [`LEFT`] for the last of them to go.
 
 use super::location::{Location, MOUNTS, Mount, MountEntry, Volume};
-use super::{FsContext, Result, notify, walk};
+use super::{FsContext, Result, notify, walk, write_back};
 use abi::Errno;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -109,7 +109,11 @@ pub(super) fn leave(volume: Arc<Volume>) -> Result<()> {
     }
     notify::unmounted(volume.device);
     volume.root.prune();
-    volume.file_system.finish()
+    let result = volume.file_system.finish();
+    let system = Arc::downgrade(&volume.file_system);
+    drop(volume);
+    write_back::wait_until_let_go(&system);
+    result
 }
 
 /// ENOTDIR unless both or neither are directories; ENOENT where names are not kept.

@@ -11,7 +11,7 @@ use super::inode::FileSystem;
 use super::page_cache::dirty_total;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use core::time::Duration;
 use machine::mm::frame;
 use machine::sync::{Once, Rank, SpinLock, WaitQueue};
@@ -28,6 +28,9 @@ static CHANGED: AtomicBool = AtomicBool::new(false);
 /// Somebody wants the task to look at once.
 static HURRY: AtomicBool = AtomicBool::new(false);
 static WAKE: WaitQueue = WaitQueue::new("changes to write");
+/// Rounds over all file systems that are under way.
+static ROUNDS: AtomicUsize = AtomicUsize::new(0);
+static ROUND_ENDED: WaitQueue = WaitQueue::new("write-back to let go of a file system");
 
 /// Puts a file system on the list. The first one starts the task.
 pub(super) fn register(system: Weak<dyn FileSystem>) {
@@ -125,14 +128,35 @@ pub fn finish_all() -> Result<()> {
 /// Does `work` with all, whether or not it fails with some; the first error.
 fn all(work: impl Fn(&dyn FileSystem) -> Result<()>) -> Result<()> {
     let mut result = Ok(());
-    for system in systems() {
-        result = result.and(work(&*system));
+    for system in &Round::begin().systems {
+        result = result.and(work(&**system));
     }
     result
 }
 
-fn systems() -> Vec<Arc<dyn FileSystem>> {
-    SYSTEMS.lock().iter().filter_map(Weak::upgrade).collect()
+/// Sleeps until no round keeps `system`, which nobody else uses any more: only then its device is free.
+pub(super) fn wait_until_let_go(system: &Weak<dyn FileSystem>) {
+    ROUND_ENDED.wait(|| (system.strong_count() == 0 || ROUNDS.load(Ordering::SeqCst) == 0).then_some(()));
+}
+
+/// All file systems, which cannot go while this is there.
+struct Round {
+    systems: Vec<Arc<dyn FileSystem>>,
+}
+
+impl Round {
+    fn begin() -> Self {
+        ROUNDS.fetch_add(1, Ordering::SeqCst);
+        Round { systems: SYSTEMS.lock().iter().filter_map(Weak::upgrade).collect() }
+    }
+}
+
+impl Drop for Round {
+    fn drop(&mut self) {
+        self.systems.clear();
+        ROUNDS.fetch_sub(1, Ordering::SeqCst);
+        ROUND_ENDED.wake_all();
+    }
 }
 
 fn run() {
@@ -156,7 +180,7 @@ fn look() -> bool {
     }
     let many = dirty_total() > frame::total() / 16;
     let mut more = false;
-    for system in systems() {
+    for system in &Round::begin().systems {
         system.settle();
         let Some(age_ms) = system.unwritten_ms() else { continue };
         if many || age_ms >= AGE_MS {
