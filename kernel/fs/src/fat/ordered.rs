@@ -7,12 +7,12 @@
 //!
 //! 1. what has gone to the store is made safe;
 //! 2. the FATs, with what has been allocated, but without what has been freed or cut off: clusters nothing leads to;
-//! 3. directories: first what has been added or changed, then the sectors from which names have only been taken, so that a
-//!    file that moves has a name at any moment;
+//! 3. directories: first with what has been added or changed, but still with the names that have been taken out, then without,
+//!    so that a file that moves has a name at any moment;
 //! 4. the FATs as they are, and the sectors before them.
 //!
 //! Each is safe before the next begins. A cluster that has been freed is not used again before a commit has freed it on the
-//! device. The crate's own order (allocated before it is linked, unlinked before it is freed) is such that a commit may come
+//! device, nor an entry of a directory. The crate's own order (allocated before it is linked, unlinked before it is freed) is such that a commit may come
 //! at any moment.
 
 use alloc::boxed::Box;
@@ -97,7 +97,7 @@ impl<S: WriteStore> Ordered<S> {
                     self.hold(number, sector);
                 }
                 _ => {
-                    if self.held.len() >= MOST_HELD {
+                    if self.held.len() >= MOST_HELD || self.reuses_entry(number, sector)? {
                         self.commit()?;
                     }
                     self.hold(number, sector);
@@ -119,37 +119,32 @@ impl<S: WriteStore> Ordered<S> {
         }
         let is_table = |number| matches!(region(&geometry, number), Region::Table { .. });
         let numbers: Vec<u64> = self.held.keys().copied().collect();
-        self.step(numbers.iter().copied().filter(|&number| is_table(number)), |ordered, number| {
-            ordered.without_freed(&geometry, number).map(Some)
+        self.step(numbers.iter().copied().filter(|&number| is_table(number)), |ordered, number, _| {
+            ordered.without_freed(&geometry, number)
         })?;
         let is_entry = |number| matches!(region(&geometry, number), Region::Root | Region::Cluster(_));
-        for removals in [false, true] {
-            self.step(numbers.iter().copied().filter(|&number| is_entry(number)), |ordered, number| {
-                let mut old = [0; SECTOR];
-                ordered.store.read(number * SECTOR as u64, &mut old)?;
-                let new = &ordered.held[&number];
-                Ok((only_removes(&old, new) == removals).then(|| new.clone()))
-            })?;
-        }
-        self.step(numbers.iter().copied().filter(|&number| !is_entry(number)), |ordered, number| {
-            Ok(Some(ordered.held[&number].clone()))
+        self.step(numbers.iter().copied().filter(|&number| is_entry(number)), |ordered, number, old| {
+            Ok(with_removed(old, &ordered.held[&number]))
         })?;
+        let as_it_is = |ordered: &Self, number: u64, _: &[u8; SECTOR]| Ok(ordered.held[&number].clone());
+        self.step(numbers.iter().copied().filter(|&number| is_entry(number)), as_it_is)?;
+        self.step(numbers.iter().copied().filter(|&number| !is_entry(number)), as_it_is)?;
         self.held.clear();
         self.passed = false;
         Ok(())
     }
 
-    /// Writes what `new` gives for each sector, where that is another than what is there, and makes it safe.
+    /// Writes what `new` makes of each sector, given what is there, where that is something else; and makes it safe.
     fn step(
         &self,
         numbers: impl Iterator<Item = u64>,
-        new: impl Fn(&Self, u64) -> Result<Option<Sector>, S::Error>,
+        new: impl Fn(&Self, u64, &[u8; SECTOR]) -> Result<Sector, S::Error>,
     ) -> Result<(), S::Error> {
         let mut written = false;
         for number in numbers {
-            let Some(new) = new(self, number)? else { continue };
             let mut old = [0; SECTOR];
             self.store.read(number * SECTOR as u64, &mut old)?;
+            let new = new(self, number, &old)?;
             if old != *new {
                 self.store.write(number * SECTOR as u64, &new[..])?;
                 written = true;
@@ -195,6 +190,16 @@ impl<S: WriteStore> Ordered<S> {
             value(kind, entry, index, &before) == 0
                 && [&new, &old].iter().all(|in_| value(kind, entry, index, in_) != 0)
         }))
+    }
+
+    /// Whether `sector` puts an entry where one has been taken out that the device still has. (What looks like that may be
+    /// content: then a commit comes earlier than it has to.)
+    fn reuses_entry(&self, number: u64, sector: &[u8]) -> Result<bool, S::Error> {
+        let Some(held) = self.held.get(&number) else { return Ok(false) };
+        let mut old = [0; SECTOR];
+        self.store.read(number * SECTOR as u64, &mut old)?;
+        let entries = old.chunks_exact(ENTRY_LEN).zip(held.chunks_exact(ENTRY_LEN)).zip(sector.chunks_exact(ENTRY_LEN));
+        Ok(entries.into_iter().any(|((old, held), new)| is_free(held) && !is_free(old) && !is_free(new)))
     }
 
     /// A sector of the FAT as it is to be, but with what is to be freed, or cut off, as it was.
@@ -269,13 +274,18 @@ fn value(kind: FatKind, cluster: u64, index: u64, window: &[u8]) -> u32 {
     kind.decode(cluster, &window[place(kind, cluster, index)..]) & kind.mask()
 }
 
-/// Whether names are taken from a sector of a directory, and none are added.
-fn only_removes(old: &[u8; SECTOR], new: &[u8; SECTOR]) -> bool {
-    let is_free = |entry: &[u8]| FREE_ENTRIES.contains(&entry[0]);
-    let (mut added, mut removed) = (false, false);
-    for (old, new) in old.chunks_exact(ENTRY_LEN).zip(new.chunks_exact(ENTRY_LEN)) {
-        added |= is_free(old) && !is_free(new);
-        removed |= !is_free(old) && is_free(new);
+/// Whether an entry of a directory is free.
+fn is_free(entry: &[u8]) -> bool {
+    FREE_ENTRIES.contains(&entry[0])
+}
+
+/// A sector of a directory as it is to be, but with the entries that have been taken out.
+fn with_removed(old: &[u8; SECTOR], new: &Sector) -> Sector {
+    let mut sector = new.clone();
+    for (old, new) in old.chunks_exact(ENTRY_LEN).zip(sector.chunks_exact_mut(ENTRY_LEN)) {
+        if is_free(new) && !is_free(old) {
+            new.copy_from_slice(old);
+        }
     }
-    removed && !added
+    sector
 }

@@ -1,5 +1,5 @@
 //! Power cuts: random operations, then the volume as it can be after a cut at any moment. `fsck.fat -a` repairs it, and what
-//! was made safe, and not touched since, is there and whole.
+//! was made safe, and not touched since, is there and whole; if it was only moved since, by its old name or its new one.
 
 use std::collections::BTreeMap;
 
@@ -24,10 +24,19 @@ const NAMES: [&str; 10] = [
 
 type Files = BTreeMap<&'static str, Vec<u8>>;
 
+/// A file that was safe when it moved.
+#[derive(Clone, PartialEq)]
+struct Moved {
+    from: &'static str,
+    to: &'static str,
+    content: Vec<u8>,
+}
+
 /// A state: from which moment on it is, and what of it is safe.
 struct Promised {
     moment: usize,
     files: Files,
+    moved: Vec<Moved>,
 }
 
 struct Run<'a> {
@@ -36,6 +45,8 @@ struct Run<'a> {
     /// What there is.
     files: Files,
     safe: Files,
+    /// What moved since it was made safe.
+    moved: Vec<Moved>,
     history: Vec<Promised>,
 }
 
@@ -46,7 +57,7 @@ impl<'a> Run<'a> {
         let sub = fat.make(root, b"sub", true).unwrap();
         fat.release(sub).unwrap();
         fat.sync().unwrap();
-        Run { store, fat, files: Files::new(), safe: Files::new(), history: Vec::new() }
+        Run { store, fat, files: Files::new(), safe: Files::new(), moved: Vec::new(), history: Vec::new() }
     }
 
     /// Does `work` with the directory and the last name of `name`.
@@ -78,7 +89,7 @@ impl<'a> Run<'a> {
         let file = self.files.entry(name).or_default();
         file.resize(file.len().max(at + bytes.len()), 0);
         file[at..at + bytes.len()].copy_from_slice(bytes);
-        self.safe.remove(name);
+        self.touched(name);
     }
 
     fn resize(&mut self, name: &'static str, len: usize) {
@@ -88,7 +99,7 @@ impl<'a> Run<'a> {
             fat.release(node).unwrap();
         });
         self.files.get_mut(name).unwrap().resize(len, 0);
-        self.safe.remove(name);
+        self.touched(name);
     }
 
     fn remove(&mut self, name: &'static str) {
@@ -98,7 +109,13 @@ impl<'a> Run<'a> {
             fat.release(node).unwrap();
         });
         self.files.remove(name);
+        self.touched(name);
+    }
+
+    /// Nothing is promised any more of what has this name.
+    fn touched(&mut self, name: &str) {
         self.safe.remove(name);
+        self.moved.retain(|moved| moved.from != name && moved.to != name);
     }
 
     fn rename(&mut self, from: &'static str, to: &'static str) {
@@ -115,8 +132,10 @@ impl<'a> Run<'a> {
         self.fat.release(sub).unwrap();
         let file = self.files.remove(from).unwrap();
         self.files.insert(to, file);
-        self.safe.remove(from);
-        self.safe.remove(to);
+        let was_safe = self.safe.get(from).cloned();
+        self.touched(from);
+        self.touched(to);
+        self.moved.extend(was_safe.map(|content| Moved { from, to, content }));
     }
 
     fn sync_one(&mut self, name: &'static str) {
@@ -125,6 +144,7 @@ impl<'a> Run<'a> {
             fat.sync_node(node).unwrap();
             fat.release(node).unwrap();
         });
+        self.moved.retain(|moved| moved.from != name && moved.to != name);
         self.safe.insert(name, self.files[name].clone());
     }
 
@@ -148,9 +168,11 @@ impl<'a> Run<'a> {
             _ => {
                 self.fat.sync().unwrap();
                 self.safe = self.files.clone();
+                self.moved.clear();
             }
         }
-        self.history.push(Promised { moment: self.store.moment(), files: self.safe.clone() });
+        let (files, moved) = (self.safe.clone(), self.moved.clone());
+        self.history.push(Promised { moment: self.store.moment(), files, moved });
     }
 }
 
@@ -161,21 +183,37 @@ fn wanted(history: &[Promised], moment: usize) -> Files {
     history[last].files.iter().filter(|(name, _)| !touched(name)).map(|(&name, file)| (name, file.clone())).collect()
 }
 
-fn check(bytes: Vec<u8>, files: &Files, what: &str) {
+/// Of what must be there by one of two names after a cut at `moment`: what had moved before it, or was just moving.
+fn wanted_moves(history: &[Promised], moment: usize) -> Vec<Moved> {
+    let Some(at) = history.iter().rposition(|state| state.moment <= moment) else { return Vec::new() };
+    let (last, next) = (&history[at], history.get(at + 1).unwrap_or(&history[at]));
+    let stays = |moved: &&Moved| next.moved.contains(moved) || next.files.get(moved.to) == Some(&moved.content);
+    let begins = |moved: &&Moved| !last.moved.contains(moved) && last.files.get(moved.from) == Some(&moved.content);
+    last.moved.iter().filter(stays).chain(next.moved.iter().filter(begins)).cloned().collect()
+}
+
+/// Whether there is a file with this name and content.
+fn has(fat: &mut Fat<&Memory>, name: &str, content: &[u8]) -> bool {
+    let mut directory = fat.root();
+    let (sub, last) = name.split_once('/').map_or((None, name), |(sub, last)| (Some(sub), last));
+    if let Some(sub) = sub {
+        directory = fat.lookup(directory, sub.as_bytes()).unwrap();
+    }
+    let Ok(node) = fat.lookup(directory, last.as_bytes()) else { return false };
+    let mut found = vec![0; content.len() + 1];
+    let len = fat.read(node, 0, &mut found).unwrap();
+    found[..len] == *content
+}
+
+fn check(bytes: Vec<u8>, (files, moves): (&Files, &[Moved]), what: &str) {
     let store = Memory::new(bytes, usize::MAX);
     let mut fat = Fat::mount(&store, false, &NoClock).unwrap_or_else(|error| panic!("{what}: {}", error.message()));
-    let root = fat.root();
     for (name, content) in files {
-        let (mut directory, mut last) = (root, *name);
-        if let Some((sub, name)) = name.split_once('/') {
-            directory = fat.lookup(root, sub.as_bytes()).unwrap();
-            last = name;
-        }
-        let node = fat.lookup(directory, last.as_bytes());
-        let node = node.unwrap_or_else(|error| panic!("{what}: {name} was safe: {}", error.message()));
-        let mut found = vec![0; content.len() + 1];
-        let len = fat.read(node, 0, &mut found).unwrap();
-        assert!(len == content.len() && found[..len] == content[..], "{what}: {name} was safe, but is not what it was");
+        assert!(has(&mut fat, name, content), "{what}: {name} was safe, but is not there as it was");
+    }
+    for Moved { from, to, content } in moves {
+        let there = [from, to].map(|name| has(&mut fat, name, content));
+        assert!(there.contains(&true), "{what}: {from} was safe, and is there neither as that nor as {to}");
     }
 }
 
@@ -198,7 +236,7 @@ fn a_power_cut_at_any_moment_loses_nothing_that_was_safe() {
             let percent = [0, 50, 90, 100][numbers.below(4)];
             let image = store.cut(moment, || numbers.below(100) < percent);
             let what = format!("FAT{kind}, cut at {moment} of {end}, {percent} % of what was not safe");
-            check(repaired(&image, &what), &wanted(&history, moment), &what);
+            check(repaired(&image, &what), (&wanted(&history, moment), &wanted_moves(&history, moment)), &what);
         }
     }
 }
