@@ -137,23 +137,27 @@ def make_ext2(context: Context, image: pathlib.Path) -> None:
     context.command(["/sbin/mke2fs", "-q", "-F", "-t", "ext2", "-b", "1024", str(image), "8M"])
 
 
-def repair_ext2(context: Context, image: pathlib.Path, what: str) -> dict[str, bytes]:
-    """By e2fsck, as at a start; what files there are then."""
-    done = subprocess.run(["/sbin/e2fsck", "-fp", str(image)], capture_output=True, text=True, check=False)
-    context.say(f"{what}: {done.stdout}")
-    context.check(done.returncode in (0, 1), f"{what}: e2fsck -fp: {done.returncode}")
-    tree = image.with_suffix(".tree")
-    shutil.rmtree(tree, ignore_errors=True)
-    tree.mkdir()
+def repaired_by(fsck: list[str], unpack):
+    """A repair as at a start, which `fsck` does; what files there are then, which `unpack` brings into a directory."""
+
+    def repair(context: Context, image: pathlib.Path, what: str) -> dict[str, bytes]:
+        done = subprocess.run([*fsck, str(image)], capture_output=True, text=True, check=False)
+        context.say(f"{what}: {done.stdout}")
+        context.check(done.returncode in (0, 1), f"{what}: {' '.join(fsck)}: {done.returncode}")
+        tree = image.with_suffix(".tree")
+        shutil.rmtree(tree, ignore_errors=True)
+        tree.mkdir()
+        unpack(image, tree)
+        files = {path.name: path.read_bytes() for path in tree.iterdir() if path.is_file()}
+        shutil.rmtree(tree)
+        return files
+
+    return repair
+
+
+def unpack_ext2(image: pathlib.Path, tree: pathlib.Path) -> None:
+    """All of it."""
     subprocess.run(["/sbin/debugfs", "-R", f"rdump / {tree}", str(image)], capture_output=True, check=True)
-    return files_of(tree)
-
-
-def files_of(tree: pathlib.Path) -> dict[str, bytes]:
-    """The files right in a directory, which then goes."""
-    files = {path.name: path.read_bytes() for path in tree.iterdir() if path.is_file()}
-    shutil.rmtree(tree)
-    return files
 
 
 def make_fat(bits: int, mib: int):
@@ -165,17 +169,13 @@ def make_fat(bits: int, mib: int):
     return make
 
 
-def repair_fat(context: Context, image: pathlib.Path, what: str) -> dict[str, bytes]:
-    """By fsck.fat, as at a start; what files there are then."""
-    done = subprocess.run(["/sbin/fsck.fat", "-a", str(image)], capture_output=True, text=True, check=False)
-    context.say(f"{what}: {done.stdout}")
-    context.check(done.returncode in (0, 1), f"{what}: fsck.fat -a: {done.returncode}")
-    tree = image.with_suffix(".tree")
-    shutil.rmtree(tree, ignore_errors=True)
-    tree.mkdir()
-    # An empty one is an error for mtools.
+def unpack_fat(image: pathlib.Path, tree: pathlib.Path) -> None:
+    """All files. That there are none is an error for mtools."""
     subprocess.run(["mcopy", "-n", "-i", str(image), "::*", str(tree)], capture_output=True, check=False)
-    return files_of(tree)
+
+
+repair_ext2 = repaired_by(["/sbin/e2fsck", "-fp"], unpack_ext2)
+repair_fat = repaired_by(["/sbin/fsck.fat", "-a"], unpack_fat)
 
 
 def tests() -> list[Test]:

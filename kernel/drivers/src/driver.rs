@@ -1,13 +1,13 @@
 //! What every driver gives: the device it made of a function, or why it could not.
 
 use crate::pci::PciError;
-use crate::virtio::{Agreement, QueueError, VirtioError};
+use crate::virtio::{Agreement, QueueError, Transport, VirtioError};
 use alloc::vec::Vec;
 use core::fmt;
 use core::sync::atomic::{AtomicUsize, Ordering};
 use machine::cpu::{self, CpuId};
 use machine::io::DmaError;
-use machine::irq::IrqError;
+use machine::irq::{IrqError, IrqLine};
 
 /// A device with what the device list shows of it.
 #[derive(Clone)]
@@ -76,4 +76,16 @@ pub(crate) fn next_cpu() -> CpuId {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     let turn = NEXT.fetch_add(1, Ordering::Relaxed) % (cpu::online_count() as usize).max(1);
     cpu::online().nth(turn).unwrap_or(CpuId::new(0))
+}
+
+/// Has the only interrupt that a virtio device uses, that of MSI-X entry 0, served by `handler`, and lets the device work.
+pub(crate) fn start_virtio(
+    transport: &mut Transport,
+    name: &str,
+    handler: impl Fn() + Send + Sync + 'static,
+) -> Result<IrqLine, ProbeError> {
+    let line = IrqLine::allocate(name, handler)?;
+    transport.connect(0, line.message(next_cpu()))?;
+    transport.start();
+    Ok(line)
 }

@@ -9,7 +9,7 @@
 //! and only if it is free, and polls: if it hit the few instructions that hold that lock, its text is not on the screen.
 
 use super::DisplayError;
-use crate::driver::{Bound, ProbeError};
+use crate::driver::{Bound, ProbeError, start_virtio};
 use crate::pci::Claim;
 use crate::virtio::transport::{Notifier, ResetControl};
 use crate::virtio::{Buffer, QueueFault, Transport, Virtqueue, feature};
@@ -147,9 +147,7 @@ pub fn probe(claim: Claim) -> Result<Bound<Arc<VirtioGpu>>, ProbeError> {
         reset: transport.reset_control(),
     });
     let handler = shared.clone();
-    let line = IrqLine::allocate(NAME, move || handler.interrupt())?;
-    transport.connect(0, line.message(crate::driver::next_cpu()))?;
-    transport.start();
+    let line = start_virtio(&mut transport, NAME, move || handler.interrupt())?;
     let screen = shared.first_screen().map_err(|error| {
         log::warn!("{NAME}: {error}");
         ProbeError::Unusable("it does not tell its screens")

@@ -5,7 +5,7 @@
 //! is read once. Lock: the queues' (rank `Queue`), for moments.
 
 use super::{Axis, Broken, Event, Identity, InputDevice, PROPERTIES};
-use crate::driver::{Bound, ProbeError};
+use crate::driver::{Bound, ProbeError, start_virtio};
 use crate::pci::Claim;
 use crate::virtio::transport::{DeviceConfig, Notifier, ResetControl};
 use crate::virtio::{Buffer, QueueFault, Transport, VirtioError, Virtqueue, feature};
@@ -121,9 +121,7 @@ pub fn probe(claim: Claim) -> Result<Bound<Arc<dyn InputDevice>>, ProbeError> {
         reset: transport.reset_control(),
     });
     let handler = shared.clone();
-    let line = IrqLine::allocate(NAME, move || handler.interrupt())?;
-    transport.connect(0, line.message(crate::driver::next_cpu()))?;
-    transport.start();
+    let line = start_virtio(&mut transport, NAME, move || handler.interrupt())?;
     shared.give_all();
     let (vectors, agreement) = (Vec::from([line.vector()]), transport.agreement());
     let fault_logged = AtomicBool::new(false);

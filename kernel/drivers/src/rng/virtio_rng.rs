@@ -4,7 +4,7 @@
 //! until it gives it back. Locks: `reader`, inside it the queue's (rank `Queue`).
 
 use super::{RandomError, RandomSource};
-use crate::driver::{Bound, ProbeError};
+use crate::driver::{Bound, ProbeError, start_virtio};
 use crate::pci::Claim;
 use crate::virtio::transport::{Notifier, ResetControl};
 use crate::virtio::{Buffer, Transport, Virtqueue, feature};
@@ -64,9 +64,7 @@ pub fn probe(claim: Claim) -> Result<Bound<Arc<dyn RandomSource>>, ProbeError> {
         reset: transport.reset_control(),
     });
     let handler = shared.clone();
-    let line = IrqLine::allocate(NAME, move || handler.interrupt())?;
-    transport.connect(0, line.message(crate::driver::next_cpu()))?;
-    transport.start();
+    let line = start_virtio(&mut transport, NAME, move || handler.interrupt())?;
     let (vectors, agreement) = (Vec::from([line.vector()]), transport.agreement());
     let source = VirtioRandom { reader: Mutex::new("random bytes", ()), shared, _line: line, _transport: transport };
     Ok(Bound { device: Arc::new(source), vectors, virtio: Some(agreement) })
