@@ -12,8 +12,8 @@
 //! 4. the FATs as they are, and the sectors before them.
 //!
 //! Each is safe before the next begins. A cluster that has been freed is not used again before a commit has freed it on the
-//! device, nor an entry of a directory. The crate's own order (allocated before it is linked, unlinked before it is freed) is such that a commit may come
-//! at any moment.
+//! device, nor an entry of a directory. The crate's own order (allocated before it is linked, unlinked before it is freed) is
+//! such that a commit may come at any moment.
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
@@ -198,8 +198,9 @@ impl<S: WriteStore> Ordered<S> {
         let Some(held) = self.held.get(&number) else { return Ok(false) };
         let mut old = [0; SECTOR];
         self.store.read(number * SECTOR as u64, &mut old)?;
-        let entries = old.chunks_exact(ENTRY_LEN).zip(held.chunks_exact(ENTRY_LEN)).zip(sector.chunks_exact(ENTRY_LEN));
-        Ok(entries.into_iter().any(|((old, held), new)| is_free(held) && !is_free(old) && !is_free(new)))
+        let mut pairs =
+            held.chunks_exact(ENTRY_LEN).zip(sector.chunks_exact(ENTRY_LEN)).zip(old.chunks_exact(ENTRY_LEN));
+        Ok(pairs.any(|((held, new), old)| is_free(held) && !is_free(new) && !is_free(old)))
     }
 
     /// A sector of the FAT as it is to be, but with what is to be freed, or cut off, as it was.
