@@ -43,6 +43,11 @@ class Boot:
         """How often the expression matches."""
         return len(re.findall(pattern, self.console, re.MULTILINE))
 
+    def complaints(self) -> list[str]:
+        """The first lines that look as if a check of a program or a command of the shell had failed."""
+        looks_bad = re.compile(r"(FAIL|FAILED|line \d+: |[a-z-]+: )")
+        return [line for line in self.lines() if looks_bad.match(line)][:5]
+
     def no_panic(self) -> None:
         """Fails if the kernel panicked."""
         found = re.search(r"^.*(kernel panic|kernel fault|panic inside).*$", self.console, re.MULTILINE | re.IGNORECASE)
@@ -62,7 +67,7 @@ def boot(context: Context, cmdline: str, *, status: int | None = 0, panics: bool
     if not panics:
         result.no_panic()
     if status is not None and result.status != status:
-        raise Failure(f"the run ended with status {result.status}, not {status}")
+        raise Failure("; ".join([f"the run ended with status {result.status}, not {status}", *result.complaints()]))
     return result
 
 
