@@ -1,7 +1,9 @@
 //! Giving page-cache pages back when memory runs short.
 //!
 //! Every cache that can read its pages again is on one list. Each pass takes the cache at the front, lets it give up
-//! pages that were not used since the last pass (second chance), mapped ones too, and puts it at the back.
+//! pages that were not used since the last pass (second chance), mapped ones too, and puts it at the back. What is dirty, or
+//! whose file or mappings somebody works on just then, is passed over: it may go a little later, which who has found
+//! nothing else waits for.
 //!
 //! Locks: `RECLAIMING` (sleeping), held by the one who does it; under it no lock is waited for that others hold while they
 //! wait. `CACHES` (rank Table), never held while a cache is worked on.
@@ -9,6 +11,7 @@
 use alloc::collections::VecDeque;
 use alloc::sync::Weak;
 use core::sync::atomic::{AtomicUsize, Ordering};
+use core::time::Duration;
 use machine::mm::FrameKind;
 use machine::mm::frame;
 use machine::sync::{Mutex, Rank, SpinLock};
@@ -27,6 +30,12 @@ pub(super) trait Reclaimable: Send + Sync {
 const LOOKS: usize = 256;
 /// Rounds after which what could go has gone, when each covers all pages.
 const THOROUGH_ROUNDS: usize = 4;
+
+/// How many times it is tried to find a page that can go, and what is waited in between.
+const PATIENCE: usize = 32;
+const PAUSE: Duration = Duration::from_millis(10);
+/// As many pages may be left that have to stay, such as locked ones, before they are waited for.
+const FEW: usize = 64;
 
 static CACHES: SpinLock<VecDeque<Weak<dyn Reclaimable>>> = SpinLock::new("page caches", Rank::Table, VecDeque::new());
 
@@ -60,9 +69,28 @@ pub(super) fn is_short(pages: usize) -> bool {
     frame::count(FrameKind::Free) < frame::total() / 16 + pages
 }
 
-/// For when there is nothing left: gives back at least `wanted` page-cache pages if that many need not stay; how many.
-/// Sleeps for no I/O: only clean pages go.
+/// For when there is nothing left: gives back at least `wanted` page-cache pages if that many need not stay; how many. Only
+/// clean pages go; if none can, but there are more than a few, it is tried again for some time. Called with any sleeping
+/// locks held.
 pub fn reclaim(wanted: usize) -> usize {
+    for _ in 0..PATIENCE {
+        let freed = reclaim_at_once(wanted);
+        if freed > 0 || !has_busy() {
+            return freed;
+        }
+        crate::sched::sleep(PAUSE);
+    }
+    0
+}
+
+/// Whether more than a few pages could go but for what is done with them just now.
+fn has_busy() -> bool {
+    let nth = |at: usize| CACHES.lock().get(at).cloned();
+    let pages = (0..).map_while(nth).map(|cache| cache.upgrade().map_or(0, |cache| cache.page_count()));
+    pages.sum::<usize>() > FEW
+}
+
+fn reclaim_at_once(wanted: usize) -> usize {
     let before = FREED.load(Ordering::Relaxed);
     let _one = RECLAIMING.lock();
     // What another has given back meanwhile is there for all.

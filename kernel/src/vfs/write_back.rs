@@ -11,7 +11,7 @@ use super::inode::FileSystem;
 use super::page_cache::dirty_total;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
 use core::time::Duration;
 use machine::mm::frame;
 use machine::sync::{Once, Rank, SpinLock, WaitQueue};
@@ -30,6 +30,8 @@ static HURRY: AtomicBool = AtomicBool::new(false);
 static WAKE: WaitQueue = WaitQueue::new("changes to write");
 /// Rounds over all file systems that are under way.
 static ROUNDS: AtomicUsize = AtomicUsize::new(0);
+/// Rounds that are just letting go of file systems, which may be the end of these.
+static LETTING_GO: AtomicUsize = AtomicUsize::new(0);
 static ROUND_ENDED: WaitQueue = WaitQueue::new("write-back to let go of a file system");
 
 /// Puts a file system on the list. The first one starts the task.
@@ -136,7 +138,15 @@ fn all(work: impl Fn(&dyn FileSystem) -> Result<()>) -> Result<()> {
 
 /// Sleeps until no round keeps `system`, which nobody else uses any more: only then its device is free.
 pub(super) fn wait_until_let_go(system: &Weak<dyn FileSystem>) {
-    ROUND_ENDED.wait(|| (system.strong_count() == 0 || ROUNDS.load(Ordering::SeqCst) == 0).then_some(()));
+    ROUND_ENDED.wait(|| (is_gone(system) || ROUNDS.load(Ordering::SeqCst) == 0).then_some(()));
+}
+
+/// Whether nobody has it, and nobody is just taking it apart.
+fn is_gone(system: &Weak<dyn FileSystem>) -> bool {
+    let unused = system.strong_count() == 0;
+    // Whoever was the last to have it, in a round, had counted itself before.
+    fence(Ordering::SeqCst);
+    unused && LETTING_GO.load(Ordering::SeqCst) == 0
 }
 
 /// All file systems, which cannot go while this is there.
@@ -153,7 +163,9 @@ impl Round {
 
 impl Drop for Round {
     fn drop(&mut self) {
+        LETTING_GO.fetch_add(1, Ordering::SeqCst);
         self.systems.clear();
+        LETTING_GO.fetch_sub(1, Ordering::SeqCst);
         ROUNDS.fetch_sub(1, Ordering::SeqCst);
         ROUND_ENDED.wake_all();
     }

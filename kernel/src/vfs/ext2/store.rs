@@ -9,13 +9,14 @@
 use super::super::Result;
 use super::super::block_node::Opened;
 use super::super::page_cache::PageCache;
+use super::super::reclaim::reclaim;
 use crate::block::{self, Completion, Disk, Requests};
 use abi::Errno;
 use alloc::sync::Arc;
 use drivers::block::Operation;
 use fs::{BlockStore, Changes, WriteStore};
 use machine::PAGE_SIZE;
-use machine::mm::{Frame, FrameKind};
+use machine::mm::{Frame, FrameKind, OutOfMemory};
 use machine::sync::{Rank, SpinLock};
 
 const PAGE: u64 = PAGE_SIZE as u64;
@@ -59,6 +60,12 @@ impl BlockStore for DeviceStore {
     }
 }
 
+/// A frame for a write that memory is waiting for: from the reserve, if nothing else is left and nothing can go.
+fn frame_for_device() -> Result<Frame> {
+    let allocate = || Frame::allocate(FrameKind::Dma);
+    allocate().or_else(|_| if reclaim(1) > 0 { allocate() } else { Err(OutOfMemory) }).map_err(|_| Errno::ENOMEM)
+}
+
 impl WriteStore for DeviceStore {
     fn write(&self, offset_bytes: u64, bytes: &[u8]) -> Result<()> {
         self.opened.node().for_each_page(offset_bytes, bytes.len(), |index, within, part| {
@@ -79,7 +86,7 @@ impl WriteStore for DeviceStore {
             if let Some(cached) = self.cache().present(index) {
                 cached.write(within, &bytes[part.clone()]);
             }
-            let frame = Frame::allocate(FrameKind::PageCache).map_err(|_| Errno::ENOMEM)?;
+            let frame = frame_for_device()?;
             frame.write(within, &bytes[part]);
             requests.add(&frame, within, len, index * PAGE + within as u64)
         });

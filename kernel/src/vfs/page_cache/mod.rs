@@ -41,6 +41,9 @@ use mappers::Mappers;
 /// Pages read by one batch at most.
 pub const BATCH_PAGES: usize = 32;
 
+/// How often pages may be wanted back from caches for one page: others take frames at the same time.
+const RECLAIM_TRIES: u32 = 16;
+
 /// Where the pages of a cache come from.
 pub trait Backing: Send + Sync {
     /// Bytes stored now. What a page has beyond them, the cache fills with zeros once it is read.
@@ -168,15 +171,20 @@ impl PageCache {
 
     /// The page `index`, read or made if it is absent. The caller keeps `index` inside the file.
     pub fn page(&self, index: u64) -> Result<Frame> {
+        let mut tries = RECLAIM_TRIES;
         loop {
             let batch = match self.find(index) {
                 Found::Ready(frame) => return Ok(frame),
                 Found::Reading(batch) => batch,
                 Found::Failed { alone: true } => return Err(Errno::EIO),
                 Found::Absent | Found::Failed { alone: false } => {
-                    match &self.origin {
-                        Origin::Stored(backing) => self.start(&**backing, index, 1).map(|_| ())?,
-                        Origin::Memory(quota) => self.insert_zeroed(index, quota)?,
+                    let started = match &self.origin {
+                        Origin::Stored(backing) => self.start(&**backing, index, 1).map(|_| ()),
+                        Origin::Memory(quota) => self.insert_zeroed(index, quota),
+                    };
+                    match started {
+                        Err(Errno::ENOMEM) if tries > 0 && reclaim::reclaim(BATCH_PAGES) > 0 => tries -= 1,
+                        result => result?,
                     }
                     continue;
                 }

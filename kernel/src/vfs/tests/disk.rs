@@ -12,6 +12,7 @@ use abi::Errno;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU32, Ordering};
+use core::time::Duration;
 use machine::PAGE_SIZE;
 use macros::kernel_test;
 
@@ -99,6 +100,38 @@ fn many_tasks_read_one_file_cold() -> TestResult {
         all.all_started(true);
         all.wait().map_err(|_| "a reader failed")?;
         same("readers that saw something else", wrong.load(Ordering::Relaxed), 0)
+    })
+}
+
+/// Pages of a file that is just being written cannot go; who finds nothing else has to wait for them.
+#[kernel_test]
+fn who_needs_memory_waits_for_busy_pages() -> TestResult {
+    with_image(|tree| {
+        let busybox = lookup(tree, None, b"/disk/bin/busybox", true).map_err(in_words("busybox"))?;
+        let pages = busybox.inode().pages().ok_or("a file without pages")?.clone();
+        // Afterwards nothing but this file has pages to give.
+        while reclaim(usize::MAX) > 0 {}
+        read_file(tree, b"/disk/bin/busybox")?;
+        let (locked, released) = (Completion::new(), Completion::new());
+        locked.add();
+        released.add();
+        let (their_pages, their_locked, their_released) = (pages.clone(), locked.clone(), released.clone());
+        let work = move || {
+            {
+                let _held = their_pages.writer.lock();
+                their_locked.end(true);
+                sched::sleep(Duration::from_millis(30));
+            }
+            drop(their_pages);
+            their_released.end(true);
+        };
+        sched::spawn("file writer", work).map_err(|_| "no memory for a task")?;
+        locked.all_started(true);
+        locked.wait().map_err(|_| "not locked")?;
+        while reclaim(usize::MAX) > 0 {}
+        same("pages that were busy and have gone", pages.len(), 0)?;
+        released.all_started(true);
+        released.wait().map_err(|_| "not released".to_string())
     })
 }
 
