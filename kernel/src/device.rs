@@ -5,12 +5,18 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU32, Ordering};
+use core::time::Duration;
 use drivers::block::BlockDevice;
 use drivers::display::virtio_gpu::VirtioGpu;
+use drivers::driver::ProbeError;
+use drivers::edu::Edu;
 use drivers::input::InputDevice;
 use drivers::rng::RandomSource;
 use drivers::{Bound, Device, PciDevice};
 use machine::sync::Once;
+use machine::time;
+use macros::kernel_test;
 
 static PCI_DEVICES: Once<Vec<PciDevice>> = Once::new();
 
@@ -73,6 +79,35 @@ pub fn graphics() -> impl Iterator<Item = Arc<VirtioGpu>> {
     })
 }
 
+/// The first device that is there to try interrupts with.
+pub fn interrupter(by_pin: bool) -> Option<Result<Edu, ProbeError>> {
+    let found = pci_devices().iter().find(|device| Edu::matches(&device.function));
+    found.map(|device| Edu::open(&device.function, by_pin))
+}
+
 fn bound() -> impl Iterator<Item = &'static Bound<Device>> {
     pci_devices().iter().filter_map(|device| device.bound.as_ref()?.as_ref().ok())
+}
+
+/// Each raised interrupt comes once, by MSI and by the pin. Without the device that raises them there is nothing to try.
+#[kernel_test]
+fn interrupts_come_by_message_and_by_pin() -> Result<(), ProbeError> {
+    static CAME: AtomicU32 = AtomicU32::new(0);
+    for by_pin in [false, true, false] {
+        let Some(edu) = interrupter(by_pin) else { return Ok(()) };
+        let edu = edu?;
+        assert_eq!(edu.uses_pin(), by_pin);
+        let before = CAME.load(Ordering::Relaxed);
+        let line = edu.connect(Some(|| _ = CAME.fetch_add(1, Ordering::Relaxed)))?;
+        for count in 1..=100 {
+            edu.raise();
+            let deadline = time::now() + Duration::from_secs(10);
+            while CAME.load(Ordering::Relaxed) - before < count && time::now() < deadline {
+                core::hint::spin_loop();
+            }
+            assert_eq!(CAME.load(Ordering::Relaxed) - before, count);
+        }
+        log::info!("edu: 100 interrupts on vector {:#x}, by its pin: {by_pin}", line.vector());
+    }
+    Ok(())
 }
