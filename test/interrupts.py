@@ -95,9 +95,8 @@ def messages(machine: str, **settings: str):
     def run(context: Context) -> None:
         result = boot(context, "test device::; dmesg; exit", QEMU_EXTRA=f"-machine {machine} -device edu", **settings)
         result.wants(r"^[1-9]\d* passed, 0 failed$")
-        ways = re.findall(r"edu: 100 interrupts on vector 0x[0-9a-f]+, by its pin: (\w+)$", result.console, re.MULTILINE)
-        context.check(ways == ["false", "true", "false"], f"the ways tried are {ways}")
-        result.wants(r"edu: 100100 interrupts of one of two handlers$")
+        ways = re.findall(r"edu: (\d+) interrupts, by its pin: (\w+)$", result.console, re.MULTILINE)
+        context.check(ways == [("100", "false"), ("100100", "true"), ("100", "false")], f"the ways tried are {ways}")
         context.check("is stuck" not in result.console, "a line is said to be stuck")
 
     return run
