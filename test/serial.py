@@ -143,7 +143,7 @@ def flow(context: Context) -> None:
         machine.console.type("\n")
         machine.context.check(not machine.receive(2), "something came though output is stopped")
         machine.send(START)
-        machine.expect(r"^held$")
+        machine.expect(r"^held\n")
         machine.console.expect(r"^written$")
         data = bytes(33 + at * 7 % 90 for at in range(9000))
         machine.send(data[:3900])
