@@ -13,8 +13,9 @@ SECONDS = 400
 NEEDS = ("build/release", "build/disk")
 DEBUG_NEEDS = ("build/debug", "build/disk")
 START, STOP = b"\x11", b"\x13"
-# Registers of the second port.
-DATA, LINE_CONTROL, MODEM_CONTROL = 0x2F8, 0x2FB, 0x2FC
+# Where the registers of the two ports begin, and which they are.
+COM1, COM2 = 0x3F8, 0x2F8
+DATA, LINE_CONTROL, MODEM_CONTROL = 0, 3, 4
 DIVISOR_ACCESS = 0x80
 
 
@@ -71,9 +72,9 @@ class Machine:
                 raise Failure(f"nothing on the line that matches {pattern!r}")
             self.receive(0.2)
 
-    def run(self, script: str) -> None:
+    def run(self, script: str, device: str = "/dev/ttyS1") -> None:
         """Has busybox's shell run a script with the line as descriptor 3; it says when it is ready to go on."""
-        self.console.type(f"exec /bin/busybox sh -c 'exec 3<>/dev/ttyS1; b=/bin/busybox; {script}'\n")
+        self.console.type(f"exec /bin/busybox sh -c 'exec 3<>{device}; b=/bin/busybox; {script}'\n")
 
     def register(self, port: int) -> int:
         """A register of the machine, which QEMU reads as the processor would."""
@@ -142,7 +143,7 @@ def flow(context: Context) -> None:
         machine.console.type("\n")
         machine.context.check(not machine.receive(2), "something came though output is stopped")
         machine.send(START)
-        machine.expect(r"^held$")
+        machine.expect(r"^held\n")
         machine.console.expect(r"^written$")
         data = bytes(33 + at * 7 % 90 for at in range(9000))
         machine.send(data[:3900])
@@ -192,25 +193,56 @@ FORMATS = {
 }
 
 
-def formats(context: Context) -> None:
-    """What termios says is set on the port; a break is, and the modem lines are."""
-    with Machine(context) as machine:
-        script = "; ".join(f"$b stty {words} <&3; echo set; read x" for words in FORMATS)
-        machine.run(f"{script}; $b stty 0 <&3; echo hung up; read x")
-        for words, (line_control, divisor) in FORMATS.items():
-            machine.console.expect(r"^set$")
-            context.check(machine.register(LINE_CONTROL) == line_control, f"{words}: line control {machine.register(LINE_CONTROL):#b}")
-            machine.monitor.command(f"o /xb {LINE_CONTROL:#x} {line_control | DIVISOR_ACCESS:#x}")
-            found = machine.register(DATA) | machine.register(DATA + 1) << 8
-            machine.monitor.command(f"o /xb {LINE_CONTROL:#x} {line_control:#x}")
-            context.check(found == divisor, f"{words}: divisor {found}, not {divisor}")
-            context.check(machine.register(MODEM_CONTROL) & 0b11 == 0b11, f"{words}: DTR and RTS are not on")
+def formats(first: int, device: str):
+    """What termios says is set on the port whose registers begin there, and the modem lines are."""
+
+    def run(context: Context) -> None:
+        data, line_control, modem_control = (first + offset for offset in (DATA, LINE_CONTROL, MODEM_CONTROL))
+        with Machine(context) as machine:
+
+            def check(words: str, expected: int, divisor: int, lines: int) -> None:
+                found = machine.register(line_control)
+                context.check(found == expected, f"{words}: line control {found:#b}, not {expected:#b}")
+                machine.monitor.command(f"o /xb {line_control:#x} {found | DIVISOR_ACCESS:#x}")
+                got = machine.register(data) | machine.register(data + 1) << 8
+                machine.monitor.command(f"o /xb {line_control:#x} {found:#x}")
+                context.check(got == divisor, f"{words}: divisor {got}, not {divisor}")
+                found = machine.register(modem_control) & 0b11
+                context.check(found == lines, f"{words}: DTR and RTS are {found:#b}, not {lines:#b}")
+
+            script = "; ".join(f"$b stty {words} <&3; echo set; read x" for words in FORMATS)
+            machine.run(f"{script}; $b stty 0 <&3; echo hung up; read x; $b stty 4800 cs8 -parenb -cstopb <&3; echo up again; read x", device)
+            for words, (expected, divisor) in FORMATS.items():
+                machine.console.expect(r"^set$")
+                check(words, expected, divisor, 0b11)
+                machine.console.type("\n")
+            machine.console.expect(r"^hung up$")
+            found = machine.register(modem_control) & 0b11
+            context.check(found == 0, f"speed 0 leaves DTR and RTS {found:#b}")
             machine.console.type("\n")
-        machine.console.expect(r"^hung up$")
-        context.check(machine.register(MODEM_CONTROL) & 0b11 == 0, "speed 0 leaves DTR or RTS on")
-        machine.console.type("\n")
+            machine.console.expect(r"^up again$")
+            check("4800 baud", 0b11, 24, 0b11)
+            machine.console.type("\n")
+            machine.console.expect(re.escape(PROMPT))
+            time.sleep(1)
+            # The shell has the console again, and the log its port.
+            check("afterwards", 0b11, 12, 0b11)
+            machine.finish()
+
+    return run
+
+
+def console_whole(context: Context) -> None:
+    """What is written on the console goes out whole, while its speed changes all the time."""
+    speeds = "50 300 9600 115200"
+    with Machine(context) as machine:
+        change = f"while :; do for speed in {speeds}; do $b stty $speed <&3; done; done"
+        machine.run(f"({change}) & $b seq 1 3000; kill $!; $b stty 9600 cs8 <&3", "/dev/ttyS0")
+        machine.console.expect(r"^3000$", within_s=200)
         machine.console.expect(re.escape(PROMPT))
         machine.finish()
+        numbers = [int(line) for line in re.findall(r"^(\d+)$", plain(machine.console.seen), re.MULTILINE)]
+        context.check(numbers == list(range(1, 3001)), f"{len(numbers)} lines of 3000 came whole")
 
 
 def tests() -> list[Test]:
@@ -221,5 +253,7 @@ def tests() -> list[Test]:
         Test("serial/shell", shell, SECONDS, needs=NEEDS),
         Test("serial/flow", flow, SECONDS, needs=NEEDS),
         Test("serial/breaks", breaks, SECONDS, needs=NEEDS),
-        Test("serial/formats", formats, SECONDS, needs=NEEDS),
+        Test("serial/formats", formats(COM2, "/dev/ttyS1"), SECONDS, needs=NEEDS),
+        Test("serial/formats-console", formats(COM1, "/dev/ttyS0"), SECONDS, needs=NEEDS),
+        Test("serial/console-whole", console_whole, SECONDS, needs=NEEDS),
     ]

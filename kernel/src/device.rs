@@ -5,12 +5,18 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU32, Ordering};
+use core::time::Duration;
 use drivers::block::BlockDevice;
 use drivers::display::virtio_gpu::VirtioGpu;
+use drivers::driver::ProbeError;
+use drivers::edu::Edu;
 use drivers::input::InputDevice;
 use drivers::rng::RandomSource;
 use drivers::{Bound, Device, PciDevice};
 use machine::sync::Once;
+use machine::time;
+use macros::kernel_test;
 
 static PCI_DEVICES: Once<Vec<PciDevice>> = Once::new();
 
@@ -73,6 +79,38 @@ pub fn graphics() -> impl Iterator<Item = Arc<VirtioGpu>> {
     })
 }
 
+/// The first device that is there to try interrupts with.
+pub fn interrupter(by_pin: bool) -> Option<Result<Edu, ProbeError>> {
+    let found = pci_devices().iter().find(|device| Edu::matches(&device.function));
+    found.map(|device| Edu::open(&device.function, by_pin))
+}
+
 fn bound() -> impl Iterator<Item = &'static Bound<Device>> {
     pci_devices().iter().filter_map(|device| device.bound.as_ref()?.as_ref().ok())
+}
+
+/// Each raised interrupt comes once, by MSI and by the pin; there another handler of the line is not served by any, of more than
+/// are counted at once, and the line is not stuck for that. Without the device that raises them there is nothing to try.
+#[kernel_test]
+fn interrupts_come_by_message_and_by_pin() -> Result<(), ProbeError> {
+    static CAME: AtomicU32 = AtomicU32::new(0);
+    for (by_pin, count) in [(false, 100), (true, 100_100), (false, 100)] {
+        let Some(edu) = interrupter(by_pin) else { return Ok(()) };
+        let edu = edu?;
+        assert_eq!(edu.uses_pin(), by_pin);
+        let _other = if by_pin { Some(edu.connect(None)?) } else { None };
+        let line = edu.connect(Some(|| _ = CAME.fetch_add(1, Ordering::Relaxed)))?;
+        let before = CAME.load(Ordering::Relaxed);
+        for raised in 1..=count {
+            edu.raise();
+            let deadline = time::now() + Duration::from_secs(10);
+            while CAME.load(Ordering::Relaxed) - before < raised && time::now() < deadline {
+                core::hint::spin_loop();
+            }
+            assert_eq!(CAME.load(Ordering::Relaxed) - before, raised);
+        }
+        assert!(!line.is_stuck());
+        log::info!("edu: {count} interrupts, by its pin: {by_pin}");
+    }
+    Ok(())
 }

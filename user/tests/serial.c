@@ -253,6 +253,47 @@ static void breaks(void)
     close(fd);
 }
 
+static void nothing(int signal) { (void)signal; }
+
+// Another process changes RTS, and with it CTS, all the time: that ends a wait for CTS, and none for other lines.
+static void waits_for_lines(void)
+{
+    int fd = open_loop(0, 0);
+    struct counts before = {0}, after = {0};
+    CHECK(ioctl(fd, TIOCGICOUNT, &before) == 0);
+    pid_t pid = fork();
+    if (pid == 0)
+        for (;;) {
+            change_lines(fd, TIOCMBIC, TIOCM_RTS);
+            sleep_ms(10);
+            change_lines(fd, TIOCMBIS, TIOCM_RTS);
+            sleep_ms(10);
+        }
+    CHECK(ioctl(fd, TIOCMIWAIT, TIOCM_CTS) == 0);
+    CHECK(ioctl(fd, TIOCMIWAIT, TIOCM_RI | TIOCM_CTS) == 0);
+    CHECK(ioctl(fd, TIOCGICOUNT, &after) == 0);
+    CHECK(after.cts - before.cts >= 2 && after.dsr == before.dsr && after.rng == before.rng && after.dcd == before.dcd);
+    struct sigaction action = {.sa_handler = nothing};
+    CHECK(sigaction(SIGUSR1, &action, 0) == 0);
+    pid_t waker = fork();
+    if (waker == 0) {
+        for (int i = 0; i < 100; i++) {
+            sleep_ms(50);
+            kill(getppid(), SIGUSR1);
+        }
+        child_exit();
+    }
+    CHECK_ERRNO(ioctl(fd, TIOCMIWAIT, TIOCM_DSR | TIOCM_RI | TIOCM_CD), EINTR);
+    kill(waker, SIGKILL);
+    kill(pid, SIGKILL);
+    CHECK_CHILD(waker, SIGKILL);
+    CHECK_CHILD(pid, SIGKILL);
+    close_loop(fd);
+    struct pair pair = open_pair();
+    CHECK_ERRNO(ioctl(pair.slave, TIOCMIWAIT, TIOCM_CTS), ENOTTY);
+    close_pair(&pair);
+}
+
 static void interrupt_key(void)
 {
     int fd = open_loop(0, 0);
@@ -286,7 +327,7 @@ int main(int argc, char **argv)
     static const struct test tests[] = {
         {"initial", initial}, {"speeds", speeds}, {"modem-lines", modem_lines}, {"hang-up", hang_up},
         {"data", data}, {"marks", marks}, {"waits-for-cts", waits_for_cts}, {"stops-by-rts", stops_by_rts},
-        {"breaks", breaks}, {"interrupt-key", interrupt_key},
+        {"breaks", breaks}, {"waits-for-lines", waits_for_lines}, {"interrupt-key", interrupt_key},
     };
     return RUN_TABLE(tests);
 }

@@ -12,8 +12,8 @@ pub use raw::{
 pub use linux_raw_sys::ioctl::{
     FIONBIO, FIONREAD, TCFLSH, TCGETS, TCGETS2, TCSBRK, TCSBRKP, TCSETS, TCSETS2, TCSETSF, TCSETSF2, TCSETSW, TCSETSW2,
     TCXONC, TIOCCBRK, TIOCEXCL, TIOCGETD, TIOCGEXCL, TIOCGICOUNT, TIOCGPGRP, TIOCGPKT, TIOCGPTLCK, TIOCGPTN,
-    TIOCGPTPEER, TIOCGSID, TIOCGSOFTCAR, TIOCGWINSZ, TIOCMBIC, TIOCMBIS, TIOCMGET, TIOCMSET, TIOCNOTTY, TIOCNXCL,
-    TIOCOUTQ, TIOCPKT, TIOCSBRK, TIOCSCTTY, TIOCSETD, TIOCSIG, TIOCSPGRP, TIOCSPTLCK, TIOCSSOFTCAR, TIOCSTI,
+    TIOCGPTPEER, TIOCGSID, TIOCGSOFTCAR, TIOCGWINSZ, TIOCMBIC, TIOCMBIS, TIOCMGET, TIOCMIWAIT, TIOCMSET, TIOCNOTTY,
+    TIOCNXCL, TIOCOUTQ, TIOCPKT, TIOCSBRK, TIOCSCTTY, TIOCSETD, TIOCSIG, TIOCSPGRP, TIOCSPTLCK, TIOCSSOFTCAR, TIOCSTI,
     TIOCSWINSZ,
 };
 /// What the master of a pseudo-terminal is told in packet mode (`ioctl_tty(2)`).
@@ -163,6 +163,9 @@ impl Termios {
         c_line: 0,
         c_cc: [3, 28, 127, 21, 4, 0, 1, 0, 17, 19, 26, 0, 18, 15, 23, 22, 0, 0, 0],
     };
+
+    /// What the console starts with, which is on a serial port as well: 9600 baud.
+    pub const CONSOLE: Termios = Termios { c_cflag: raw::B9600 | raw::CS8 | raw::CREAD | raw::HUPCL, ..Self::INITIAL };
 
     /// What a serial port starts with: 9600 baud, and no modem.
     pub const SERIAL: Termios =

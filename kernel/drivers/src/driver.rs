@@ -78,14 +78,13 @@ pub(crate) fn next_cpu() -> CpuId {
     cpu::online().nth(turn).unwrap_or(CpuId::new(0))
 }
 
-/// Has the only interrupt that a virtio device uses, that of MSI-X entry 0, served by `handler`, and lets the device work.
+/// Has the only interrupt that a virtio device uses served by `handler`, and lets the device work.
 pub(crate) fn start_virtio(
     transport: &mut Transport,
     name: &str,
     handler: impl Fn() + Send + Sync + 'static,
 ) -> Result<IrqLine, ProbeError> {
-    let line = IrqLine::allocate(name, handler)?;
-    transport.connect(0, line.message(next_cpu()))?;
+    let line = transport.connect(0, name, next_cpu(), handler)?;
     transport.start();
     Ok(line)
 }

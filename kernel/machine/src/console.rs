@@ -10,18 +10,33 @@ use crate::percpu;
 use crate::sync::{IrqLock, Once, Rank};
 use crate::time;
 use core::fmt::{self, Write};
-use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use uart_16550::backend::PioBackend;
 use uart_16550::{Config, Uart16550};
 
 const COM1: u16 = 0x3f8;
 const COM2: u16 = 0x2f8;
-/// Tries before a port that never becomes ready is given up for this byte.
+/// Registers; the first two are the divisor while the line control register says so.
+const DIVISOR: u16 = 0;
+const LINE_CONTROL: u16 = 3;
+const MODEM_CONTROL: u16 = 4;
+const LINE_STATUS: u16 = 5;
+const DIVISOR_ACCESS: u8 = 1 << 7;
+const DTR_AND_RTS: u8 = 0b11;
+/// Line status: a byte can be sent; all have been, to the last bit.
+const READY: u8 = 1 << 5;
+const IDLE: u8 = 1 << 6;
+/// Tries before a port that never becomes ready is given up for this byte, and how many more there are for each of a
+/// byte's up to twelve bits at the highest speed: a try takes at least half a microsecond.
 const SEND_TRIES: u32 = 100_000;
+const TRIES_OF_BYTE: u32 = 256;
 
 struct SerialPort {
     uart: Option<Uart16550<PioBackend>>,
 }
+
+/// The console's divisor and line control, as the port was opened: 9600 baud, 8 bits.
+static FORMAT: AtomicU32 = AtomicU32::new(pack(12, 0b11, true));
 
 static CONSOLE: IrqLock<SerialPort> = IrqLock::new("console port", Rank::Console, SerialPort { uart: None });
 static LOG_PORT: IrqLock<SerialPort> = IrqLock::new("log port", Rank::Console, SerialPort { uart: None });
@@ -91,6 +106,11 @@ impl LentPort {
     pub fn write(&self, register: u16, value: u8) {
         Port::serial(COM2 + register % 8).write(value);
     }
+
+    /// Sets the divisor of 115200 baud and the line control register.
+    pub fn set_format(&self, divisor: u16, line_control: u8) {
+        write_format(COM2, divisor, line_control);
+    }
 }
 
 impl Drop for LentPort {
@@ -149,6 +169,51 @@ pub fn receive(mut take: impl FnMut(u8)) {
 /// Whether COM1 answers.
 pub fn present() -> bool {
     CONSOLE.lock().uart.is_some()
+}
+
+/// Sets COM1's divisor of 115200 baud, its line control register, and DTR and RTS on or off; false while it still sends.
+pub fn set_format(divisor: u16, line_control: u8, on: bool) -> bool {
+    let port = CONSOLE.lock();
+    let format = pack(divisor, line_control, on);
+    if port.uart.is_none() || FORMAT.load(Ordering::Relaxed) == format {
+        return true;
+    }
+    if Port::<u8>::serial(COM1 + LINE_STATUS).read() & IDLE == 0 {
+        return false;
+    }
+    write_format(COM1, divisor, line_control);
+    let modem = Port::<u8>::serial(COM1 + MODEM_CONTROL);
+    modem.write(if on { modem.read() | DTR_AND_RTS } else { modem.read() & !DTR_AND_RTS });
+    FORMAT.store(format, Ordering::Relaxed);
+    true
+}
+
+/// How many bytes to write at once, of `most` at the speed that the console starts with, so that a slow line does not keep
+/// interrupts off for longer.
+pub fn batch_len(most: usize) -> usize {
+    (most * 12 / divisor().max(12) as usize).max(1)
+}
+
+const fn pack(divisor: u16, line_control: u8, on: bool) -> u32 {
+    divisor as u32 | (line_control as u32) << 16 | (on as u32) << 24
+}
+
+fn divisor() -> u32 {
+    FORMAT.load(Ordering::Relaxed) & 0xffff
+}
+
+fn write_format(port: u16, divisor: u16, line_control: u8) {
+    let [low, high] = divisor.to_le_bytes();
+    let write = |register, value| Port::<u8>::serial(port + register).write(value);
+    write(LINE_CONTROL, line_control | DIVISOR_ACCESS);
+    write(DIVISOR, low);
+    write(DIVISOR + 1, high);
+    write(LINE_CONTROL, line_control);
+}
+
+/// How often it is tried to send a byte on the console.
+fn send_tries() -> u32 {
+    SEND_TRIES + TRIES_OF_BYTE * divisor()
 }
 
 /// Lets COM1 interrupt when a byte has come in; `false` if there is no such port.
@@ -214,14 +279,19 @@ pub fn emergency(arguments: fmt::Arguments<'_>) {
             Ok(())
         }
     }
+    for port in [COM1, COM2] {
+        // Whoever was stopped may have been setting the speed.
+        let line_control = Port::<u8>::serial(port + LINE_CONTROL);
+        line_control.write(line_control.read() & !DIVISOR_ACCESS);
+    }
     let _ = Raw.write_fmt(arguments);
 }
 
 /// One byte by polling, without any state.
 fn raw_send(port: u16, byte: u8) {
-    let status = Port::<u8>::serial(port + 5);
-    for _ in 0..SEND_TRIES {
-        if status.read() & 0x20 != 0 {
+    let status = Port::<u8>::serial(port + LINE_STATUS);
+    for _ in 0..send_tries() {
+        if status.read() & READY != 0 {
             break;
         }
     }
@@ -252,7 +322,7 @@ impl SerialPort {
 
     fn send_byte(&mut self, byte: u8) {
         let Some(uart) = &mut self.uart else { return };
-        for _ in 0..SEND_TRIES {
+        for _ in 0..send_tries() {
             if uart.try_send_byte(byte).is_ok() {
                 return;
             }

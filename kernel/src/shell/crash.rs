@@ -3,7 +3,7 @@
 
 use super::Shell;
 use super::command::{Command, CommandError, CommandResult};
-use crate::sched;
+use crate::{device, sched};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -26,7 +26,8 @@ pub const COMMANDS: &[Command] = &[Command {
               lock-never-released out-of-memory.\n\
               Fatal in debug builds, which look for it: lock-order lock-cycle lock-in-interrupt sleep-in-atomic\n\
               allocation-in-interrupt.\n\
-              Reported by debug builds: long-hold soft-lockup hard-lockup hung-task. Example: crash stack-overflow",
+              Reported by debug builds: long-hold soft-lockup hard-lockup hung-task.\n\
+              Reported by all, with QEMU's device `edu`: stuck-interrupt. Example: crash stack-overflow",
     run: crash,
 }];
 
@@ -80,6 +81,7 @@ fn crash(_: &mut Shell, arguments: &[&str]) -> CommandResult {
             time::spin_for(LOCKUP);
         }
         "hung-task" => hang_task()?,
+        "stuck-interrupt" => stick_interrupt()?,
         other => return Err(CommandError::about(other, "no such kind; help crash lists them")),
     }
     Ok(())
@@ -169,6 +171,21 @@ fn hang_task() -> CommandResult {
     sched::sleep(HUNG);
     drop((held, waiter));
     Ok(())
+}
+
+/// A device holds its line, and its handler says that it is not its own; that stays so.
+fn stick_interrupt() -> CommandResult {
+    let edu = device::interrupter(true).ok_or_else(|| CommandError::plain("there is no device `edu`"))?;
+    let edu = edu.map_err(CommandError::plain)?;
+    let line = edu.connect(None).map_err(CommandError::plain)?;
+    edu.raise();
+    let deadline = time::now() + HUNG;
+    while !line.is_stuck() && time::now() < deadline {
+        sched::sleep(Duration::from_millis(10));
+    }
+    let found = line.is_stuck();
+    core::mem::forget((line, edu));
+    if found { Ok(()) } else { Err(CommandError::plain("nobody has found the line stuck")) }
 }
 
 fn spawn(name: &str, entry: impl FnOnce() + Send + 'static) -> Result<Arc<machine::task::Task>, CommandError> {

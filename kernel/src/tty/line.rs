@@ -79,7 +79,7 @@ impl Line {
         if users.files == 0 {
             users.closed = Some(time::now());
             drop(users);
-            self.with(Uart::rouse);
+            self.rouse();
         }
     }
 
@@ -176,11 +176,18 @@ impl Line {
 
     /// Changes the computer's modem lines: clears some, then sets some.
     pub fn change_modem(&self, cleared: u32, set: u32) {
-        let own = |bits: u32| {
-            let lines = MODEM.iter().filter(|(line, bit)| Modem::SETTABLE.contains(*line) && bits & bit != 0);
-            lines.fold(Modem::empty(), |all, (line, _)| all | *line)
-        };
+        let own = |bits| lines(bits).intersection(Modem::SETTABLE);
         self.with(|uart| uart.change_modem(own(cleared), own(set)));
+    }
+
+    /// Sleeps until one of these modem lines of the other side has changed; false if `interrupted` ends it before.
+    pub fn wait_for_change(&self, bits: u32, interrupted: impl Fn() -> bool) -> bool {
+        self.uart.get().is_some_and(|uart| uart.wait_for_change(lines(bits), interrupted))
+    }
+
+    /// Has whoever waits look again.
+    pub fn rouse(&self) {
+        self.with(Uart::rouse);
     }
 
     /// Counts bytes that the terminal had no room for.
@@ -217,13 +224,19 @@ const MODEM: [(Modem, u32); 9] = [
     (Modem::CD, termios::TIOCM_CD),
 ];
 
+/// The modem lines of these bits.
+fn lines(bits: u32) -> Modem {
+    MODEM.iter().filter(|(_, bit)| bits & bit != 0).fold(Modem::empty(), |all, (line, _)| all | *line)
+}
+
 /// The speed that the port takes for what was asked: that itself, or else what it had before (as Linux), or 9600.
 pub fn possible_speed(asked: u32, before: u32) -> u32 {
     let can = |speed: &u32| matches!(*speed, 0 | SLOWEST..=FASTEST);
     [asked, before].into_iter().find(can).unwrap_or(9600)
 }
 
-fn format(settings: &Termios, speed: u32) -> Format {
+/// How bytes are put on the line with these settings.
+pub fn format(settings: &Termios, speed: u32) -> Format {
     let flags = settings.c_cflag;
     let has = |flag: u32| flags & flag != 0;
     let parity = match (has(termios::PARENB), has(termios::CMSPAR), has(termios::PARODD)) {

@@ -50,6 +50,15 @@ pub fn handle(terminal: &Terminal, command: u32, argument: u64) -> Option<Result
             settings.c_cflag = settings.c_cflag & !termios::CLOCAL | if on != 0 { termios::CLOCAL } else { 0 };
             terminal.set_settings(settings, None, false);
         }),
+        termios::TIOCMIWAIT => {
+            let opened_at = terminal.hangups();
+            let ended = || process::interrupted() || terminal.hangups() != opened_at;
+            match (line.wait_for_change(argument as u32, ended), terminal.hangups() == opened_at) {
+                (true, _) => Ok(()),
+                (false, true) => Err(Errno::EINTR),
+                (false, false) => Err(Errno::EIO),
+            }
+        }
         termios::TIOCGICOUNT => put(argument, &counts(line)),
         _ => return None,
     })

@@ -1,6 +1,8 @@
-//! A terminal on a serial line: what comes in damaged, flow control of input, modem lines, waiting until all is sent.
+//! A terminal on a serial line: what comes in damaged, flow control of input, modem lines, waiting until all is sent. The
+//! console is on one too, as far as its settings go.
 
 use super::Terminal;
+use super::line;
 use super::state::Effects;
 use super::terminal::Waiting;
 use crate::sched;
@@ -9,12 +11,16 @@ use abi::termios::{self, InputFlags, LocalFlags, VSTART, VSTOP};
 use core::time::Duration;
 use drivers::serial::Condition;
 use klib::ldisc::BUFFER_LEN;
+use machine::console;
+use machine::time;
 
 /// With less room than this for input the other side is asked to stop, and with no more than this kept to go on (Linux's
 /// TTY_THRESHOLD_THROTTLE and TTY_THRESHOLD_UNTHROTTLE).
 const THRESHOLD: usize = 128;
 /// How often it is looked whether the last bit has been sent, once it is in the port.
 const IDLE_LOOK: Duration = Duration::from_millis(1);
+/// How long the console's port may take for what it has.
+const PORT_WAIT: Duration = Duration::from_secs(10);
 /// How often it is looked for a carrier that is waited for.
 const CARRIER_LOOK: Duration = Duration::from_millis(50);
 
@@ -45,7 +51,7 @@ impl Terminal {
 
     /// Tells the line whether output is held, and the other side whether input is wanted. Called after each input and read.
     pub(super) fn attend_line(&self) {
-        if self.line.is_none() && self.screen() != Some(0) {
+        if self.line.is_none() && !self.is_console() {
             return;
         }
         let mut character;
@@ -79,6 +85,21 @@ impl Terminal {
         if let Some(byte) = character {
             // The console sends at once.
             let _ = self.send_raw(&[byte]);
+        }
+    }
+
+    /// Has the console's serial port do what the settings say, once it has sent what it has; speed 0 hangs up.
+    pub(super) fn set_port(&self) {
+        if !self.is_console() {
+            return;
+        }
+        // Whoever comes last sets what holds then, and no output begins meanwhile.
+        let _output = self.output.lock();
+        let (settings, speed) = (self.settings(), self.speeds().1);
+        let format = line::format(&settings, speed);
+        let deadline = time::now() + PORT_WAIT;
+        while !console::set_format(format.divisor, format.line_control(), speed != 0) && time::now() < deadline {
+            sched::sleep(IDLE_LOOK);
         }
     }
 

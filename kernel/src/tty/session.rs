@@ -21,7 +21,7 @@ impl Terminal {
             let mut typed = match (state.session.take(), &mut state.shell) {
                 (None, Some(shell)) => Vec::from(core::mem::take(&mut shell.keys)),
                 _ => {
-                    let fresh = LineDiscipline::new(Termios::INITIAL);
+                    let fresh = LineDiscipline::new(Termios::CONSOLE);
                     core::mem::replace(&mut state.discipline, fresh).into_typed()
                 }
             };
@@ -29,6 +29,7 @@ impl Terminal {
             state.session = leader.map(|id| Session { id, group: id, lost: false });
             let _ = state.accept(&typed, &mut effects);
         }
+        self.set_port();
         self.settle(effects);
     }
 
@@ -75,6 +76,9 @@ impl Terminal {
             let mut state = self.state.lock();
             state.flush_input();
             state.exclusive = false;
+        }
+        if let Some(line) = self.line {
+            line.rouse();
         }
         self.settle(Effects { changed: true, ..Effects::default() });
     }

@@ -19,7 +19,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use machine::console;
 use machine::sync::{Mutex, Once, Rank, SpinLock, WaitQueue};
 
-/// Bytes sent under one lock of the console port, which keeps interrupts off meanwhile.
+/// Bytes sent under one lock of the console port, which keeps interrupts off meanwhile; fewer on a slow line.
 const SEND_LEN: usize = 64;
 /// The usual stop and start characters: Ctrl-S and Ctrl-Q.
 const USUAL_STOP: (u8, u8) = (19, 17);
@@ -47,7 +47,7 @@ pub struct Terminal {
     pub(super) master_readers: WaitQueue,
     pub(super) master_writers: WaitQueue,
     /// Held while one piece of output is sent, so that pieces of several programs do not mix.
-    output: Mutex<()>,
+    pub(super) output: Mutex<()>,
     /// Called for a Ctrl-C typed while the shell runs a command.
     interrupt: Once<fn()>,
     /// How often it was hung up.
@@ -85,7 +85,7 @@ impl Terminal {
     /// The console: of 80 by 24, and the shell has it.
     pub const fn console(number: u64) -> Self {
         let shell = Shell { keys: VecDeque::new(), editing: false };
-        Self::with(State::new(Some(shell), Termios::INITIAL), number, Some(0), None)
+        Self::with(State::new(Some(shell), Termios::CONSOLE), number, Some(0), None)
     }
 
     /// The virtual terminal on one of the screens behind the console's.
@@ -139,6 +139,11 @@ impl Terminal {
         self.screen
     }
 
+    /// Whether it is the console, on the first serial port and the first screen.
+    pub(super) fn is_console(&self) -> bool {
+        self.screen == Some(0)
+    }
+
     /// How often it was hung up.
     pub fn hangups(&self) -> u32 {
         self.hangups.load(Ordering::SeqCst)
@@ -176,7 +181,7 @@ impl Terminal {
     /// Writes text of the kernel: a line feed begins a new line.
     pub fn write(&self, bytes: &[u8]) {
         let _output = self.output.lock();
-        for part in bytes.chunks(SEND_LEN) {
+        for part in bytes.chunks(console::batch_len(SEND_LEN)) {
             screen::make_room(part.len());
             console::write_bytes(part);
         }
@@ -273,7 +278,7 @@ impl Terminal {
     /// The settings; the initial ones while the shell has the terminal.
     pub fn settings(&self) -> Termios {
         let state = self.state.lock();
-        if state.is_shells() { Termios::INITIAL } else { *state.discipline.settings() }
+        if state.is_shells() { Termios::CONSOLE } else { *state.discipline.settings() }
     }
 
     /// Speeds of input and output in baud.
@@ -296,14 +301,16 @@ impl Terminal {
                     state.flush_input();
                 }
                 state.other_speeds = speeds.unwrap_or(before);
-                if let Some(line) = self.line {
+                if self.line.is_some() || self.is_console() {
                     let asked = settings.output_speed(state.other_speeds.1);
                     let speed = line::possible_speed(asked, before.1);
                     if speed != asked {
                         settings.set_speed(speed);
                         state.other_speeds = (speed, speed);
                     }
-                    line.set(&settings, speed, before.1);
+                    if let Some(line) = self.line {
+                        line.set(&settings, speed, before.1);
+                    }
                 }
                 let was = (state.discipline.is_stopped(), has_usual_stop(state.discipline.settings()));
                 state.discipline.set_settings(settings);
@@ -316,6 +323,7 @@ impl Terminal {
                 state.pump(&mut effects);
             }
         }
+        self.set_port();
         // What was typed may be readable now, and output may no longer be stopped.
         self.settle(effects);
     }
@@ -407,7 +415,7 @@ impl Terminal {
         if let Some(number) = self.screen.filter(|&number| number > 0) {
             return screen::write(number, bytes);
         }
-        for part in bytes.chunks(SEND_LEN) {
+        for part in bytes.chunks(console::batch_len(SEND_LEN)) {
             screen::make_room(part.len());
             console::write_raw(part);
         }

@@ -11,6 +11,8 @@ const POINTER: u16 = 0x34;
 const FIRST_OFFSET: u8 = 0x40;
 const MAX_COUNT: usize = (256 - FIRST_OFFSET as usize) / 4;
 
+/// MSI.
+pub const ID_MSI: u8 = 0x05;
 /// MSI-X.
 pub const ID_MSIX: u8 = 0x11;
 /// Vendor-specific; virtio describes its structures in these.

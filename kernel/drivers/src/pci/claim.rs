@@ -1,7 +1,8 @@
 //! Owning a function: the only way to its memory and to writing its configuration.
 
+use super::interrupts::{Interrupts, Msi};
 use super::msix::{Msix, Place};
-use super::{BarKind, Function, ID_MSIX, PciError};
+use super::{BarKind, Function, ID_MSI, ID_MSIX, PciError};
 use alloc::sync::Arc;
 use core::fmt;
 use core::ops::Deref;
@@ -18,7 +19,13 @@ pub(super) const COMMAND_MEMORY: u16 = 1 << 1;
 /// Command: may read and write RAM, which includes raising message-signalled interrupts.
 const COMMAND_BUS_MASTER: u16 = 1 << 2;
 /// Command: do not use the interrupt pin.
-const COMMAND_NO_PIN_INTERRUPT: u16 = 1 << 10;
+pub(super) const COMMAND_NO_PIN_INTERRUPT: u16 = 1 << 10;
+
+/// Offsets of the interrupt line, which the firmware writes, and of the pin, which is 0 if there is none (PCI 3.0, 6.2.4).
+const INTERRUPT_LINE: u16 = 0x3c;
+const INTERRUPT_PIN: u16 = 0x3d;
+/// A line that is wired to no controller; nor is that of the ISA timer to a pin.
+const NO_LINES: [u8; 2] = [0, 0xff];
 
 /// Offset of the message control word in the MSI-X capability, and its bits.
 const MSIX_CONTROL: u16 = 2;
@@ -71,10 +78,30 @@ impl Claim {
         Mmio::claim(PhysAddr::new(start), len, what).map_err(|error| PciError::Map(what, error))
     }
 
-    /// Switches MSI-X on, with every entry masked, and the interrupt pin off.
-    pub fn enable_msix(&mut self) -> Result<Msix, PciError> {
-        let capability = self.capabilities.iter().find(|capability| capability.id == ID_MSIX);
-        let offset = capability.ok_or(PciError::NoMsix)?.offset;
+    /// The best interrupts that the function has, switched on: MSI-X with every entry masked, else MSI, else the pin.
+    pub fn enable_interrupts(&mut self) -> Result<Interrupts, PciError> {
+        if let Some(offset) = self.capability(ID_MSIX) {
+            return self.enable_msix(offset).map(Interrupts::Msix);
+        }
+        let Some(offset) = self.capability(ID_MSI) else { return self.enable_pin() };
+        self.command(|command| command | COMMAND_NO_PIN_INTERRUPT);
+        Ok(Interrupts::Msi(Msi::new(self.config.clone(), offset)))
+    }
+
+    /// The pin switched on, and MSI off; the function must have no MSI-X.
+    pub fn enable_pin(&mut self) -> Result<Interrupts, PciError> {
+        if let Some(offset) = self.capability(ID_MSI) {
+            Msi::new(self.config.clone(), offset);
+        }
+        let line = self.config.read_u8(INTERRUPT_LINE);
+        if self.config.read_u8(INTERRUPT_PIN) == 0 || NO_LINES.contains(&line) {
+            return Err(PciError::NoInterrupt);
+        }
+        self.command(|command| command & !COMMAND_NO_PIN_INTERRUPT);
+        Ok(Interrupts::Pin(line))
+    }
+
+    fn enable_msix(&mut self, offset: u16) -> Result<Msix, PciError> {
         let control = self.config.read_u16(offset + MSIX_CONTROL);
         let place = Place::decode(control, self.config.read_u32(offset + MSIX_TABLE));
         let table = self.map(place.bar, place.offset, place.len_bytes(), "MSI-X table")?;
@@ -85,6 +112,10 @@ impl Claim {
         self.command(|command| command | COMMAND_NO_PIN_INTERRUPT);
         self.config.write_u16(offset + MSIX_CONTROL, (control | MSIX_ENABLE) & !MSIX_MASK_ALL);
         Ok(msix)
+    }
+
+    fn capability(&self, id: u8) -> Option<u16> {
+        self.capabilities.iter().find(|capability| capability.id == id).map(|capability| capability.offset)
     }
 
     fn command(&mut self, change: impl FnOnce(u16) -> u16) {
@@ -105,9 +136,9 @@ impl Deref for Claim {
 }
 
 impl Drop for Claim {
-    /// An unowned function has no business in RAM.
+    /// An unowned function has no business in RAM, and nobody would serve its pin.
     fn drop(&mut self) {
-        self.set_bus_master(false);
+        self.command(|command| command & !COMMAND_BUS_MASTER | COMMAND_NO_PIN_INTERRUPT);
         self.function.claimed.store(false, Ordering::Release);
     }
 }

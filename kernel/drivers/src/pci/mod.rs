@@ -8,15 +8,17 @@ mod capability;
 mod claim;
 mod class;
 mod config;
+mod interrupts;
 mod scan;
 
 pub mod msix;
 
 pub use bar::{Bar, BarKind, Extent};
-pub use capability::{Capability, ID_MSIX, ID_VENDOR};
+pub use capability::{Capability, ID_MSI, ID_MSIX, ID_VENDOR};
 pub use claim::Claim;
 pub use class::name as class_name;
 pub use config::{Address, ConfigSpace};
+pub use interrupts::Interrupts;
 pub use scan::enumerate;
 
 use alloc::sync::Arc;
@@ -25,6 +27,7 @@ use core::fmt;
 use core::sync::atomic::{AtomicBool, Ordering};
 use machine::io::mmio::MmioError;
 use machine::io::registers::OutOfWindow;
+use machine::irq::IrqError;
 
 /// Why something cannot be done with a function.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -46,8 +49,10 @@ pub enum PciError {
     },
     /// A structure's registers do not fit into it.
     Structure(&'static str, OutOfWindow),
-    /// It cannot raise message-signalled interrupts.
-    NoMsix,
+    /// It raises no message-signalled interrupts, and its pin is not wired, as far as the firmware says.
+    NoInterrupt,
+    /// There is no line for its interrupt.
+    Irq(IrqError),
     /// Its MSI-X table has fewer entries.
     NoMsixEntry {
         /// The entry asked for.
@@ -66,7 +71,8 @@ impl fmt::Display for PciError {
             PciError::Map(what, error) => write!(f, "{what}: {error}"),
             PciError::OutsideBar { what, bar } => write!(f, "{what} is not inside BAR {bar}"),
             PciError::Structure(what, error) => write!(f, "{what}: {error}"),
-            PciError::NoMsix => write!(f, "the device has no MSI-X"),
+            PciError::NoInterrupt => write!(f, "the device has neither MSI-X nor MSI, nor a pin that is wired"),
+            PciError::Irq(error) => write!(f, "{error}"),
             PciError::NoMsixEntry { index, entries } => write!(f, "MSI-X entry {index} of {entries} does not exist"),
         }
     }

@@ -1,6 +1,6 @@
 //! MSI-X: a table in device memory with an address and a value to write for each interrupt (PCI 3.0, 6.8.2).
 //!
-//! Made by [`super::Claim::enable_msix`]; each entry then stays masked until it is programmed.
+//! Made by [`super::Claim::enable_interrupts`]; each entry then stays masked until it is programmed.
 
 use super::PciError;
 use machine::io::Mmio;

@@ -1,7 +1,7 @@
 //! Finding the functions: from the first bus of each segment on, through the bridges the firmware has set up.
 
 use super::bar::{self, Bar};
-use super::claim::{COMMAND, COMMAND_IO, COMMAND_MEMORY};
+use super::claim::{COMMAND, COMMAND_IO, COMMAND_MEMORY, COMMAND_NO_PIN_INTERRUPT};
 use super::config::{Access, Address, ConfigSpace};
 use super::{Function, capability};
 use alloc::sync::Arc;
@@ -89,6 +89,11 @@ fn read_function(config: ConfigSpace, address: Address) -> Function {
     let class = config.read_u32(CLASS).to_le_bytes();
     let header_type = config.read_u8(HEADER_TYPE) & !MULTI_FUNCTION;
     let subsystem = if header_type == 0 { config.read_u32(SUBSYSTEM) } else { 0 };
+    if header_type == 0 {
+        // What the firmware has left raised would hold a line that others share. Written to the status register, zeros change
+        // nothing.
+        config.write_u32(COMMAND, (config.read_u16(COMMAND) | COMMAND_NO_PIN_INTERRUPT).into());
+    }
     Function {
         address,
         vendor: ids as u16,

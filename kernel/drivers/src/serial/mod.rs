@@ -65,6 +65,13 @@ pub struct Format {
     pub waits_for_cts: bool,
 }
 
+impl Format {
+    /// The line control register for it.
+    pub fn line_control(&self) -> u8 {
+        (self.bits - 5) | u8::from(self.two_stops) << 2 | self.parity as u8
+    }
+}
+
 /// The bit behind each byte, as the port's line control register has it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
@@ -234,6 +241,17 @@ impl Uart {
     /// What has come and gone.
     pub fn counts(&self) -> Counts {
         self.shared.state.lock().counts
+    }
+
+    /// Sleeps until one of the other side's `lines` has changed; false if `interrupted` ends it before.
+    pub fn wait_for_change(&self, lines: Modem, interrupted: impl Fn() -> bool) -> bool {
+        let before = self.counts().lines;
+        let changed = || {
+            let now = self.counts().lines;
+            let wanted = [Modem::CTS, Modem::DSR, Modem::RI, Modem::CD].map(|line| lines.contains(line));
+            (0..wanted.len()).any(|at| wanted[at] && now[at] != before[at]).then_some(())
+        };
+        self.shared.news.wait_until(None, interrupted, changed).is_ok()
     }
 
     /// Has [`Uart::wait`] return, though with nothing new.

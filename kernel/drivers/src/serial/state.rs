@@ -20,7 +20,7 @@ const FIFO_LEN: usize = 16;
 /// Causes that the handler looks at in one interrupt, should the port never be quiet.
 const MOST_CAUSES: usize = 256;
 
-/// Registers. The first two are the divisor while the line control register says so.
+/// Registers.
 const DATA: u16 = 0;
 const INTERRUPT_ENABLE: u16 = 1;
 const INTERRUPT_CAUSE: u16 = 2;
@@ -34,7 +34,6 @@ const MODEM_STATUS: u16 = 6;
 const FIFO_ON: u8 = 0b1000_0111;
 /// No interrupt is pending.
 const NO_CAUSE: u8 = 1;
-const DIVISOR_ACCESS: u8 = 1 << 7;
 const SEND_BREAK: u8 = 1 << 6;
 
 bitflags! {
@@ -129,12 +128,13 @@ impl State {
         port.write(INTERRUPT_ENABLE, 0);
         port.write(FIFO_CONTROL, FIFO_ON);
         // What the port still has to tell is of before.
-        for register in [LINE_STATUS, DATA, INTERRUPT_CAUSE, MODEM_STATUS] {
+        for register in [LINE_STATUS, DATA, INTERRUPT_CAUSE] {
             port.read(register);
         }
+        self.other_side = other_side(ModemStatus::from_bits_retain(port.read(MODEM_STATUS)));
         self.port = Some(port);
         (self.urgent, self.held, self.told, self.carrier_lost) = (None, false, Told::Empty, false);
-        (self.line_control, self.kept_status, self.other_side) = (0, LineStatus::empty(), Modem::empty());
+        (self.line_control, self.kept_status) = (0, LineStatus::empty());
         self.modem_control = Modem::DTR | Modem::RTS | Modem::OUT2;
         self.write_format();
         self.write_modem();
@@ -142,14 +142,10 @@ impl State {
     }
 
     pub fn write_format(&mut self) {
-        let Format { divisor, bits, two_stops, parity, .. } = self.format;
-        self.line_control = self.line_control & SEND_BREAK | (bits - 5) | u8::from(two_stops) << 2 | parity as u8;
-        let Some(port) = &self.port else { return };
-        let [low, high] = divisor.to_le_bytes();
-        port.write(LINE_CONTROL, DIVISOR_ACCESS);
-        port.write(DATA, low);
-        port.write(INTERRUPT_ENABLE, high);
-        port.write(LINE_CONTROL, self.line_control);
+        self.line_control = self.line_control & SEND_BREAK | self.format.line_control();
+        if let Some(port) = &self.port {
+            port.set_format(self.format.divisor, self.line_control);
+        }
     }
 
     pub fn write_modem(&mut self) {
@@ -165,10 +161,14 @@ impl State {
         let status = ModemStatus::from_bits_retain(port.read(MODEM_STATUS));
         let carrier = status.contains(ModemStatus::CARRIER);
         self.carrier_lost |= self.other_side.contains(Modem::CD) && !carrier;
+        let now = other_side(status);
+        // Looped back, not every port tells that a line has changed. Of a ring only the end counts.
+        let changed = self.other_side.symmetric_difference(now).difference(now.intersection(Modem::RI));
+        let changed = u16::from(status.bits()) | changed.bits() >> 12;
         for (bit, count) in self.counts.lines.iter_mut().enumerate() {
-            *count += u32::from(status.bits() >> bit & 1);
+            *count += u32::from(changed >> bit & 1);
         }
-        self.other_side = Modem::from_bits_truncate(u16::from(status.bits() & 0xf0) << 8);
+        self.other_side = now;
     }
 
     /// Whether there is room for what comes in.
@@ -326,6 +326,11 @@ impl State {
             self.incoming.push_back((byte, condition));
         }
     }
+}
+
+/// The other side's lines.
+fn other_side(status: ModemStatus) -> Modem {
+    Modem::from_bits_truncate(u16::from(status.bits() & 0xf0) << 8)
 }
 
 /// The line status. Reading takes the marks of damage away, so they are kept for the byte that they belong to.

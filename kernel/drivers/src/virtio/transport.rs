@@ -6,15 +6,16 @@
 
 use super::queue::{Areas, QueueError, Virtqueue};
 use super::{Agreement, feature};
-use crate::pci::msix::Msix;
-use crate::pci::{BarKind, Claim, Function, ID_VENDOR, PciError};
+use crate::pci::{BarKind, Claim, Function, ID_VENDOR, Interrupts, PciError};
+use alloc::boxed::Box;
 use core::fmt;
 use core::time::Duration;
 use machine::PhysAddr;
+use machine::cpu::CpuId;
 use machine::io::Mmio;
 use machine::io::mmio::{RegisterValue, Window};
 use machine::io::registers::{OutOfWindow, ReadOnly, ReadWrite, Registers, WriteOnly};
-use machine::irq::MsiMessage;
+use machine::irq::{Handler, IrqLine};
 use machine::time;
 use macros::Registers;
 
@@ -45,6 +46,7 @@ const CONFIG_TRIES: usize = 100;
 /// Structure types of the vendor capabilities (virtio 1.2, 4.1.4), and offsets in the capability.
 const STRUCTURE_COMMON: u8 = 1;
 const STRUCTURE_NOTIFY: u8 = 2;
+const STRUCTURE_ISR: u8 = 3;
 const STRUCTURE_DEVICE: u8 = 4;
 const CAPABILITY_TYPE: u16 = 3;
 const CAPABILITY_BAR: u16 = 4;
@@ -221,9 +223,11 @@ pub struct Transport {
     notify: Window,
     notify_multiplier: u32,
     device: Option<Window>,
-    msix: Msix,
+    interrupts: Interrupts,
+    /// Without MSI-X, tells what the device's interrupt is for; reading it takes that away (virtio 1.2, 4.1.4.5).
+    isr: Option<ReadOnly<u8>>,
     agreement: Agreement,
-    _structures: (Mmio, Mmio, Option<Mmio>),
+    _structures: (Mmio, Mmio, [Option<Mmio>; 2]),
     /// Lost after the device is reset (in `drop`).
     claim: Claim,
 }
@@ -232,25 +236,38 @@ impl Transport {
     /// Finds the registers, resets the device and acknowledges it.
     pub fn open(mut claim: Claim) -> Result<Transport, VirtioError> {
         claim.enable_memory();
-        let msix = claim.enable_msix()?;
         let (common, _) = structure(&claim, STRUCTURE_COMMON, "virtio common configuration")?
             .ok_or(VirtioError::NoStructure("common configuration"))?;
         let (notify, at) = structure(&claim, STRUCTURE_NOTIFY, "virtio notifications")?
             .ok_or(VirtioError::NoStructure("notification"))?;
         let device = structure(&claim, STRUCTURE_DEVICE, "virtio device configuration")?.map(|(device, _)| device);
+        let registers = Common::map(common.window())?;
+        // Before its pin is switched on, which the device may hold since the firmware has used it.
+        reset(&registers)?;
+        let interrupts = claim.enable_interrupts()?;
+        let isr = match interrupts.is_msix() {
+            true => None,
+            false => Some(
+                structure(&claim, STRUCTURE_ISR, "virtio interrupt status")?
+                    .ok_or(VirtioError::NoStructure("interrupt status"))?
+                    .0,
+            ),
+        };
         let transport = Transport {
-            common: Common::map(common.window())?,
+            common: registers,
             notify: notify.window(),
             notify_multiplier: claim.config().read_u32(at + CAPABILITY_NOTIFY_MULTIPLIER),
             device: device.as_ref().map(Mmio::window),
-            msix,
+            interrupts,
+            isr: isr.as_ref().map(|isr| ReadOnly::map(isr.window())).transpose()?,
             agreement: Agreement { device_type: device_type(claim.function()).unwrap_or(0), offered: 0, negotiated: 0 },
-            _structures: (common, notify, device),
+            _structures: (common, notify, [device, isr]),
             claim,
         };
-        transport.reset()?;
-        // Changes of the configuration (a resized disk) are not followed.
-        transport.common.config_msix_vector.write(NO_VECTOR);
+        if transport.interrupts.is_msix() {
+            // Changes of the configuration (a resized disk) are not followed.
+            transport.common.config_msix_vector.write(NO_VECTOR);
+        }
         transport.add_status(STATUS_ACKNOWLEDGE);
         transport.add_status(STATUS_DRIVER);
         Ok(transport)
@@ -288,11 +305,11 @@ impl Transport {
 
     /// How many interrupts it can raise.
     pub fn interrupt_count(&self) -> usize {
-        self.msix.len()
+        self.interrupts.count()
     }
 
     /// Sets queue `index` up: at most `max_size` entries, with tables for `indirect_len` buffers a chain if indirect
-    /// descriptors are in use, raising MSI-X entry `entry`.
+    /// descriptors are in use, raising interrupt `entry`.
     pub fn set_up_queue<T>(
         &mut self,
         index: u16,
@@ -326,17 +343,33 @@ impl Transport {
         self.common.queue_descriptors.write(areas.descriptors);
         self.common.queue_available.write(areas.available);
         self.common.queue_used.write(areas.used);
-        self.common.queue_msix_vector.write(entry);
-        if self.common.queue_msix_vector.read() != entry {
-            return Err(VirtioError::NoInterrupt(index));
+        if self.interrupts.is_msix() {
+            self.common.queue_msix_vector.write(entry);
+            if self.common.queue_msix_vector.read() != entry {
+                return Err(VirtioError::NoInterrupt(index));
+            }
         }
         self.common.queue_enable.write(1);
         Ok(())
     }
 
-    /// Lets MSI-X entry `entry` raise `message`.
-    pub fn connect(&mut self, entry: u16, message: MsiMessage) -> Result<(), VirtioError> {
-        Ok(self.msix.program(entry, message)?)
+    /// Has interrupt `entry` served by `handler`, on `cpu` where that can be chosen.
+    pub fn connect(
+        &mut self,
+        entry: u16,
+        name: &str,
+        cpu: CpuId,
+        handler: impl Fn() + Send + Sync + 'static,
+    ) -> Result<IrqLine, VirtioError> {
+        let isr = self.isr;
+        let handler: Handler = Box::new(move || {
+            let own = isr.is_none_or(|isr| isr.read() != 0);
+            if own {
+                handler();
+            }
+            own
+        });
+        Ok(self.interrupts.connect(entry, name, cpu, handler)?)
     }
 
     /// Lets the device work.
@@ -380,24 +413,12 @@ impl Transport {
     fn add_status(&self, bits: u8) {
         self.common.device_status.modify(|status| status | bits);
     }
-
-    fn reset(&self) -> Result<(), VirtioError> {
-        self.common.device_status.write(0);
-        let deadline = time::now() + RESET_TIMEOUT;
-        while self.common.device_status.read() != 0 {
-            if time::now() > deadline {
-                return Err(VirtioError::Reset);
-            }
-            core::hint::spin_loop();
-        }
-        Ok(())
-    }
 }
 
 impl Drop for Transport {
     fn drop(&mut self) {
         let started = self.common.device_status.read() & STATUS_DRIVER_OK != 0;
-        if self.reset().is_err() || !started {
+        if reset(&self.common).is_err() || !started {
             self.add_status(STATUS_FAILED);
         }
     }
@@ -425,6 +446,18 @@ impl DeviceConfig {
     pub fn field_u64(&self, offset: usize) -> Result<u64, VirtioError> {
         Ok(u64::from(self.field::<u32>(offset)?) | u64::from(self.field::<u32>(offset + 4)?) << 32)
     }
+}
+
+fn reset(common: &Common) -> Result<(), VirtioError> {
+    common.device_status.write(0);
+    let deadline = time::now() + RESET_TIMEOUT;
+    while common.device_status.read() != 0 {
+        if time::now() > deadline {
+            return Err(VirtioError::Reset);
+        }
+        core::hint::spin_loop();
+    }
+    Ok(())
 }
 
 /// The first structure of type `kind` that lies in memory, and where in configuration space its capability is. One that

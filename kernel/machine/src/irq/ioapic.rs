@@ -1,6 +1,6 @@
 //! I/O APICs: which global system interrupt raises which vector where (82093AA datasheet; ACPI 6.5, 5.2.12).
 //!
-//! Every pin is masked until it is routed, and has one owner. Lock: `STATE`, rank `Interrupt`.
+//! Every pin is masked until it is routed, and raises one vector. Lock: `STATE`, rank `Interrupt`.
 
 use super::{IrqError, lapic};
 use crate::addr::PhysAddr;
@@ -90,6 +90,18 @@ pub(super) fn isa_to_gsi(isa: u8) -> (u32, Polarity, Trigger) {
     }
 }
 
+/// Global interrupt and polarity of a PCI function's pin, whose Interrupt Line register holds `line`.
+///
+/// How pins are wired to the I/O APIC is told by methods in AML, which is not read here. What is relied on is that the
+/// firmware has set up the interrupt router for the 8259 and left its choice in that register (PCI 3.0, 6.2.4), and that the
+/// router's outputs reach the I/O APIC as any ISA interrupt does, by the MADT's overrides: so it is on PCs with a PIIX3 or an
+/// ICH9, as emulated by QEMU with SeaBIOS or OVMF. Without an override a PCI interrupt is active low.
+pub(super) fn pci_to_gsi(line: u8) -> (u32, Polarity) {
+    let state = STATE.lock();
+    let wired = state.overrides.iter().find(|entry| entry.isa == line);
+    wired.map_or((line.into(), Polarity::ActiveLow), |entry| (entry.gsi, entry.polarity))
+}
+
 /// Lets `gsi` raise `vector` on `cpu`.
 pub(super) fn route(gsi: u32, vector: u8, polarity: Polarity, trigger: Trigger, cpu: CpuId) -> Result<(), IrqError> {
     let mut state = STATE.lock();
@@ -119,12 +131,22 @@ pub(super) fn route(gsi: u32, vector: u8, polarity: Polarity, trigger: Trigger, 
 
 /// Masks whatever pins raise `vector`, and frees them.
 pub(super) fn unroute(vector: u8) {
+    for_pins_of(vector, |owner| *owner = None);
+}
+
+/// Masks whatever pins raise `vector`; they stay its own.
+pub(super) fn mask(vector: u8) {
+    for_pins_of(vector, |_| {});
+}
+
+/// Masks the pins of `vector`, and calls `with` for each.
+fn for_pins_of(vector: u8, with: impl Fn(&mut Option<u8>)) {
     let mut state = STATE.lock();
     for controller in &mut state.controllers {
         for pin in 0..controller.pins.len() {
             if controller.pins[pin] == Some(vector) {
                 controller.write_pin(pin as u32, MASKED, 0);
-                controller.pins[pin] = None;
+                with(&mut controller.pins[pin]);
             }
         }
     }

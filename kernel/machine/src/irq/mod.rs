@@ -1,43 +1,31 @@
 //! Interrupts by vector: who handles which, counts, and the controllers behind them.
 //!
-//! Vectors from 32 on are handed out at run time, each to one [`IrqLine`]; the highest few are the machine's own. A
-//! handler acknowledges its device, pops and wakes: it does not allocate, log or sleep. The table's lock (rank
-//! `Interrupt`) is only held to fetch the handler, never while it runs.
+//! Vectors from 32 on are handed out at run time ([`IrqLine`]); the highest few are the machine's own. A handler
+//! acknowledges its device, pops and wakes: it does not allocate, log or sleep.
 
 mod ioapic;
 pub(crate) mod lapic;
+mod line;
 
 use crate::cpu::CpuId;
 use crate::mm::tlb;
 use crate::percpu;
 use crate::sync::guard::{self, PreemptGuard};
-use crate::sync::{IrqLock, Rank};
 use crate::time;
 use alloc::string::String;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use core::sync::atomic::{AtomicU32, Ordering};
 pub(crate) use ioapic::{Override as ApicOverride, init as init_ioapics};
 pub use ioapic::{Polarity, Trigger};
+use line::{FIRST, LAST};
+pub use line::{Handler, IrqLine, MsiMessage, free_vectors};
 
-const FIRST: u8 = 32;
-const LAST: u8 = 0xdf;
 const VECTOR_TIMER: u8 = 0xef;
 const VECTOR_RESCHEDULE: u8 = 0xf1;
 const VECTOR_SHOOTDOWN: u8 = 0xf2;
 const VECTOR_ERROR: u8 = 0xfe;
 const VECTOR_SPURIOUS: u8 = 0xff;
-
-type Handler = Arc<dyn Fn() + Send + Sync>;
-
-struct Line {
-    name: String,
-    handler: Handler,
-}
-
-static LINES: IrqLock<[Option<Line>; (LAST - FIRST + 1) as usize]> =
-    IrqLock::new("interrupt lines", Rank::Interrupt, [const { None }; (LAST - FIRST + 1) as usize]);
 
 percpu! {
     static COUNTS: [AtomicU32; 256] = [const { AtomicU32::new(0) }; 256];
@@ -64,78 +52,6 @@ impl fmt::Display for IrqError {
     }
 }
 
-/// A vector with its handler; dropping it ends both.
-#[derive(Debug)]
-pub struct IrqLine {
-    vector: u8,
-}
-
-/// What a device writes where to raise a message-signalled interrupt (SDM volume 3, 11.11).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct MsiMessage {
-    /// Address of the write.
-    pub address: u64,
-    /// Value written.
-    pub data: u32,
-}
-
-impl IrqLine {
-    /// A free vector, served by `handler` from now on; `name` is for the list of interrupts.
-    pub fn allocate(name: &str, handler: impl Fn() + Send + Sync + 'static) -> Result<IrqLine, IrqError> {
-        let line = Line { name: name.into(), handler: Arc::new(handler) };
-        let mut lines = LINES.lock();
-        let slot = lines.iter().position(Option::is_none).ok_or(IrqError::NoVector)?;
-        lines[slot] = Some(line);
-        Ok(IrqLine { vector: FIRST + slot as u8 })
-    }
-
-    /// The vector.
-    pub fn vector(&self) -> u8 {
-        self.vector
-    }
-
-    /// The message that raises it on `cpu`.
-    pub fn message(&self, cpu: CpuId) -> MsiMessage {
-        let target = u64::from(lapic::id_of(cpu) & 0xff);
-        MsiMessage { address: 0xfee0_0000 | target << 12, data: self.vector.into() }
-    }
-
-    /// Raises it on `cpu` as if the device had: for tests.
-    pub fn raise(&self, cpu: CpuId) {
-        lapic::send(cpu, self.vector);
-    }
-
-    /// Raises it on this CPU, as soon as that takes interrupts: so code that holds locks, or is an interrupt handler, has
-    /// something done that it may not do itself.
-    pub fn raise_here(&self) {
-        lapic::send_to_self(self.vector);
-    }
-
-    /// Lets the global system interrupt `gsi` raise it on `cpu`.
-    pub fn route_gsi(&self, gsi: u32, polarity: Polarity, trigger: Trigger, cpu: CpuId) -> Result<(), IrqError> {
-        ioapic::route(gsi, self.vector, polarity, trigger, cpu)
-    }
-
-    /// Lets ISA interrupt `isa` raise it on `cpu`, wherever the firmware says it is wired to.
-    pub fn route_isa(&self, isa: u8, cpu: CpuId) -> Result<(), IrqError> {
-        let (gsi, polarity, trigger) = ioapic::isa_to_gsi(isa);
-        ioapic::route(gsi, self.vector, polarity, trigger, cpu)
-    }
-}
-
-impl Drop for IrqLine {
-    fn drop(&mut self) {
-        ioapic::unroute(self.vector);
-        let line = LINES.lock()[usize::from(self.vector - FIRST)].take();
-        drop(line);
-    }
-}
-
-/// How many vectors have no line yet.
-pub fn free_vectors() -> usize {
-    LINES.lock().iter().filter(|line| line.is_none()).count()
-}
-
 /// One row of the list of interrupts.
 #[derive(Clone, Debug)]
 pub struct IrqCount {
@@ -143,6 +59,8 @@ pub struct IrqCount {
     pub vector: u8,
     /// What it is for.
     pub name: String,
+    /// Several devices share it.
+    pub shared: bool,
     /// How often it came, by CPU.
     pub counts: Vec<u32>,
 }
@@ -151,28 +69,30 @@ pub struct IrqCount {
 pub fn counts() -> Vec<IrqCount> {
     let mut rows = Vec::new();
     for vector in FIRST..=VECTOR_SPURIOUS {
-        let name = name_of(vector);
+        let described = describe(vector);
         let counts: Vec<u32> = crate::cpu::online()
             .map(|cpu| COUNTS.on(cpu).map_or(0, |counts| counts[usize::from(vector)].load(Ordering::Relaxed)))
             .collect();
-        if name.is_some() || counts.iter().any(|&count| count != 0) {
-            rows.push(IrqCount { vector, name: name.unwrap_or_else(|| "spurious".into()), counts });
+        if described.is_some() || counts.iter().any(|&count| count != 0) {
+            let (name, shared) = described.unwrap_or_else(|| ("spurious".into(), false));
+            rows.push(IrqCount { vector, name, shared, counts });
         }
     }
     rows
 }
 
-fn name_of(vector: u8) -> Option<String> {
+/// What it is for, and whether several devices share it.
+fn describe(vector: u8) -> Option<(String, bool)> {
     let own = match vector {
         VECTOR_TIMER => "local timer",
         VECTOR_RESCHEDULE => "reschedule",
         VECTOR_SHOOTDOWN => "TLB shootdown",
         VECTOR_ERROR => "local APIC error",
         VECTOR_SPURIOUS => "spurious",
-        FIRST..=LAST => return LINES.lock()[usize::from(vector - FIRST)].as_ref().map(|line| line.name.clone()),
+        FIRST..=LAST => return line::describe(vector),
         _ => return None,
     };
-    Some(own.into())
+    Some((own.into(), false))
 }
 
 /// Serves `vector`, in interrupt context. `from_user`: it came in user mode.
@@ -186,12 +106,7 @@ pub(crate) fn dispatch(vector: u8, from_user: bool) {
         VECTOR_RESCHEDULE => guard::set_need_reschedule(),
         VECTOR_SHOOTDOWN => tlb::serve(),
         VECTOR_ERROR => lapic::clear_error(),
-        FIRST..=LAST => {
-            let handler = LINES.lock()[usize::from(vector - FIRST)].as_ref().map(|line| line.handler.clone());
-            if let Some(handler) = handler {
-                handler();
-            }
-        }
+        FIRST..=LAST => line::serve(vector),
         _ => {}
     }
     lapic::end_of_interrupt();

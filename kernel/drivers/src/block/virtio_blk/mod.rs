@@ -169,16 +169,13 @@ fn connect(transport: &mut Transport, shared: &Arc<Shared>, name: &str) -> Resul
     for index in 0..queues {
         let handler = shared.clone();
         let line_name = if queues == 1 { name.to_string() } else { format!("{name}.{index}") };
-        match IrqLine::allocate(&line_name, move || handler.interrupt(index)) {
+        let own = || cpu::online().find(|&cpu| queue_of(cpu, queues) == index);
+        let cpu = if queues == 1 { None } else { own() }.unwrap_or_else(next_cpu);
+        match transport.connect(index as u16, &line_name, cpu, move || handler.interrupt(index)) {
             Ok(line) => lines.push(line),
             Err(error) if index == 0 => return Err(error.into()),
             Err(_) => break,
         }
-    }
-    for (index, line) in lines.iter().enumerate() {
-        let own = || cpu::online().find(|&cpu| queue_of(cpu, lines.len()) == index);
-        let cpu = if lines.len() == 1 { None } else { own() };
-        transport.connect(index as u16, line.message(cpu.unwrap_or_else(next_cpu)))?;
     }
     Ok(lines)
 }

@@ -71,7 +71,7 @@ pub(super) enum Data {
 }
 
 impl RequestQueue {
-    /// Sets queue `index` up, which is to raise the MSI-X entry of that number.
+    /// Sets queue `index` up, which is to raise the interrupt of that number.
     pub fn set_up(transport: &mut Transport, index: u16) -> Result<RequestQueue, ProbeError> {
         let (queue, notifier) = transport.set_up_queue::<Job>(index, QUEUE_SIZE, MAX_BUFFERS, index)?;
         if queue.max_chain() < 3 {
