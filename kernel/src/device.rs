@@ -6,9 +6,11 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use drivers::block::BlockDevice;
+use drivers::console::VirtioConsole;
 use drivers::display::virtio_gpu::VirtioGpu;
 use drivers::input::InputDevice;
 use drivers::rng::RandomSource;
+use drivers::virtio::transport::device_type;
 use drivers::{Bound, Device, PciDevice};
 use machine::sync::Once;
 
@@ -34,7 +36,7 @@ pub fn disks(device: &PciDevice) -> &[Arc<dyn BlockDevice>] {
     match device.bound.as_ref().and_then(|bound| bound.as_ref().ok()).map(|bound| &bound.device) {
         Some(Device::Block(disk)) => core::slice::from_ref(disk),
         Some(Device::Disks(disks)) => disks,
-        Some(Device::Random(_) | Device::Input(_) | Device::Graphics(_)) | None => &[],
+        Some(_) | None => &[],
     }
 }
 
@@ -69,6 +71,15 @@ pub fn inputs() -> impl Iterator<Item = Arc<dyn InputDevice>> {
 pub fn graphics() -> impl Iterator<Item = Arc<VirtioGpu>> {
     bound().filter_map(|bound| match &bound.device {
         Device::Graphics(device) => Some(device.clone()),
+        _ => None,
+    })
+}
+
+/// The consoles in PCI order, each with its number among the virtio devices.
+pub fn consoles() -> impl Iterator<Item = (usize, &'static VirtioConsole)> {
+    let virtio = pci_devices().iter().filter(|device| device_type(&device.function).is_some());
+    virtio.enumerate().filter_map(|(index, device)| match &device.bound.as_ref()?.as_ref().ok()?.device {
+        Device::Console(device) => Some((index, &**device)),
         _ => None,
     })
 }

@@ -1,7 +1,8 @@
-//! A terminal on a serial line: what comes in damaged, flow control of input, modem lines, waiting until all is sent.
+//! A terminal on a line: what comes in damaged, flow control of input, modem lines, waiting until all is sent.
 
 use super::Terminal;
-use super::state::Effects;
+use super::line::Line;
+use super::state::{Effects, QUEUE_LEN};
 use super::terminal::Waiting;
 use crate::sched;
 use abi::Errno;
@@ -33,7 +34,7 @@ impl Terminal {
                 if !plain {
                     state.take_marked(byte, condition == Condition::Break, &mut effects);
                 } else if state.accept(&[byte], &mut effects) != Ok(1)
-                    && let Some(line) = self.line
+                    && let Some(line) = self.line.and_then(Line::serial)
                 {
                     line.note_lost(1);
                 }
@@ -53,6 +54,9 @@ impl Terminal {
             let mut state = self.state.lock();
             if state.is_shells() {
                 return;
+            }
+            if let Some(line) = self.line.filter(|_| state.incoming.len() <= QUEUE_LEN / 2) {
+                line.note_room();
             }
             let settings = *state.discipline.settings();
             if let Some(line) = self.line {
@@ -107,7 +111,10 @@ impl Terminal {
 
     /// Waits until there is a carrier, if that is minded: EINTR.
     pub fn wait_for_carrier(&self, waiting: Waiting) -> Result<(), Errno> {
-        let there = || !self.minds_carrier() || self.line.is_none_or(|line| line.modem() & termios::TIOCM_CD != 0);
+        let there = || {
+            !self.minds_carrier()
+                || self.line.and_then(Line::serial).is_none_or(|line| line.modem() & termios::TIOCM_CD != 0)
+        };
         while !there() {
             if (waiting.interrupted)() {
                 return Err(Errno::EINTR);

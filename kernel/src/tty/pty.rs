@@ -47,8 +47,8 @@ impl Terminal {
         Some(Ok(start + len))
     }
 
-    /// Types what the master writes: how many bytes; None if it has to wait for room.
-    fn type_in(&self, bytes: &[u8]) -> Option<Result<usize>> {
+    /// Types what the master writes, or the other side of a line: how many bytes; None if it has to wait for room.
+    pub(super) fn type_in(&self, bytes: &[u8]) -> Option<Result<usize>> {
         let mut effects = Effects::default();
         let taken = self.state.lock().accept(bytes, &mut effects);
         self.settle(effects);

@@ -2,7 +2,8 @@
 //!
 //! Buffers are added in chains, each with a token that comes back when the device has used the chain. Everything needed
 //! to go on is in the driver's own memory: of what the device can write, only the used ring is read, and checked. A head
-//! that is not in flight, or an index that runs ahead of what was made available, breaks the queue: it then gives
+//! that is not in flight, or an index that runs ahead of what was made available, breaks the queue (so a device cannot keep a
+//! handler busy that adds each chain again): it then gives
 //! nothing back any more, and its owner resets the device before taking the tokens out ([`Virtqueue::drain`]).
 //!
 //! No locks: the owner has the queue behind one. Neither `pop` nor anything else here allocates after [`Virtqueue::new`].
@@ -17,6 +18,7 @@ use core::fmt;
 use machine::PhysAddr;
 use machine::io::dma::barrier;
 use machine::io::{DmaBuffer, DmaError};
+use macros::kernel_test;
 
 /// Why there is no queue.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -280,7 +282,7 @@ impl<T> Virtqueue<T> {
                 }
                 continue;
             }
-            if waiting > self.in_flight {
+            if waiting > self.published_index.wrapping_sub(self.seen_index) {
                 self.fault = Some(QueueFault::BadIndex { used, seen: self.seen_index });
                 return None;
             }
@@ -383,4 +385,36 @@ impl Buffer {
 /// Whether going from `old` to `new` passes `event`, all of them wrapping (virtio 1.2, 2.7.10.1).
 pub(super) fn passes(event: u16, old: u16, new: u16) -> bool {
     new.wrapping_sub(event).wrapping_sub(1) < new.wrapping_sub(old)
+}
+
+#[kernel_test]
+fn a_device_gives_back_what_it_has_and_nothing_else() {
+    let buffer = |address| Buffer { address: PhysAddr::new(address), len: 16, device_writes: true };
+    let with_three = || {
+        let mut queue = Virtqueue::new(4, 0, 0).expect("a queue");
+        for (available, token) in [(true, 'a'), (true, 'b'), (false, 'c')] {
+            let chain = queue.prepare([buffer(0x1000)].into_iter()).expect("room");
+            queue.commit(chain, token);
+            assert!(!available || queue.publish());
+        }
+        queue
+    };
+    let mut queue = with_three();
+    queue.used.play(0, 1, 99);
+    assert_eq!(queue.pop().map(|used| (used.token, used.head, used.written)), Some(('b', 1, 99)));
+    queue.used.play(1, 0, 0);
+    assert_eq!((queue.pop().map(|used| used.token), queue.pop().is_none()), (Some('a'), true));
+    // The third was added and not made available.
+    queue.used.play(2, 2, 0);
+    assert!(queue.pop().is_none());
+    assert_eq!(queue.fault(), Some(QueueFault::BadIndex { used: 3, seen: 2 }));
+    assert_eq!((queue.next_head(), queue.drain(), queue.drain()), (None, Some('c'), None));
+    for (head, fault) in
+        [(3, QueueFault::BadHead(3)), (4, QueueFault::BadHead(4)), (u32::MAX, QueueFault::BadHead(u32::MAX))]
+    {
+        let mut queue = with_three();
+        queue.used.play(0, head, 0);
+        assert!(queue.pop().is_none());
+        assert_eq!(queue.fault(), Some(fault));
+    }
 }

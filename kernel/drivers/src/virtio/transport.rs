@@ -249,7 +249,7 @@ impl Transport {
             claim,
         };
         transport.reset()?;
-        // Changes of the configuration (a resized disk) are not followed.
+        // Changes of the configuration (a resized disk) are not followed, unless the driver asks for it.
         transport.common.config_msix_vector.write(NO_VECTOR);
         transport.add_status(STATUS_ACKNOWLEDGE);
         transport.add_status(STATUS_DRIVER);
@@ -337,6 +337,12 @@ impl Transport {
     /// Lets MSI-X entry `entry` raise `message`.
     pub fn connect(&mut self, entry: u16, message: MsiMessage) -> Result<(), VirtioError> {
         Ok(self.msix.program(entry, message)?)
+    }
+
+    /// Has changes of the configuration raise MSI-X entry `entry`, too; false if the device cannot do that.
+    pub fn follow_config(&self, entry: u16) -> bool {
+        self.common.config_msix_vector.write(entry);
+        self.common.config_msix_vector.read() == entry
     }
 
     /// Lets the device work.

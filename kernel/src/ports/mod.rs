@@ -1,0 +1,82 @@
+//! Ports of virtio consoles: those that are consoles are terminals (`tty`), the others plain nodes `/dev/vportNpM` (`raw`).
+//!
+//! A task for each device does what the device tells and brings the terminals what comes in.
+
+mod raw;
+
+use crate::tty::PortTerminal;
+use crate::{device, sched};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use drivers::console::{Event, VirtioConsole};
+pub use raw::MAJOR;
+use raw::Node;
+
+/// A port as programs see it.
+#[derive(Default)]
+struct Place {
+    terminal: Option<PortTerminal>,
+    node: Option<Arc<Node>>,
+}
+
+/// Starts the tasks of all consoles.
+pub fn init() {
+    for (index, device) in device::consoles() {
+        if sched::spawn("virtio console", move || serve(index, device)).is_err() {
+            log::warn!("virtio console: no memory for its task");
+        }
+    }
+}
+
+/// The task of the device that is number `index` of the virtio devices.
+fn serve(index: usize, device: &'static VirtioConsole) {
+    if let Err(error) = device.begin() {
+        log::warn!("virtio console: {error}");
+        return;
+    }
+    let mut places: Vec<Place> = device.ports().iter().map(|_| Place::default()).collect();
+    let mut window = None;
+    loop {
+        while let Some((port, event)) = device.next_event() {
+            places[port].follow(device, (index, port), event);
+        }
+        let before = core::mem::replace(&mut window, device.window());
+        for terminal in places.iter().filter_map(|place| place.terminal.as_ref()) {
+            if let Some(window) = window.filter(|_| window != before) {
+                terminal.resize(window);
+            }
+            terminal.attend();
+        }
+        device.wait();
+    }
+}
+
+impl Place {
+    /// Does what the device tells of port `number`.
+    fn follow(&mut self, device: &'static VirtioConsole, number: (usize, usize), event: Event) {
+        let terminal = self.terminal.as_ref();
+        match event {
+            Event::Added => self.node = Some(Node::make(device, number)),
+            Event::Console => {
+                if self.terminal.is_none() {
+                    self.terminal = PortTerminal::new(device, &device.ports()[number.1]);
+                }
+                match &self.terminal {
+                    Some(terminal) => {
+                        terminal.show();
+                        log::info!("virtio console: port {} is /dev/{}", number.1, terminal.name);
+                    }
+                    None => log::warn!("virtio console: no terminal is left for port {}", number.1),
+                }
+            }
+            Event::Named(name) => log::info!("virtio console: port {} is called {name}", number.1),
+            Event::Resized(columns, rows) => terminal.into_iter().for_each(|it| it.resize((columns, rows))),
+            Event::Opened => {}
+            Event::Closed => terminal.into_iter().for_each(PortTerminal::hang_up),
+            Event::Removed => {
+                terminal.into_iter().for_each(PortTerminal::remove);
+                self.node.take().into_iter().for_each(|node| node.remove());
+            }
+        }
+    }
+}
