@@ -62,16 +62,11 @@ impl Place {
                     self.terminal = PortTerminal::new(device, &device.ports()[number.1]);
                 }
                 match &self.terminal {
-                    Some(terminal) => {
-                        terminal.show();
-                        log::info!("virtio console: port {} is /dev/{}", number.1, terminal.name);
-                    }
+                    Some(terminal) => terminal.show(),
                     None => log::warn!("virtio console: no terminal is left for port {}", number.1),
                 }
             }
-            Event::Named(name) => log::info!("virtio console: port {} is called {name}", number.1),
-            Event::Resized(columns, rows) => terminal.into_iter().for_each(|it| it.resize((columns, rows))),
-            Event::Opened => {}
+            Event::Resized(window) => terminal.into_iter().for_each(|terminal| terminal.resize(window)),
             Event::Closed => terminal.into_iter().for_each(PortTerminal::hang_up),
             Event::Removed => {
                 terminal.into_iter().for_each(PortTerminal::remove);

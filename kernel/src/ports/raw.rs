@@ -123,10 +123,10 @@ impl FileOperations for Stream {
     fn write(&self, _: u64, file_flags: u32, source: &mut dyn Source) -> Result<usize> {
         let Stream(node) = self;
         let port = node.port();
-        write_chunks(source, |bytes| {
+        write_chunks(source, &|bytes| {
             let offer = || match (node.is_removed(), node.is_connected()) {
                 (true, _) => Some(Err(Errno::ENODEV)),
-                (_, true) => Some(Ok(port.bytes.offer(bytes))).filter(|taken| *taken != Ok(0)),
+                (_, true) => Some(Ok(port.bytes.send(bytes, false))).filter(|taken| *taken != Ok(0)),
                 _ => None,
             };
             attempt(&port.changed, file_flags, offer)?

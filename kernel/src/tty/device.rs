@@ -111,7 +111,7 @@ impl FileOperations for TerminalFile {
             self.terminal.check_foreground(Signal::SIGTTOU)?;
         }
         let waiting = self.waiting(file_flags);
-        write_chunks(source, |bytes| self.terminal.write_program(bytes, waiting))
+        write_chunks(source, &|bytes| self.terminal.write_program(bytes, waiting))
     }
 
     fn ioctl(&self, command: u32, argument: u64) -> Result<u64> {
@@ -179,7 +179,7 @@ impl FileOperations for LineTerminal {
 }
 
 /// Gives `write` what `source` has, a chunk at a time; it takes at least one byte, or says why not. Bytes taken.
-pub fn write_chunks(source: &mut dyn Source, write: impl Fn(&[u8]) -> Result<usize>) -> Result<usize> {
+pub fn write_chunks(source: &mut dyn Source, write: &dyn Fn(&[u8]) -> Result<usize>) -> Result<usize> {
     let mut written = 0;
     let mut buffer = [0; CHUNK_LEN];
     let mut result = Ok(());

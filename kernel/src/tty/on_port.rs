@@ -48,7 +48,7 @@ impl Line for PortLine {
     }
 
     fn send(&self, bytes: &[u8]) {
-        self.port.bytes.send(bytes);
+        self.port.bytes.send(bytes, true);
     }
 
     fn unsent(&self) -> (usize, bool) {
@@ -75,7 +75,7 @@ pub struct PortTerminal {
     line: &'static PortLine,
     terminal: &'static Terminal,
     /// Of its node.
-    pub name: String,
+    name: String,
 }
 
 impl PortTerminal {

@@ -116,7 +116,9 @@ impl FileOperations for Master {
 
     fn write(&self, _: u64, file_flags: u32, source: &mut dyn Source) -> Result<usize> {
         let terminal = &self.pty.terminal;
-        write_chunks(source, |bytes| wait_in(&terminal.master_writers, waiting(file_flags), || terminal.type_in(bytes)))
+        write_chunks(source, &|bytes| {
+            wait_in(&terminal.master_writers, waiting(file_flags), || terminal.type_in(bytes))
+        })
     }
 
     fn ioctl(&self, command: u32, argument: u64) -> Result<u64> {

@@ -113,6 +113,7 @@ impl Terminal {
         Self::with(state, number, None, None)
     }
 
+    #[inline(never)]
     const fn with(state: State, number: u64, screen: Option<usize>, line: Option<&'static dyn Line>) -> Self {
         Terminal {
             state: SpinLock::new("terminal", Rank::Terminal, state),

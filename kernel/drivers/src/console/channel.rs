@@ -6,7 +6,7 @@
 
 use crate::driver::ProbeError;
 use crate::virtio::transport::Notifier;
-use crate::virtio::{Buffer, QueueFault, Transport, Virtqueue};
+use crate::virtio::{Buffer, Transport, Virtqueue};
 use alloc::collections::VecDeque;
 use core::iter;
 use machine::io::{DmaBuffer, DmaError};
@@ -15,6 +15,8 @@ use machine::sync::{IrqLock, Rank};
 /// Bytes kept on their way out, and some more for echo and the like.
 const OUT_LEN: usize = 4096;
 const OUT_SLACK: usize = 1024;
+/// Most buffers for what comes in.
+const MAX_BUFFERS: usize = 32;
 
 /// How a channel's memory is divided: buffers for what comes in, and one for what goes out.
 #[derive(Clone, Copy)]
@@ -32,21 +34,32 @@ pub struct Channel {
     notify_output: Notifier,
 }
 
+/// What was wrong in an interrupt.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Wrong {
+    /// A buffer has less room than the device says to have filled.
+    Overlong,
+    /// A queue is broken.
+    Broken,
+}
+
 struct State {
-    input: Virtqueue<u16>,
+    input: Virtqueue<()>,
     output: Virtqueue<()>,
     /// The buffers; there are none before the channel is used.
     memory: Option<DmaBuffer>,
-    /// Buffers with something in them, the oldest first: which, and from where to where.
-    filled: VecDeque<(u16, usize, usize)>,
+    /// Which buffer is in which chain.
+    chains: [u8; MAX_BUFFERS],
+    /// Buffers with something in them, the oldest first, of which so much has been taken, and how much is in each.
+    filled: VecDeque<u8>,
+    taken: usize,
+    lens: [u16; MAX_BUFFERS],
     out: VecDeque<u8>,
     /// Bytes that the device has.
     sending: usize,
     held: bool,
     /// The device has taken something since this was asked.
     sent: bool,
-    /// It said so of a buffer that has less room.
-    overlong: Option<u32>,
 }
 
 impl Channel {
@@ -54,12 +67,23 @@ impl Channel {
     pub(super) fn new(transport: &mut Transport, first: u16, shape: Shape) -> Result<Self, ProbeError> {
         let (input, notify_input) = transport.set_up_queue(first, shape.buffers, 0, 0)?;
         let (output, notify_output) = transport.set_up_queue(first + 1, 1, 0, 0)?;
-        let (mut filled, mut out) = (VecDeque::new(), VecDeque::new());
-        let no_memory = |_| DmaError::OutOfMemory;
-        filled.try_reserve_exact(shape.buffers.into()).map_err(no_memory)?;
-        out.try_reserve_exact(OUT_LEN + OUT_SLACK).map_err(no_memory)?;
-        let memory = None;
-        let state = State { input, output, memory, filled, out, sending: 0, held: false, sent: false, overlong: None };
+        let [mut filled, mut out] = [VecDeque::new(), VecDeque::new()];
+        for (queue, len) in [(&mut filled, MAX_BUFFERS), (&mut out, OUT_LEN + OUT_SLACK)] {
+            queue.try_reserve_exact(len).map_err(|_| DmaError::OutOfMemory)?;
+        }
+        let state = State {
+            input,
+            output,
+            memory: None,
+            chains: [0; MAX_BUFFERS],
+            filled,
+            taken: 0,
+            lens: [0; MAX_BUFFERS],
+            out,
+            sending: 0,
+            held: false,
+            sent: false,
+        };
         let state = IrqLock::new("virtio-console queues", Rank::Queue, state);
         Ok(Channel { shape, state, notify_input, notify_output })
     }
@@ -71,9 +95,7 @@ impl Channel {
         self.change(|state| {
             if state.memory.is_none() {
                 state.memory = Some(memory);
-                for number in 0..state.input.size() {
-                    state.give(number, &self.shape);
-                }
+                (0..state.input.size()).for_each(|number| state.give(number as u8, &self.shape));
             }
         });
         Ok(())
@@ -82,30 +104,24 @@ impl Channel {
     /// Copies what came in next, up to the end of a buffer: how many bytes. [`Channel::consume`] takes them.
     pub fn peek(&self, out: &mut [u8]) -> usize {
         let state = self.state.lock();
-        let (Some(memory), Some(&(number, start, end))) = (&state.memory, state.filled.front()) else { return 0 };
-        let len = (end - start).min(out.len());
-        memory.read(usize::from(number) * self.shape.buffer_len + start, &mut out[..len]);
+        let (Some(memory), Some(&number)) = (&state.memory, state.filled.front()) else { return 0 };
+        let number = usize::from(number);
+        let len = (usize::from(state.lens[number]) - state.taken).min(out.len());
+        memory.read(number * self.shape.buffer_len + state.taken, &mut out[..len]);
         len
     }
 
-    /// Takes the next bytes that came in.
+    /// Takes the next bytes that came in, up to the end of a buffer.
     pub fn consume(&self, len: usize) {
         self.change(|state| {
-            let Some((number, start, end)) = state.filled.front_mut() else { return };
-            *start = start.saturating_add(len);
-            if *start >= *end {
-                let number = *number;
+            let Some(&number) = state.filled.front() else { return };
+            state.taken = state.taken.saturating_add(len);
+            if state.taken >= state.lens[usize::from(number)].into() {
                 state.filled.pop_front();
+                state.taken = 0;
                 state.give(number, &self.shape);
             }
         });
-    }
-
-    /// Takes the next buffer that came in, as far as `out` has room: how many bytes.
-    pub(super) fn take_buffer(&self, out: &mut [u8]) -> Option<usize> {
-        let len = Some(self.peek(out)).filter(|&len| len > 0)?;
-        self.consume(usize::MAX);
-        Some(len)
     }
 
     /// Whether something has come in.
@@ -131,17 +147,9 @@ impl Channel {
         state.out.len() + state.sending
     }
 
-    /// Queues bytes for which there is room: how many.
-    pub fn offer(&self, bytes: &[u8]) -> usize {
-        self.queue(bytes, OUT_LEN)
-    }
-
-    /// Queues bytes, with some room to spare for echo and the like: how many.
-    pub fn send(&self, bytes: &[u8]) -> usize {
-        self.queue(bytes, OUT_LEN + OUT_SLACK)
-    }
-
-    fn queue(&self, bytes: &[u8], most: usize) -> usize {
+    /// Queues bytes for which there is room, with some to spare for echo and the like if it is `urgent`: how many.
+    pub fn send(&self, bytes: &[u8], urgent: bool) -> usize {
+        let most = if urgent { OUT_LEN + OUT_SLACK } else { OUT_LEN };
         self.change(|state| {
             let len = bytes.len().min(most.saturating_sub(state.out.len()));
             state.out.extend(&bytes[..len]);
@@ -164,27 +172,17 @@ impl Channel {
         core::mem::take(&mut self.state.lock().sent)
     }
 
-    /// The impossible length that the device told, once.
-    pub(super) fn take_overlong(&self) -> Option<u32> {
-        self.state.lock().overlong.take()
-    }
-
-    /// In interrupt context. What broke the queues, if they are broken.
-    pub(super) fn interrupt(&self) -> Result<(), QueueFault> {
-        self.change(|state| {
-            state.take_used(&self.shape);
-            state.input.fault().or(state.output.fault()).map_or(Ok(()), Err)
-        })
+    /// In interrupt context.
+    pub(super) fn interrupt(&self) -> Option<Wrong> {
+        self.change(|state| state.take_used(&self.shape))
     }
 
     /// Changes the state, has the queues go on by it, and tells the device.
     fn change<R>(&self, f: impl FnOnce(&mut State) -> R) -> R {
-        let (result, input, output) = {
-            let mut state = self.state.lock();
-            let result = f(&mut state);
-            state.advance(&self.shape);
-            (result, state.input.publish(), state.output.publish())
-        };
+        let mut state = self.state.lock();
+        let result = f(&mut state);
+        let [input, output] = state.go_on(&self.shape);
+        drop(state);
         if input {
             self.notify_input.notify();
         }
@@ -197,49 +195,59 @@ impl Channel {
 
 impl State {
     /// Notes what the device has filled and taken.
-    fn take_used(&mut self, shape: &Shape) {
+    fn take_used(&mut self, shape: &Shape) -> Option<Wrong> {
+        let mut wrong = None;
         while let Some(used) = self.input.pop() {
-            let len = used.written as usize;
+            let (number, len) = (self.chains[usize::from(used.head)], used.written as usize);
             if (1..=shape.buffer_len).contains(&len) {
-                self.filled.push_back((used.token, 0, len));
-                continue;
+                self.lens[usize::from(number)] = len as u16;
+                self.filled.push_back(number);
+            } else {
+                wrong = (len > 0).then_some(Wrong::Overlong).or(wrong);
+                self.give(number, shape);
             }
-            if len > shape.buffer_len {
-                self.overlong = Some(used.written);
-            }
-            self.give(used.token, shape);
         }
         while self.output.pop().is_some() {
             (self.sending, self.sent) = (0, true);
         }
+        let broken = self.input.fault().or(self.output.fault());
+        broken.map(|_| Wrong::Broken).or(wrong)
     }
 
     /// Gives the device a buffer to fill.
-    fn give(&mut self, number: u16, shape: &Shape) {
-        let Some(memory) = &self.memory else { return };
-        let address = memory.address().offset(u64::from(number) * shape.buffer_len as u64);
-        let buffer = Buffer { address, len: shape.buffer_len as u32, device_writes: true };
-        if let Some(chain) = self.input.prepare(iter::once(buffer)) {
-            self.input.commit(chain, number);
+    fn give(&mut self, number: u8, shape: &Shape) {
+        let at = usize::from(number) * shape.buffer_len;
+        if let Some(head) = self.input.next_head()
+            && let Some(memory) = &self.memory
+            && add(&mut self.input, memory, at, shape.buffer_len, true)
+        {
+            self.chains[usize::from(head)] = number;
         }
     }
 
-    /// Gives the device the next piece of what waits, if it has none.
-    fn advance(&mut self, shape: &Shape) {
-        let Some(memory) = self.memory.as_ref().filter(|_| !self.held && self.sending == 0) else { return };
+    /// Gives the device the next piece of what waits, if it has none. Whether it is to be told of what came in, and of what goes out.
+    #[inline(never)]
+    fn go_on(&mut self, shape: &Shape) -> [bool; 2] {
         let len = self.out.len().min(shape.out_len);
         let at = usize::from(shape.buffers) * shape.buffer_len;
-        let buffer = Buffer { address: memory.address().offset(at as u64), len: len as u32, device_writes: false };
-        if len > 0
-            && let Some(chain) = self.output.prepare(iter::once(buffer))
+        if !self.held
+            && self.sending == 0
+            && len > 0
+            && let Some(memory) = &self.memory
+            && add(&mut self.output, memory, at, len, false)
         {
-            let (first, second) = self.out.as_slices();
-            let split = first.len().min(len);
-            memory.write(at, &first[..split]);
-            memory.write(at + split, &second[..len - split]);
-            self.output.commit(chain, ());
-            self.out.drain(..len);
+            // Before it is made available.
+            for place in at..at + len {
+                memory.store(place, self.out.pop_front().unwrap_or(0));
+            }
             self.sending = len;
         }
+        [self.input.publish(), self.output.publish()]
     }
+}
+
+/// Adds a part of the memory to a queue; false if there is no room.
+fn add(queue: &mut Virtqueue<()>, memory: &DmaBuffer, at: usize, len: usize, device_writes: bool) -> bool {
+    let buffer = Buffer { address: memory.address().offset(at as u64), len: len as u32, device_writes };
+    queue.prepare(iter::once(buffer)).map(|chain| queue.commit(chain, ())).is_some()
 }

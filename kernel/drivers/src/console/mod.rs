@@ -13,13 +13,12 @@ use crate::driver::{Bound, ProbeError, start_virtio};
 use crate::pci::Claim;
 use crate::virtio::transport::{DeviceConfig, ResetControl};
 use crate::virtio::{Transport, feature};
-use alloc::string::String;
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use channel::{Channel, Shape};
-use core::fmt;
+use channel::{Channel, Shape, Wrong};
 use core::sync::atomic::{AtomicBool, AtomicU8, Ordering};
-use klib::virtio::console::{self, Answer, CONTROL_QUEUE, Message};
+use klib::virtio::console::{self, Answer, BadMessage, CONTROL_QUEUE, Message};
 use klib::virtio::text;
 use machine::io::DmaError;
 use machine::irq::IrqLine;
@@ -67,6 +66,7 @@ struct Shared {
     /// The task has something to do.
     roused: AtomicBool,
     news: WaitQueue,
+    overlong: AtomicBool,
     broken: AtomicBool,
     reset: ResetControl,
 }
@@ -81,19 +81,15 @@ pub struct Port {
 }
 
 /// What the device tells of a port.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Event {
     /// There is one.
     Added,
     /// It is a console.
     Console,
-    /// What it is called.
-    Named(String),
     /// Columns and rows of the window at its other side.
-    Resized(u16, u16),
-    /// Somebody is at its other side.
-    Opened,
-    /// Nobody is.
+    Resized((u16, u16)),
+    /// Nobody is at its other side any more.
     Closed,
     /// It is gone.
     Removed,
@@ -123,11 +119,12 @@ pub fn probe(claim: Claim) -> Result<Bound<Arc<VirtioConsole>>, ProbeError> {
         control,
         roused: AtomicBool::new(false),
         news: WaitQueue::new("a virtio console"),
+        overlong: AtomicBool::new(false),
         broken: AtomicBool::new(false),
         reset: transport.reset_control(),
     });
     let handler = shared.clone();
-    let line = start_virtio(&mut transport, NAME, move || handler.interrupt())?;
+    let line = start_virtio(&mut transport, NAME, Box::new(move || handler.interrupt()))?;
     let (vectors, virtio) = (Vec::from([line.vector()]), Some(transport.agreement()));
     let complained = AtomicBool::new(false);
     let device = Arc::new(VirtioConsole { shared, has_window, complained, _line: line, transport });
@@ -149,9 +146,9 @@ impl Port {
         self.state.load(Ordering::SeqCst) & what != 0
     }
 
-    /// Changes what it is, and tells those who wait.
-    fn change(&self, f: impl Fn(u8) -> u8) {
-        let _ = self.state.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |state| Some(f(state)));
+    /// Changes what it is, and tells those who wait: `kept` stays, `added` comes. By the device's task alone.
+    fn change(&self, kept: u8, added: u8) {
+        self.state.store(self.state.load(Ordering::SeqCst) & kept | added, Ordering::SeqCst);
         self.changed.wake_all();
     }
 }
@@ -195,115 +192,93 @@ impl VirtioConsole {
     /// What the device tells next: of which port, and what.
     pub fn next_event(&self) -> Option<(usize, Event)> {
         if self.shared.broken.load(Ordering::SeqCst) {
-            return self.next_removed();
+            self.complain("it broke its protocol, and its ports are gone", 0);
+            let (index, port) = self.ports().iter().enumerate().find(|(_, port)| port.has(THERE))?;
+            port.change(0, 0);
+            return Some((index, Event::Removed));
         }
-        self.report_overlong();
+        if self.shared.overlong.load(Ordering::SeqCst) {
+            self.complain("it filled more than there was room for", 0);
+        }
         let Some(control) = &self.shared.control else { return self.only_port() };
         loop {
             let mut bytes = [0; CONTROL.buffer_len];
-            let len = control.take_buffer(&mut bytes)?;
-            let event = match console::decode(&bytes[..len]) {
-                Ok((port, message)) => self.understand(port, message),
-                Err(error) => {
-                    self.complain(format_args!("{error}"));
-                    None
+            let len = control.peek(&mut bytes);
+            if len == 0 {
+                return None;
+            }
+            control.consume(len);
+            match console::decode(&bytes[..len]) {
+                Ok((number, message)) => {
+                    if let Some(event) = self.understand(number as usize, message) {
+                        return Some((number as usize, event));
+                    }
                 }
-            };
-            if event.is_some() {
-                return event;
+                Err(BadMessage::Short(len)) => self.complain("too short a control message", len),
+                Err(BadMessage::Event(event)) => self.complain("an unknown control message", event.into()),
             }
         }
     }
 
     /// Does what a message is about; what is left to do of it.
-    fn understand(&self, number: u32, message: Message<'_>) -> Option<(usize, Event)> {
-        let found = usize::try_from(number).ok().and_then(|index| Some((index, self.ports().get(index)?)));
-        let fits = found.filter(|(_, port)| port.has(THERE) != (message == Message::Add));
-        let Some((index, port)) = fits else {
-            self.complain(format_args!("{message:?} of port {number}, of {} that are served", self.ports().len()));
-            if found.is_none() && message == Message::Add {
-                self.tell(number, Answer::PortReady, false);
+    fn understand(&self, number: usize, message: Message<'_>) -> Option<Event> {
+        let (found, adds) = (self.ports().get(number), message == Message::Add);
+        let Some(port) = found.filter(|port| port.has(THERE) != adds) else {
+            self.complain("a message about a port that cannot be", number);
+            if found.is_none() && adds {
+                self.tell(number as u32, Answer::PortReady, false);
             }
             return None;
         };
-        let event = match message {
+        match message {
             Message::Add => {
-                let opened = port.bytes.open();
-                self.tell(number, Answer::PortReady, opened.is_ok());
-                if let Err(error) = opened {
-                    log::warn!("{NAME}: port {number}: {error}");
-                    return None;
-                }
-                port.change(|_| THERE);
-                Event::Added
+                let opened = port.bytes.open().is_ok();
+                self.tell(number as u32, Answer::PortReady, opened);
+                port.change(0, if opened { THERE } else { 0 });
+                opened.then_some(Event::Added)
             }
             Message::Remove => {
-                port.change(|_| 0);
-                Event::Removed
+                port.change(0, 0);
+                Some(Event::Removed)
             }
             Message::Console => {
                 // Somebody is taken to be there until the device says that nobody is (virtio 1.2, 5.3.6.2.2).
-                port.change(|state| state | CONSOLE | OPEN);
-                self.set_open(index, true);
-                Event::Console
+                port.change(!0, CONSOLE | OPEN);
+                self.set_open(number, true);
+                Some(Event::Console)
             }
-            Message::Resize { columns, rows } => {
-                let (columns, rows) = console::window(columns, rows)?;
-                Event::Resized(columns, rows)
+            Message::Resize { columns, rows } => console::window(columns, rows).map(Event::Resized),
+            Message::Open(open) => {
+                port.change(!OPEN, if open { OPEN } else { 0 });
+                (!open).then_some(Event::Closed)
             }
-            Message::Open(true) => {
-                port.change(|state| state | OPEN);
-                Event::Opened
-            }
-            Message::Open(false) => {
-                port.change(|state| state & !OPEN);
-                Event::Closed
-            }
-            Message::Name(name) => Event::Named(text(name)),
-        };
-        Some((index, event))
-    }
-
-    /// The port of a device that tells nothing, when it is asked for the first time.
-    fn only_port(&self) -> Option<(usize, Event)> {
-        let port = self.ports().first().filter(|port| !port.has(THERE))?;
-        port.change(|_| THERE | CONSOLE | OPEN);
-        match port.bytes.open() {
-            Ok(()) => Some((0, Event::Console)),
-            Err(error) => {
-                log::warn!("{NAME}: {error}");
+            Message::Name(name) => {
+                log::info!("{NAME}: port {number} is called {}", text(name));
                 None
             }
         }
     }
 
-    /// A port that has gone with the device.
-    fn next_removed(&self) -> Option<(usize, Event)> {
-        let (index, port) = self.ports().iter().enumerate().find(|(_, port)| port.has(THERE))?;
-        port.change(|_| 0);
-        log::error!("{NAME}: port {index} is gone: the device broke its protocol");
-        Some((index, Event::Removed))
-    }
-
-    fn report_overlong(&self) {
-        let channels = self.ports().iter().map(|port| &port.bytes).chain(&self.shared.control);
-        if let Some(len) = channels.filter_map(Channel::take_overlong).next() {
-            self.complain(format_args!("{len} bytes in a buffer that has less room; they are left out"));
-        }
+    /// The port of a device that tells nothing, when it is asked for the first time.
+    fn only_port(&self) -> Option<(usize, Event)> {
+        let port = self.ports().first().filter(|port| !port.has(THERE))?;
+        port.bytes.open().ok()?;
+        port.change(0, THERE | CONSOLE | OPEN);
+        Some((0, Event::Console))
     }
 
     fn tell(&self, port: u32, answer: Answer, value: bool) {
         if let Some(control) = &self.shared.control
-            && control.send(&console::encode(port, answer, value)) != console::HEADER_LEN
+            && control.send(&console::encode(port, answer, value), false) != console::HEADER_LEN
         {
-            self.complain(format_args!("the device takes no messages"));
+            self.complain("it takes no messages; one was about port", port as usize);
         }
     }
 
     /// Logs that the device has done something wrong, the first time.
-    fn complain(&self, what: fmt::Arguments<'_>) {
+    fn complain(&self, what: &str, number: usize) {
         if !self.complained.swap(true, Ordering::Relaxed) {
-            log::warn!("{NAME}: {what}");
+            log::warn!("{NAME}: {what} ({number})");
         }
     }
 }
@@ -316,16 +291,15 @@ impl Shared {
 
     /// In interrupt context.
     fn interrupt(&self) {
-        let fault = |channel: &Channel| channel.interrupt().is_err();
-        let mut broken = self.control.as_ref().is_some_and(fault);
-        for port in &self.ports {
-            broken |= fault(&port.bytes);
-            port.changed.wake_all();
+        let channels = self.ports.iter().map(|port| &port.bytes).chain(&self.control);
+        for wrong in channels.filter_map(Channel::interrupt) {
+            self.overlong.store(true, Ordering::SeqCst);
+            if wrong == Wrong::Broken {
+                self.reset.reset_now();
+                self.broken.store(true, Ordering::SeqCst);
+            }
         }
-        if broken {
-            self.reset.reset_now();
-            self.broken.store(true, Ordering::SeqCst);
-        }
+        self.ports.iter().for_each(|port| port.changed.wake_all());
         self.rouse();
     }
 }

@@ -13,6 +13,7 @@ use crate::driver::{Bound, ProbeError, start_virtio};
 use crate::pci::Claim;
 use crate::virtio::transport::{Notifier, ResetControl};
 use crate::virtio::{Buffer, QueueFault, Transport, Virtqueue, feature};
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
@@ -134,7 +135,7 @@ pub fn probe(claim: Claim) -> Result<Bound<Arc<VirtioGpu>>, ProbeError> {
         reset: transport.reset_control(),
     });
     let handler = shared.clone();
-    let line = start_virtio(&mut transport, NAME, move || handler.interrupt())?;
+    let line = start_virtio(&mut transport, NAME, Box::new(move || handler.interrupt()))?;
     let screen = shared.first_screen().map_err(|error| {
         log::warn!("{NAME}: {error}");
         ProbeError::Unusable("it does not tell its screens")

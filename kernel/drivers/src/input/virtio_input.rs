@@ -9,6 +9,7 @@ use crate::driver::{Bound, ProbeError, start_virtio};
 use crate::pci::Claim;
 use crate::virtio::transport::{DeviceConfig, Notifier, ResetControl};
 use crate::virtio::{Buffer, QueueFault, Transport, VirtioError, Virtqueue, feature};
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -118,7 +119,7 @@ pub fn probe(claim: Claim) -> Result<Bound<Arc<dyn InputDevice>>, ProbeError> {
         reset: transport.reset_control(),
     });
     let handler = shared.clone();
-    let line = start_virtio(&mut transport, NAME, move || handler.interrupt())?;
+    let line = start_virtio(&mut transport, NAME, Box::new(move || handler.interrupt()))?;
     shared.give_all();
     let (vectors, agreement) = (Vec::from([line.vector()]), transport.agreement());
     let fault_logged = AtomicBool::new(false);

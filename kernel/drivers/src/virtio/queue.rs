@@ -388,33 +388,19 @@ pub(super) fn passes(event: u16, old: u16, new: u16) -> bool {
 }
 
 #[kernel_test]
-fn a_device_gives_back_what_it_has_and_nothing_else() {
-    let buffer = |address| Buffer { address: PhysAddr::new(address), len: 16, device_writes: true };
-    let with_three = || {
-        let mut queue = Virtqueue::new(4, 0, 0).expect("a queue");
-        for (available, token) in [(true, 'a'), (true, 'b'), (false, 'c')] {
-            let chain = queue.prepare([buffer(0x1000)].into_iter()).expect("room");
-            queue.commit(chain, token);
+fn a_device_gives_back_only_what_it_has() {
+    for (head, sound) in [(0, true), (2, false), (u32::MAX, false)] {
+        let Ok(mut queue) = Virtqueue::new(4, 0, 0) else { panic!("no queue") };
+        for available in [true, false] {
+            let buffer = Buffer { address: PhysAddr::new(0), len: 1, device_writes: true };
+            let Some(chain) = queue.prepare(core::iter::once(buffer)) else { panic!("no room") };
+            queue.commit(chain, ());
             assert!(!available || queue.publish());
         }
-        queue
-    };
-    let mut queue = with_three();
-    queue.used.play(0, 1, 99);
-    assert_eq!(queue.pop().map(|used| (used.token, used.head, used.written)), Some(('b', 1, 99)));
-    queue.used.play(1, 0, 0);
-    assert_eq!((queue.pop().map(|used| used.token), queue.pop().is_none()), (Some('a'), true));
-    // The third was added and not made available.
-    queue.used.play(2, 2, 0);
-    assert!(queue.pop().is_none());
-    assert_eq!(queue.fault(), Some(QueueFault::BadIndex { used: 3, seen: 2 }));
-    assert_eq!((queue.next_head(), queue.drain(), queue.drain()), (None, Some('c'), None));
-    for (head, fault) in
-        [(3, QueueFault::BadHead(3)), (4, QueueFault::BadHead(4)), (u32::MAX, QueueFault::BadHead(u32::MAX))]
-    {
-        let mut queue = with_three();
-        queue.used.play(0, head, 0);
-        assert!(queue.pop().is_none());
-        assert_eq!(queue.fault(), Some(fault));
+        queue.used.play(0, head);
+        assert!(queue.pop().is_some() == sound && queue.fault().is_none() == sound);
+        // It is there, but was not made available.
+        queue.used.play(1, 1);
+        assert!(queue.pop().is_none() && queue.fault().is_some());
     }
 }

@@ -88,10 +88,8 @@ impl UsedRing {
     }
 
     /// Does what a device would do with its next chain, for tests: `index` is the used index before it.
-    pub fn play(&self, index: u16, head: u32, written: u32) {
-        let at = 4 + 8 * usize::from(index % self.size);
-        self.memory.store(at, head);
-        self.memory.store(at + 4, written);
+    pub fn play(&self, index: u16, head: u32) {
+        self.memory.store(4 + 8 * usize::from(index % self.size), head);
         self.memory.store(2, index.wrapping_add(1));
     }
 }

@@ -1,7 +1,6 @@
 //! Console devices: their configuration and the messages of their control queues (virtio 1.2, 5.3).
 
 use crate::bytes::{u16_at, u32_at};
-use core::fmt;
 
 /// Bytes of a message before what is its own: port, event, value.
 pub const HEADER_LEN: usize = 8;
@@ -57,15 +56,6 @@ pub enum BadMessage {
     Short(usize),
     /// No such event is known.
     Event(u16),
-}
-
-impl fmt::Display for BadMessage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            BadMessage::Short(len) => write!(f, "a control message of {len} bytes"),
-            BadMessage::Event(event) => write!(f, "a control message of the unknown kind {event}"),
-        }
-    }
 }
 
 /// The number of the port that a message is about, and what it says.
