@@ -6,17 +6,15 @@ mod raw;
 
 use crate::tty::PortTerminal;
 use crate::{device, sched};
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 use drivers::console::{Event, VirtioConsole};
 pub use raw::MAJOR;
-use raw::Node;
 
 /// A port as programs see it.
 #[derive(Default)]
 struct Place {
     terminal: Option<PortTerminal>,
-    node: Option<Arc<Node>>,
+    has_node: bool,
 }
 
 /// Starts the tasks of all consoles.
@@ -56,22 +54,16 @@ impl Place {
     fn follow(&mut self, device: &'static VirtioConsole, number: (usize, usize), event: Event) {
         let terminal = self.terminal.as_ref();
         match event {
-            Event::Added => self.node = Some(Node::make(device, number)),
-            Event::Console => {
-                if self.terminal.is_none() {
-                    self.terminal = PortTerminal::new(device, &device.ports()[number.1]);
-                }
-                match &self.terminal {
-                    Some(terminal) => terminal.show(),
-                    None => log::warn!("virtio console: no terminal is left for port {}", number.1),
-                }
+            Event::Added if !self.has_node => {
+                raw::make_node(device, number);
+                self.has_node = true;
             }
+            Event::Console if terminal.is_none() => {
+                self.terminal = PortTerminal::new(device, &device.ports()[number.1]);
+            }
+            Event::Added | Event::Console => {}
             Event::Resized(window) => terminal.into_iter().for_each(|terminal| terminal.resize(window)),
             Event::Closed => terminal.into_iter().for_each(PortTerminal::hang_up),
-            Event::Removed => {
-                terminal.into_iter().for_each(PortTerminal::remove);
-                self.node.take().into_iter().for_each(|node| node.remove());
-            }
         }
     }
 }

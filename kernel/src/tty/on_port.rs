@@ -6,12 +6,11 @@
 use super::device::LineTerminal;
 use super::line::Line;
 use super::{MODE, Terminal, registry};
-use crate::vfs::{Result, register_device, remove_device};
+use crate::vfs::{Result, register_device};
 use abi::Errno;
 use abi::termios::{Termios, Winsize};
 use alloc::boxed::Box;
 use alloc::format;
-use alloc::string::String;
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use drivers::console::{Port, VirtioConsole};
@@ -74,23 +73,17 @@ impl Line for PortLine {
 pub struct PortTerminal {
     line: &'static PortLine,
     terminal: &'static Terminal,
-    /// Of its node.
-    name: String,
 }
 
 impl PortTerminal {
-    /// The terminal of a port; None if there are too many.
+    /// The terminal of a port, with its node, which stays when the port goes, as on Linux; None if there are too many.
     pub fn new(device: &'static VirtioConsole, port: &'static Port) -> Option<Self> {
         let line = PortLine { device, port, files: AtomicUsize::new(0), stalled: AtomicBool::new(false) };
         // Terminals are there for good.
         let line = Box::leak(Box::new(line));
         let (number, terminal) = registry::add_on_port(line)?;
-        Some(PortTerminal { line, terminal, name: format!("hvc{number}") })
-    }
-
-    /// Makes its node.
-    pub fn show(&self) {
-        register_device(&self.name, MODE, self.terminal.number(), Arc::new(LineTerminal(self.terminal)));
+        register_device(&format!("hvc{number}"), MODE, terminal.number(), Arc::new(LineTerminal(terminal)));
+        Some(PortTerminal { line, terminal })
     }
 
     /// Nobody is at the other side: files are dead.
@@ -98,12 +91,6 @@ impl PortTerminal {
         self.line.port.bytes.discard_output();
         self.line.port.bytes.discard_input();
         self.terminal.hang_up();
-    }
-
-    /// The port is gone, and its node goes.
-    pub fn remove(&self) {
-        self.hang_up();
-        remove_device(&self.name, false, self.terminal.number());
     }
 
     /// The window at the other side.

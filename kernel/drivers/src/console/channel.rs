@@ -91,10 +91,10 @@ impl Channel {
     /// Lets the device fill buffers, if it does not already.
     pub(super) fn open(&self) -> Result<(), DmaError> {
         let Shape { buffers, buffer_len, out_len } = self.shape;
-        let memory = DmaBuffer::new(usize::from(buffers) * buffer_len + out_len)?;
-        self.change(|state| {
+        let mut memory = Some(DmaBuffer::new(usize::from(buffers) * buffer_len + out_len)?);
+        self.change(&mut |state| {
             if state.memory.is_none() {
-                state.memory = Some(memory);
+                state.memory = memory.take();
                 (0..state.input.size()).for_each(|number| state.give(number as u8, &self.shape));
             }
         });
@@ -113,7 +113,7 @@ impl Channel {
 
     /// Takes the next bytes that came in, up to the end of a buffer.
     pub fn consume(&self, len: usize) {
-        self.change(|state| {
+        self.change(&mut |state| {
             let Some(&number) = state.filled.front() else { return };
             state.taken = state.taken.saturating_add(len);
             if state.taken >= state.lens[usize::from(number)].into() {
@@ -150,21 +150,22 @@ impl Channel {
     /// Queues bytes for which there is room, with some to spare for echo and the like if it is `urgent`: how many.
     pub fn send(&self, bytes: &[u8], urgent: bool) -> usize {
         let most = if urgent { OUT_LEN + OUT_SLACK } else { OUT_LEN };
-        self.change(|state| {
-            let len = bytes.len().min(most.saturating_sub(state.out.len()));
+        let mut len = bytes.len();
+        self.change(&mut |state| {
+            len = len.min(most.saturating_sub(state.out.len()));
             state.out.extend(&bytes[..len]);
-            len
-        })
+        });
+        len
     }
 
     /// Drops what waits.
     pub fn discard_output(&self) {
-        self.change(|state| state.out.clear());
+        self.change(&mut |state| state.out.clear());
     }
 
     /// Holds output, or lets it go on.
     pub fn hold(&self, held: bool) {
-        self.change(|state| state.held = held);
+        self.change(&mut |state| state.held = held);
     }
 
     /// Whether the device has taken something since the last call.
@@ -174,13 +175,15 @@ impl Channel {
 
     /// In interrupt context.
     pub(super) fn interrupt(&self) -> Option<Wrong> {
-        self.change(|state| state.take_used(&self.shape))
+        let mut wrong = None;
+        self.change(&mut |state| wrong = state.take_used(&self.shape));
+        wrong
     }
 
     /// Changes the state, has the queues go on by it, and tells the device.
-    fn change<R>(&self, f: impl FnOnce(&mut State) -> R) -> R {
+    fn change(&self, f: &mut dyn FnMut(&mut State)) {
         let mut state = self.state.lock();
-        let result = f(&mut state);
+        f(&mut state);
         let [input, output] = state.go_on(&self.shape);
         drop(state);
         if input {
@@ -189,7 +192,6 @@ impl Channel {
         if output {
             self.notify_output.notify();
         }
-        result
     }
 }
 
@@ -226,7 +228,6 @@ impl State {
     }
 
     /// Gives the device the next piece of what waits, if it has none. Whether it is to be told of what came in, and of what goes out.
-    #[inline(never)]
     fn go_on(&mut self, shape: &Shape) -> [bool; 2] {
         let len = self.out.len().min(shape.out_len);
         let at = usize::from(shape.buffers) * shape.buffer_len;

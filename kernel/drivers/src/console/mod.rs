@@ -89,10 +89,8 @@ pub enum Event {
     Console,
     /// Columns and rows of the window at its other side.
     Resized((u16, u16)),
-    /// Nobody is at its other side any more.
+    /// Nobody is at its other side any more, or it is gone.
     Closed,
-    /// It is gone.
-    Removed,
 }
 
 /// Makes a console device of a claimed function.
@@ -132,6 +130,11 @@ pub fn probe(claim: Claim) -> Result<Bound<Arc<VirtioConsole>>, ProbeError> {
 }
 
 impl Port {
+    /// Whether there is such a port now.
+    pub fn is_there(&self) -> bool {
+        self.has(THERE)
+    }
+
     /// Whether somebody is at its other side.
     pub fn is_open(&self) -> bool {
         self.has(OPEN)
@@ -195,7 +198,7 @@ impl VirtioConsole {
             self.complain("it broke its protocol, and its ports are gone", 0);
             let (index, port) = self.ports().iter().enumerate().find(|(_, port)| port.has(THERE))?;
             port.change(0, 0);
-            return Some((index, Event::Removed));
+            return Some((index, Event::Closed));
         }
         if self.shared.overlong.load(Ordering::SeqCst) {
             self.complain("it filled more than there was room for", 0);
@@ -239,7 +242,7 @@ impl VirtioConsole {
             }
             Message::Remove => {
                 port.change(0, 0);
-                Some(Event::Removed)
+                Some(Event::Closed)
             }
             Message::Console => {
                 // Somebody is taken to be there until the device says that nobody is (virtio 1.2, 5.3.6.2.2).

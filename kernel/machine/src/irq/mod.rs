@@ -82,7 +82,12 @@ pub struct MsiMessage {
 impl IrqLine {
     /// A free vector, served by `handler` from now on; `name` is for the list of interrupts.
     pub fn allocate(name: &str, handler: impl Fn() + Send + Sync + 'static) -> Result<IrqLine, IrqError> {
-        let line = Line { name: name.into(), handler: Arc::new(handler) };
+        Self::enter(name, Arc::new(handler))
+    }
+
+    /// The same, which is there once for all kinds of handlers.
+    fn enter(name: &str, handler: Arc<dyn Fn() + Send + Sync>) -> Result<IrqLine, IrqError> {
+        let line = Line { name: name.into(), handler };
         let mut lines = LINES.lock();
         let slot = lines.iter().position(Option::is_none).ok_or(IrqError::NoVector)?;
         lines[slot] = Some(line);
