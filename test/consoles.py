@@ -1,6 +1,7 @@
 """Ports of virtio consoles: terminals, and plain streams of bytes, with somebody at the other side, or nobody, or somebody slow."""
 
 import re
+import time
 
 from serial import DEBUG_NEEDS, NEEDS, SECONDS, Machine, md5, use_shell
 
@@ -74,6 +75,16 @@ def unread(context: Context) -> None:
         machine.finish()
 
 
+def plug(machine: Machine, device: str) -> None:
+    """Plugs a port in while the machine runs, and waits until that has had time to see it."""
+    # What was unplugged is let go of a moment later.
+    while "in use" in (shown := machine.monitor.command(f"device_add {device}")):
+        machine.context.left_s()
+        time.sleep(0.2)
+    machine.context.check(not shown.strip(), f"QEMU's monitor: {shown}")
+    machine.console.command("sleep 1")
+
+
 def gone(context: Context) -> None:
     """A console that is unplugged hangs its terminal up; plugged in again it is there again."""
     with Machine(context, CONSOLE, NODE) as machine:
@@ -88,9 +99,31 @@ def gone(context: Context) -> None:
             machine.console.expect(r"^ended$")
             machine.console.expect(r"^not there$")
             machine.console.expect(re.escape(PROMPT))
-            machine.monitor.command("device_add virtconsole,bus=bus.0,nr=0,chardev=line,id=port")
-            machine.console.command("sleep 1")
+            plug(machine, "virtconsole,bus=bus.0,nr=0,chardev=line,id=port")
         use_shell(machine, "38400")
+        machine.finish()
+
+
+PORT = "-device virtio-serial-pci,id=bus -device virtserialport,chardev=line,nr=3,name=org.example.port,id=port"
+
+
+def replugged(context: Context) -> None:
+    """A port that is unplugged while the other side has not read all takes more when it is plugged in again."""
+    with Machine(context, PORT, NODE) as machine:
+        write = "p=$(echo /dev/vport*p3); /bin/busybox cat /dev/zero >$p; echo ended"
+        machine.console.type(f"exec /bin/busybox sh -c '{write}'\n")
+        time.sleep(5)
+        machine.monitor.command("device_del port")
+        machine.console.expect(r"No such device[\s\S]*^ended$")
+        machine.console.expect(re.escape(PROMPT))
+        plug(machine, "virtserialport,bus=bus.0,nr=3,chardev=line,id=port")
+        machine.console.type("exec /bin/busybox sh -c 'p=$(echo /dev/vport*p3); echo again >$p; echo written'\n")
+        while not machine.seen.endswith(b"again\n"):
+            context.left_s()
+            machine.seen = machine.seen[-8:]
+            machine.receive(0.5)
+        machine.console.expect(r"^written$")
+        machine.console.expect(re.escape(PROMPT))
         machine.finish()
 
 
@@ -98,8 +131,7 @@ def stream(**settings: str):
     """A port that is no console: somebody who does not read has writers wait; who comes and goes is seen."""
 
     def run(context: Context) -> None:
-        port = "-device virtio-serial-pci -device virtserialport,chardev=line,nr=3,name=org.example.port,id=port"
-        with Machine(context, port, NODE, **settings) as machine:
+        with Machine(context, PORT, NODE, **settings) as machine:
             machine.console.command("dmesg", r"virtio-console: port 3 is called org\.example\.port$")
             ports = "cd /sys/class/virtio-ports; for p in *; do echo port $p $(/bin/busybox cat $p/dev); done"
             node = machine.console.command(f"exec /bin/busybox sh -c '{ports}'", r"^port vport\d+p3 243:\d+$").split()[1]
@@ -112,7 +144,7 @@ def stream(**settings: str):
                 machine.seen = b""
                 machine.receive(0.2)
                 got += machine.seen
-                found = re.search(r"^written (\d+)\r?$", machine.console.seen, re.MULTILINE)
+                found = re.search(r"^written (\d+)\s", machine.console.seen, re.MULTILINE)
                 written = int(found.group(1)) if found else 0
             machine.seen = b""
             pattern = bytes((at * 7 + at // 251) % 256 for at in range(len(got)))
@@ -152,6 +184,7 @@ def tests() -> list[Test]:
         Test("consoles/transfer-debug", transfer(RUST_BUILD_MODE="debug"), SECONDS, needs=DEBUG_NEEDS),
         Test("consoles/unread", unread, SECONDS, needs=NEEDS),
         Test("consoles/gone", gone, SECONDS, needs=NEEDS),
+        Test("consoles/replugged", replugged, SECONDS, needs=NEEDS),
         Test("consoles/stream", stream(), SECONDS, needs=NEEDS),
         Test("consoles/stream-debug", stream(RUST_BUILD_MODE="debug"), SECONDS, needs=DEBUG_NEEDS),
         Test("consoles/too-many", too_many, SECONDS, needs=NEEDS),

@@ -15,6 +15,8 @@ use machine::sync::{IrqLock, Rank};
 /// Bytes kept on their way out, and some more for echo and the like.
 const OUT_LEN: usize = 4096;
 const OUT_SLACK: usize = 1024;
+/// Chains there can be for what goes out. One is enough but for those that a device keeps for good when a port goes.
+const OUTPUT_SIZE: u16 = 16;
 /// Most buffers for what comes in.
 const MAX_BUFFERS: usize = 32;
 
@@ -66,7 +68,7 @@ impl Channel {
     /// The channel of the queues `first` and the one behind it.
     pub(super) fn new(transport: &mut Transport, first: u16, shape: Shape) -> Result<Self, ProbeError> {
         let (input, notify_input) = transport.set_up_queue(first, shape.buffers, 0, 0)?;
-        let (output, notify_output) = transport.set_up_queue(first + 1, 1, 0, 0)?;
+        let (output, notify_output) = transport.set_up_queue(first + 1, OUTPUT_SIZE, 0, 0)?;
         let [mut filled, mut out] = [VecDeque::new(), VecDeque::new()];
         for (queue, len) in [(&mut filled, MAX_BUFFERS), (&mut out, OUT_LEN + OUT_SLACK)] {
             queue.try_reserve_exact(len).map_err(|_| DmaError::OutOfMemory)?;
@@ -88,11 +90,12 @@ impl Channel {
         Ok(Channel { shape, state, notify_input, notify_output })
     }
 
-    /// Lets the device fill buffers, if it does not already.
+    /// Lets the device fill buffers, if it does not already. What it was to send it has forgotten.
     pub(super) fn open(&self) -> Result<(), DmaError> {
         let Shape { buffers, buffer_len, out_len } = self.shape;
         let mut memory = Some(DmaBuffer::new(usize::from(buffers) * buffer_len + out_len)?);
         self.change(&mut |state| {
+            state.sending = 0;
             if state.memory.is_none() {
                 state.memory = memory.take();
                 (0..state.input.size()).for_each(|number| state.give(number as u8, &self.shape));

@@ -227,7 +227,10 @@ impl VirtioConsole {
     fn understand(&self, number: usize, message: Message<'_>) -> Option<Event> {
         let (found, adds) = (self.ports().get(number), message == Message::Add);
         let Some(port) = found.filter(|port| port.has(THERE) != adds) else {
-            self.complain("a message about a port that cannot be", number);
+            // QEMU tells that somebody is at the other side of a port also before it tells of the port.
+            if found.is_none() || !matches!(message, Message::Open(_)) {
+                self.complain("a message about a port that cannot be", number);
+            }
             if found.is_none() && adds {
                 self.tell(number as u32, Answer::PortReady, false);
             }
