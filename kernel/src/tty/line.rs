@@ -3,9 +3,9 @@
 //!
 //! All of this but opening and closing is called with the terminal's state locked.
 
-use super::serial_line::SerialLine;
 use crate::vfs::Result;
 use abi::termios::Termios;
+use drivers::serial::Counts;
 
 /// A line.
 pub trait Line: Send + Sync {
@@ -57,7 +57,28 @@ pub trait Line: Send + Sync {
     }
 
     /// The serial port, if it is one.
-    fn serial(&self) -> Option<&SerialLine> {
+    fn serial(&self) -> Option<&dyn SerialPort> {
         None
     }
+}
+
+/// What only serial ports have.
+pub trait SerialPort {
+    /// Begins a break, or ends it.
+    fn set_break(&self, on: bool);
+
+    /// The modem lines as TIOCMGET tells them.
+    fn modem(&self) -> u32;
+
+    /// Changes the computer's modem lines: clears some, then sets some.
+    fn change_modem(&self, cleared: u32, set: u32);
+
+    /// Counts bytes that the terminal had no room for.
+    fn note_lost(&self, count: u32);
+
+    /// How many those are.
+    fn lost(&self) -> u32;
+
+    /// What has come and gone.
+    fn counts(&self) -> Counts;
 }

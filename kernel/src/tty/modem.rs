@@ -1,8 +1,7 @@
 //! The requests that only a terminal on a serial line knows: modem lines, breaks, counts (`ioctl_tty(2)`).
 
 use super::Terminal;
-use super::line::Line;
-use super::serial_line::SerialLine;
+use super::line::{Line, SerialPort};
 use super::terminal::Waiting;
 use super::user_value::{get, put};
 use crate::process;
@@ -65,14 +64,14 @@ pub fn drain(terminal: &Terminal) -> Result<()> {
     terminal.drain(Waiting { allowed: true, interrupted: process::interrupted, opened_at: terminal.hangups() })
 }
 
-fn send_break(line: &SerialLine, length: Duration) -> Result<()> {
+fn send_break(line: &dyn SerialPort, length: Duration) -> Result<()> {
     line.set_break(true);
     let end = BREAKING.wait_until(Some(time::now() + length), process::interrupted, || None::<()>);
     line.set_break(false);
     if end == Err(WaitEnd::Interrupted) { Err(Errno::EINTR) } else { Ok(()) }
 }
 
-fn counts(line: &SerialLine) -> SerialCounts {
+fn counts(line: &dyn SerialPort) -> SerialCounts {
     let counts = line.counts();
     let [cts, dsr, rng, dcd] = counts.lines;
     SerialCounts {

@@ -3,7 +3,7 @@
 //! What termios says is set on the port here; bytes go through the port's queues (`drivers::serial`). After the last close
 //! the port stays until all is sent, at most [`CLOSING_WAIT`]. Lock: `users` (rank Table), taken with nothing held.
 
-use super::line::Line;
+use super::line::{Line, SerialPort};
 use crate::vfs::Result;
 use abi::Errno;
 use abi::termios::{self, Termios};
@@ -65,41 +65,6 @@ impl SerialLine {
             uart.detach();
         }
         news
-    }
-
-    /// Begins a break, or ends it.
-    pub fn set_break(&self, on: bool) {
-        self.with(|uart| uart.set_break(on));
-    }
-
-    /// The modem lines as TIOCMGET tells them.
-    pub fn modem(&self) -> u32 {
-        let lines = self.uart.get().map_or(Modem::empty(), Uart::modem);
-        MODEM.iter().filter(|(line, _)| lines.contains(*line)).map(|(_, bit)| bit).sum()
-    }
-
-    /// Changes the computer's modem lines: clears some, then sets some.
-    pub fn change_modem(&self, cleared: u32, set: u32) {
-        let own = |bits: u32| {
-            let lines = MODEM.iter().filter(|(line, bit)| Modem::SETTABLE.contains(*line) && bits & bit != 0);
-            lines.fold(Modem::empty(), |all, (line, _)| all | *line)
-        };
-        self.with(|uart| uart.change_modem(own(cleared), own(set)));
-    }
-
-    /// Counts bytes that the terminal had no room for.
-    pub fn note_lost(&self, count: u32) {
-        self.lost.fetch_add(count, Ordering::Relaxed);
-    }
-
-    /// How many those are.
-    pub fn lost(&self) -> u32 {
-        self.lost.load(Ordering::Relaxed)
-    }
-
-    /// What has come and gone.
-    pub fn counts(&self) -> Counts {
-        self.uart.get().map_or_else(Counts::default, Uart::counts)
     }
 
     fn with(&self, f: impl FnOnce(&Uart)) {
@@ -203,8 +168,39 @@ impl Line for SerialLine {
         self.with(|uart| uart.hold(held));
     }
 
-    fn serial(&self) -> Option<&SerialLine> {
+    fn serial(&self) -> Option<&dyn SerialPort> {
         Some(self)
+    }
+}
+
+impl SerialPort for SerialLine {
+    fn set_break(&self, on: bool) {
+        self.with(|uart| uart.set_break(on));
+    }
+
+    fn modem(&self) -> u32 {
+        let lines = self.uart.get().map_or(Modem::empty(), Uart::modem);
+        MODEM.iter().filter(|(line, _)| lines.contains(*line)).map(|(_, bit)| bit).sum()
+    }
+
+    fn change_modem(&self, cleared: u32, set: u32) {
+        let own = |bits: u32| {
+            let lines = MODEM.iter().filter(|(line, bit)| Modem::SETTABLE.contains(*line) && bits & bit != 0);
+            lines.fold(Modem::empty(), |all, (line, _)| all | *line)
+        };
+        self.with(|uart| uart.change_modem(own(cleared), own(set)));
+    }
+
+    fn note_lost(&self, count: u32) {
+        self.lost.fetch_add(count, Ordering::Relaxed);
+    }
+
+    fn lost(&self) -> u32 {
+        self.lost.load(Ordering::Relaxed)
+    }
+
+    fn counts(&self) -> Counts {
+        self.uart.get().map_or_else(Counts::default, Uart::counts)
     }
 }
 
