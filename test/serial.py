@@ -19,15 +19,20 @@ DATA, LINE_CONTROL, MODEM_CONTROL = 0, 3, 4
 DIVISOR_ACCESS = 0x80
 
 
-class Machine:
-    """A machine, its console, and a socket at the other end of its second port. Use with `with`."""
+# A port is the other end of the chardev `line`.
+SERIAL_PORT = "-device isa-serial,chardev=line,index=1"
 
-    def __init__(self, context: Context, **settings: str) -> None:
+
+class Machine:
+    """A machine, its console, and a socket at the other end of its second port, or another one. Use with `with`."""
+
+    def __init__(self, context: Context, port: str = SERIAL_PORT, node: str = "/dev/ttyS1", **settings: str) -> None:
         self.context = context
+        self.node = node
         self.monitor = Monitor(context)
         path = self.monitor.path.with_name("line")
-        port = f"-chardev socket,id=line,path={path},server=on,wait=off -device isa-serial,chardev=line,index=1"
-        self.console = Terminal(context, COM2="none", QEMU_EXTRA=f"{self.monitor.qemu_extra()} {port}", **settings)
+        extra = f"{self.monitor.qemu_extra()} -chardev socket,id=line,path={path},server=on,wait=off {port}"
+        self.console = Terminal(context, COM2="none", QEMU_EXTRA=extra, **settings)
         self.seen = b""
         self.console.expect(re.escape(PROMPT), within_s=240)
         self.console.command("mount 2")
@@ -72,9 +77,9 @@ class Machine:
                 raise Failure(f"nothing on the line that matches {pattern!r}")
             self.receive(0.2)
 
-    def run(self, script: str, device: str = "/dev/ttyS1") -> None:
+    def run(self, script: str, device: str = "") -> None:
         """Has busybox's shell run a script with the line as descriptor 3; it says when it is ready to go on."""
-        self.console.type(f"exec /bin/busybox sh -c 'exec 3<>{device}; b=/bin/busybox; {script}'\n")
+        self.console.type(f"exec /bin/busybox sh -c 'exec 3<>{device or self.node}; b=/bin/busybox; {script}'\n")
 
     def register(self, port: int) -> int:
         """A register of the machine, which QEMU reads as the processor would."""
@@ -100,33 +105,39 @@ def alone(**settings: str):
     return run
 
 
+def use_shell(machine: Machine, speed: str) -> None:
+    """A shell on the line, with its keys and jobs."""
+    machine.console.type(f"exec /bin/busybox setsid /bin/busybox sh -c 'exec /bin/busybox sh -i <{machine.node} >{machine.node} 2>&1'\n")
+    machine.expect(r"# ")
+    machine.send(b"echo $((6 * 7)); tty; stty | head -n 1\n")
+    machine.expect(r"^42$")
+    machine.expect(rf"^{machine.node}$")
+    machine.expect(rf"^speed {speed} baud")
+    machine.send(b"sleep 1000\n")
+    machine.expect("sleep 1000")
+    time.sleep(1)
+    machine.send(b"\x03")
+    machine.expect(r"# ")
+    machine.send(b"sleep 1000\n")
+    time.sleep(1)
+    machine.send(b"\x1a")
+    machine.expect(r"Stopped")
+    machine.send(b"fg\n")
+    machine.expect(r"^sleep 1000$")
+    time.sleep(1)
+    machine.send(b"\x03")
+    machine.expect(r"# ")
+    machine.send(b"echo typo\x7fed\n")
+    machine.expect(r"^typed$")
+    machine.send(b"exit\n")
+    machine.console.expect(r"exit status 0$")
+    machine.console.expect(re.escape(PROMPT))
+
+
 def shell(context: Context) -> None:
-    """A shell on the line, with its keys and jobs; then the log comes out there again."""
+    """A shell on the line; then the log comes out there again."""
     with Machine(context) as machine:
-        machine.console.type("exec /bin/busybox setsid /bin/busybox sh -c 'exec /bin/busybox sh -i </dev/ttyS1 >/dev/ttyS1 2>&1'\n")
-        machine.expect(r"# ")
-        machine.send(b"echo $((6 * 7)); tty; stty | head -n 1\n")
-        machine.expect(r"^42$")
-        machine.expect(r"^/dev/ttyS1$")
-        machine.expect(r"^speed 9600 baud")
-        machine.send(b"sleep 1000\n")
-        machine.expect("sleep 1000")
-        time.sleep(1)
-        machine.send(b"\x03")
-        machine.expect(r"# ")
-        machine.send(b"sleep 1000\n")
-        time.sleep(1)
-        machine.send(b"\x1a")
-        machine.expect(r"Stopped")
-        machine.send(b"fg\n")
-        machine.expect(r"^sleep 1000$")
-        time.sleep(1)
-        machine.send(b"\x03")
-        machine.expect(r"# ")
-        machine.send(b"echo typo\x7fed\n")
-        machine.expect(r"^typed$")
-        machine.send(b"exit\n")
-        machine.console.expect(r"exit status 0$")
+        use_shell(machine, "9600")
         machine.console.command("sleep 1")
         machine.console.command("storm log 1", r"^1 lines from each")
         machine.expect(r"storm from CPU \d, line 1 of 1\.$")

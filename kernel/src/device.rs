@@ -8,11 +8,13 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, Ordering};
 use core::time::Duration;
 use drivers::block::BlockDevice;
+use drivers::console::VirtioConsole;
 use drivers::display::virtio_gpu::VirtioGpu;
 use drivers::driver::ProbeError;
 use drivers::edu::Edu;
 use drivers::input::InputDevice;
 use drivers::rng::RandomSource;
+use drivers::virtio::transport::device_type;
 use drivers::{Bound, Device, PciDevice};
 use machine::sync::Once;
 use machine::time;
@@ -40,7 +42,7 @@ pub fn disks(device: &PciDevice) -> &[Arc<dyn BlockDevice>] {
     match device.bound.as_ref().and_then(|bound| bound.as_ref().ok()).map(|bound| &bound.device) {
         Some(Device::Block(disk)) => core::slice::from_ref(disk),
         Some(Device::Disks(disks)) => disks,
-        Some(Device::Random(_) | Device::Input(_) | Device::Graphics(_)) | None => &[],
+        Some(_) | None => &[],
     }
 }
 
@@ -83,6 +85,15 @@ pub fn graphics() -> impl Iterator<Item = Arc<VirtioGpu>> {
 pub fn interrupter(by_pin: bool) -> Option<Result<Edu, ProbeError>> {
     let found = pci_devices().iter().find(|device| Edu::matches(&device.function));
     found.map(|device| Edu::open(&device.function, by_pin))
+}
+
+/// The consoles in PCI order, each with its number among the virtio devices.
+pub fn consoles() -> impl Iterator<Item = (usize, &'static VirtioConsole)> {
+    let virtio = pci_devices().iter().filter(|device| device_type(&device.function).is_some());
+    virtio.enumerate().filter_map(|(index, device)| match &device.bound.as_ref()?.as_ref().ok()?.device {
+        Device::Console(device) => Some((index, &**device)),
+        _ => None,
+    })
 }
 
 fn bound() -> impl Iterator<Item = &'static Bound<Device>> {

@@ -14,6 +14,7 @@ pub mod device;
 pub mod futex;
 pub mod input;
 pub mod ipc;
+pub mod ports;
 pub mod process;
 pub mod procfs;
 pub mod random;
@@ -63,6 +64,7 @@ fn init() {
     ipc::init();
     tty::init();
     input::init();
+    ports::init();
     if let Err(error) = procfs::init() {
         log::warn!("no /proc: {error}");
     }

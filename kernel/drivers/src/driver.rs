@@ -2,6 +2,7 @@
 
 use crate::pci::PciError;
 use crate::virtio::{Agreement, QueueError, Transport, VirtioError};
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
 use core::sync::atomic::{AtomicUsize, Ordering};
@@ -82,7 +83,7 @@ pub(crate) fn next_cpu() -> CpuId {
 pub(crate) fn start_virtio(
     transport: &mut Transport,
     name: &str,
-    handler: impl Fn() + Send + Sync + 'static,
+    handler: Box<dyn Fn() + Send + Sync>,
 ) -> Result<IrqLine, ProbeError> {
     let line = transport.connect(0, name, next_cpu(), handler)?;
     transport.start();

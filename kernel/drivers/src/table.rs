@@ -4,6 +4,7 @@
 //! left alone, with the error logged and kept for the device list, and boot goes on.
 
 use crate::block::{BlockDevice, ata, virtio_blk};
+use crate::console::{self, VirtioConsole};
 use crate::display::virtio_gpu::{self, VirtioGpu};
 use crate::driver::{Bound, ProbeError};
 use crate::input::{InputDevice, virtio_input};
@@ -52,6 +53,11 @@ pub static PCI_DRIVERS: &[PciDriver] = &[
         matches: |function| virtio_type(function) == Some(device_type::GPU),
         probe: |claim| virtio_gpu::probe(claim).map(|bound| bound.map(Device::Graphics)),
     },
+    PciDriver {
+        name: console::NAME,
+        matches: |function| virtio_type(function) == Some(device_type::CONSOLE),
+        probe: |claim| console::probe(claim).map(|bound| bound.map(Device::Console)),
+    },
 ];
 
 /// What a driver made of a function, by class.
@@ -67,6 +73,8 @@ pub enum Device {
     Input(Arc<dyn InputDevice>),
     /// A graphics device, which shows nothing until it is asked to.
     Graphics(Arc<VirtioGpu>),
+    /// A console, which says nothing until it is asked to.
+    Console(Arc<VirtioConsole>),
 }
 
 /// A function and what became of it.

@@ -27,5 +27,6 @@ pub mod profile;
 pub mod sort;
 pub mod trace;
 pub mod traces;
+pub mod virtio;
 pub mod vt;
 pub mod words;

@@ -250,7 +250,8 @@ impl Thread {
         };
         let thread = self.clone();
         let user_loop = hooks().user_loop;
-        let task = sched::create(&name, Some(owner), move || user_loop(thread, start)).map_err(|_| Errno::ENOMEM)?;
+        let task =
+            sched::create(&name, Some(owner), Box::new(move || user_loop(thread, start))).map_err(|_| Errno::ENOMEM)?;
         sched::data(&task).tell_of_switches(self.rseq.is_registered());
         self.task.call_once(|| Arc::downgrade(&task));
         Ok(task)

@@ -4,9 +4,11 @@ use super::status::TICK_NS;
 use crate::block::Disk;
 use crate::clock;
 use crate::input;
+use crate::ports;
 use crate::process::table;
 use crate::sched::{load, tick};
 use crate::storage;
+use crate::tty;
 use crate::version;
 use crate::vfs::pseudo::{Subject, Text};
 use crate::vfs::{self, Result};
@@ -165,6 +167,8 @@ const MAJORS: &[(bool, u32, &str)] = &[
     (false, 10, "misc"),
     (false, input::MAJOR, "input"),
     (false, 136, "pts"),
+    (false, tty::PORT_MAJOR, "hvc"),
+    (false, ports::MAJOR, "virtio-portsdev"),
 ];
 
 /// `/proc/devices`: major numbers in use.

@@ -159,17 +159,18 @@ fn other_cpu() -> ! {
 
 /// Starts a kernel task.
 pub fn spawn(name: &str, entry: impl FnOnce() + Send + 'static) -> Result<Arc<Task>, OutOfMemory> {
+    spawn_boxed(name, Box::new(entry))
+}
+
+/// The same, which is there once for all kinds of entries.
+fn spawn_boxed(name: &str, entry: Box<dyn FnOnce() + Send>) -> Result<Arc<Task>, OutOfMemory> {
     let task = create(name, None, entry)?;
     start_task(&task);
     Ok(task)
 }
 
 /// A task that does not run yet.
-pub fn create(
-    name: &str,
-    owner: Option<Owner>,
-    entry: impl FnOnce() + Send + 'static,
-) -> Result<Arc<Task>, OutOfMemory> {
+pub fn create(name: &str, owner: Option<Owner>, entry: Box<dyn FnOnce() + Send>) -> Result<Arc<Task>, OutOfMemory> {
     let task = Task::new(name.into(), Box::new(TaskData::new(owner)), entry)?;
     let mut tasks = TASKS.lock();
     tasks.insert(task.id(), Arc::downgrade(&task));

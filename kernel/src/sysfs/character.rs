@@ -3,6 +3,8 @@
 
 use super::{directory, link, part, text};
 use crate::input;
+use crate::ports;
+use crate::tty;
 use crate::vfs::pseudo::{Entry, Members, Next, Subject, Text};
 use crate::vfs::{self, Result};
 use abi::Errno;
@@ -14,6 +16,7 @@ const MEMORY_CLASS: &str = "mem";
 const TERMINAL_CLASS: &str = "tty";
 const INPUT_CLASS: &str = "input";
 const OTHER_CLASS: &str = "misc";
+const PORT_CLASS: &str = "virtio-ports";
 
 /// The devices of a class, in /sys/devices/virtual.
 const fn devices(next: fn(Subject, u64) -> Next) -> Members {
@@ -35,6 +38,8 @@ pub(super) static TERMINALS: Members = devices(|_, from| Ok(next(from, Some(TERM
 pub(super) static TERMINAL_LINKS: Members = links(|_, from| Ok(next(from, Some(TERMINAL_CLASS))));
 pub(super) static INPUTS: Members = devices(|_, from| Ok(next(from, Some(INPUT_CLASS))));
 pub(super) static INPUT_LINKS: Members = links(|_, from| Ok(next(from, Some(INPUT_CLASS))));
+pub(super) static PORTS: Members = devices(|_, from| Ok(next(from, Some(PORT_CLASS))));
+pub(super) static PORT_LINKS: Members = links(|_, from| Ok(next(from, Some(PORT_CLASS))));
 pub(super) static OTHERS: Members = devices(|_, from| Ok(next(from, Some(OTHER_CLASS))));
 pub(super) static OTHER_LINKS: Members = links(|_, from| Ok(next(from, Some(OTHER_CLASS))));
 
@@ -73,7 +78,8 @@ const DEVICE: &[Entry] = &[
 fn class(number: u64) -> Option<&'static str> {
     match split_dev(number).0 {
         1 => Some(MEMORY_CLASS),
-        4 | 5 => Some(TERMINAL_CLASS),
+        4 | 5 | tty::PORT_MAJOR => Some(TERMINAL_CLASS),
+        ports::MAJOR => Some(PORT_CLASS),
         input::MAJOR => Some(INPUT_CLASS),
         136..=143 => None,
         _ => Some(OTHER_CLASS),

@@ -43,6 +43,7 @@ const CLASSES: &[Entry] = &[
     members("mem", &character::MEMORY_LINKS),
     members("misc", &character::OTHER_LINKS),
     members("tty", &character::TERMINAL_LINKS),
+    members("virtio-ports", &character::PORT_LINKS),
 ];
 const NUMBERS: &[Entry] = &[members("block", &disk::NUMBERS), members("char", &character::NUMBERS)];
 const FIRMWARE: &[Entry] = &[members("memmap", &system::MEMORY_MAP)];
@@ -53,6 +54,7 @@ const VIRTUAL: &[Entry] = &[
     members("mem", &character::MEMORY),
     members("misc", &character::OTHERS),
     members("tty", &character::TERMINALS),
+    members("virtio-ports", &character::PORTS),
 ];
 
 /// Kinds of subjects.

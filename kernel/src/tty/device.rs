@@ -1,5 +1,6 @@
 //! A terminal as a file: read(2), write(2), poll(2).
 
+use super::Terminal;
 use super::registry::{self, Handle, console, controlling};
 use super::request;
 use super::terminal::Waiting;
@@ -110,7 +111,7 @@ impl FileOperations for TerminalFile {
             self.terminal.check_foreground(Signal::SIGTTOU)?;
         }
         let waiting = self.waiting(file_flags);
-        write_chunks(source, |bytes| self.terminal.write_program(bytes, waiting))
+        write_chunks(source, &|bytes| self.terminal.write_program(bytes, waiting))
     }
 
     fn ioctl(&self, command: u32, argument: u64) -> Result<u64> {
@@ -163,12 +164,12 @@ impl FileOperations for VirtualTerminal {
     }
 }
 
-/// `/dev/ttyS1`: without CLOCAL the opening waits for the carrier, unless it may not wait.
-pub struct SerialTerminal;
+/// A terminal on a line, as `/dev/ttyS1`: there the opening waits for the carrier without CLOCAL, unless it may not wait.
+pub struct LineTerminal(pub &'static Terminal);
 
-impl FileOperations for SerialTerminal {
+impl FileOperations for LineTerminal {
     fn open(&self, file_flags: u32) -> Result<Option<Arc<dyn FileOperations>>> {
-        let terminal = registry::serial();
+        let terminal = self.0;
         let file = TerminalFile::open(Handle::Lasting(terminal), file_flags)?;
         if file_flags & flags::O_NONBLOCK == 0 {
             terminal.wait_for_carrier(file.waiting(file_flags))?;
@@ -178,7 +179,7 @@ impl FileOperations for SerialTerminal {
 }
 
 /// Gives `write` what `source` has, a chunk at a time; it takes at least one byte, or says why not. Bytes taken.
-pub(super) fn write_chunks(source: &mut dyn Source, write: impl Fn(&[u8]) -> Result<usize>) -> Result<usize> {
+pub fn write_chunks(source: &mut dyn Source, write: &dyn Fn(&[u8]) -> Result<usize>) -> Result<usize> {
     let mut written = 0;
     let mut buffer = [0; CHUNK_LEN];
     let mut result = Ok(());

@@ -1,264 +1,90 @@
-//! The line behind a terminal: the second serial port, which the kernel's log has while no program has it open.
+//! What is behind a terminal that is neither on the screen nor a pseudo-terminal: the second serial port (`serial_line`), or a
+//! port of a virtio console (`on_port`). Bytes go through queues of the line's, and its task brings what comes in.
 //!
-//! What termios says is set on the port here; bytes go through the port's queues (`drivers::serial`). After the last close
-//! the port stays until all is sent, at most [`CLOSING_WAIT`]. Lock: `users` (rank Table), taken with nothing held.
+//! All of this but opening and closing is called with the terminal's state locked.
 
 use crate::vfs::Result;
-use abi::Errno;
-use abi::termios::{self, Termios};
-use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use core::time::Duration;
-use drivers::serial::{Condition, Counts, Format, Modem, News, Parity, Uart};
-use machine::irq::IrqError;
-use machine::sync::{Once, Rank, SpinLock};
-use machine::time::{self, Instant};
+use abi::termios::Termios;
+use drivers::serial::Counts;
 
-/// Speed at divisor 1, the highest.
-const FASTEST: u32 = 115_200;
-/// The lowest speed whose divisor has 16 bits.
-const SLOWEST: u32 = 2;
-/// What is not sent so long after the last close is dropped.
-const CLOSING_WAIT: Duration = Duration::from_secs(30);
-/// How often it is looked at meanwhile.
-const CLOSING_LOOK: Duration = Duration::from_millis(5);
-
-/// The line.
-pub struct Line {
-    uart: Once<Uart>,
-    users: SpinLock<Users>,
-    /// Input is not wanted now, and RTS is off for that.
-    throttled: AtomicBool,
-    /// Bytes that the terminal had no room for.
-    lost: AtomicU32,
-}
-
-struct Users {
-    files: usize,
-    /// There are none since.
-    closed: Option<Instant>,
-}
-
-impl Line {
-    /// A line without a port.
-    pub const fn new() -> Self {
-        let users = SpinLock::new("users of the serial line", Rank::Table, Users { files: 0, closed: None });
-        Line { uart: Once::new(), users, throttled: AtomicBool::new(false), lost: AtomicU32::new(0) }
-    }
-
-    /// Finds the port; false if there is none.
-    pub fn start(&self) -> core::result::Result<bool, IrqError> {
-        let Some(uart) = Uart::of_log()? else { return Ok(false) };
-        self.uart.call_once(|| uart);
-        Ok(true)
-    }
-
-    /// One more file: the first one takes the port from the log. EIO if there is none.
-    pub fn open(&self, settings: &Termios, speed: u32) -> Result<()> {
-        let uart = self.uart.get().ok_or(Errno::EIO)?;
-        let mut users = self.users.lock();
-        if users.files == 0 {
-            // Closed a moment ago, it may still be here.
-            users.closed = None;
-            if !uart.attach() {
-                return Err(Errno::EIO);
-            }
-            self.throttled.store(false, Ordering::Relaxed);
-            uart.set_format(format(settings, speed));
-            uart.hold(false);
-            uart.change_modem(Modem::SETTABLE, if speed == 0 { Modem::empty() } else { Modem::DTR | Modem::RTS });
-        }
-        users.files += 1;
-        Ok(())
-    }
+/// A line.
+pub trait Line: Send + Sync {
+    /// One more file. EIO if nothing is at the line, or not any more.
+    fn open(&self, settings: &Termios, speed: u32) -> Result<()>;
 
     /// One file less.
-    pub fn close(&self) {
-        let mut users = self.users.lock();
-        users.files -= 1;
-        if users.files == 0 {
-            users.closed = Some(time::now());
-            drop(users);
-            self.rouse();
-        }
-    }
-
-    /// For the line's task: sleeps until there is something new; what came in is in `incoming`.
-    pub fn wait(&self, incoming: &mut Vec<(u8, Condition)>) -> News {
-        let Some(uart) = self.uart.get() else { return News::default() };
-        let closed = self.users.lock().closed;
-        let news = uart.wait(incoming, closed.map(|_| time::now() + CLOSING_LOOK));
-        let mut users = self.users.lock();
-        if users.closed.is_some_and(|since| uart.unsent() == (0, true) || time::now() >= since + CLOSING_WAIT) {
-            users.closed = None;
-            uart.detach();
-        }
-        news
-    }
-
-    /// Has the port do what `settings` say, at this speed; 0 hangs up.
-    pub fn set(&self, settings: &Termios, speed: u32, speed_before: u32) {
-        let Some(uart) = self.uart.get() else { return };
-        uart.set_format(format(settings, speed));
-        let throttled = self.throttled.load(Ordering::Relaxed);
-        match (speed_before, speed) {
-            (1.., 0) => uart.change_modem(Modem::DTR | Modem::RTS, Modem::empty()),
-            (0, 1..) if throttled => uart.change_modem(Modem::empty(), Modem::DTR),
-            (0, 1..) => uart.change_modem(Modem::empty(), Modem::DTR | Modem::RTS),
-            _ => {}
-        }
-        if throttled && settings.c_cflag & termios::CRTSCTS == 0 {
-            self.throttled.store(false, Ordering::Relaxed);
-            uart.change_modem(Modem::empty(), Modem::RTS);
-        }
-    }
-
-    /// Asks the other side to stop sending, or to go on: by RTS, if `by_rts`, and by `character`.
-    pub fn throttle(&self, on: bool, by_rts: bool, character: Option<u8>) {
-        let Some(uart) = self.uart.get() else { return };
-        if by_rts {
-            self.throttled.store(on, Ordering::Relaxed);
-            match on {
-                true => uart.change_modem(Modem::RTS, Modem::empty()),
-                false => uart.change_modem(Modem::empty(), Modem::RTS),
-            }
-        }
-        if let Some(byte) = character {
-            uart.send_urgent(byte);
-        }
-    }
+    fn close(&self);
 
     /// Bytes of output that there is room for.
-    pub fn room(&self) -> usize {
-        self.uart.get().map_or(0, Uart::room)
-    }
+    fn room(&self) -> usize;
 
     /// Sends bytes, for which there is room.
-    pub fn send(&self, bytes: &[u8]) {
-        self.with(|uart| uart.send(bytes));
-    }
+    fn send(&self, bytes: &[u8]);
 
-    /// Sends a byte before all others.
-    pub fn send_urgent(&self, byte: u8) {
-        self.with(|uart| uart.send_urgent(byte));
+    /// Sends a byte before all others, where that is possible.
+    fn send_urgent(&self, byte: u8) {
+        self.send(&[byte]);
     }
 
     /// Bytes that wait to be sent, and whether the last bit of all has been.
-    pub fn unsent(&self) -> (usize, bool) {
-        self.uart.get().map_or((0, true), Uart::unsent)
-    }
+    fn unsent(&self) -> (usize, bool);
 
     /// Drops what waits to be sent.
-    pub fn discard(&self) {
-        self.with(Uart::discard);
-    }
+    fn discard(&self);
 
-    /// Drops what came in and did not reach the terminal.
-    pub fn discard_incoming(&self) {
-        self.with(Uart::discard_incoming);
-    }
+    /// Drops what came in and did not reach the terminal, where that counts as having come in.
+    fn discard_incoming(&self) {}
 
     /// Holds output, or lets it go on.
-    pub fn hold(&self, held: bool) {
-        self.with(|uart| uart.hold(held));
+    fn hold(&self, held: bool);
+
+    /// The terminal has room for much of what comes in.
+    fn note_room(&self) {}
+
+    /// The speed that it takes for what was asked, with `before` as it was.
+    fn possible_speed(&self, asked: u32, _before: u32) -> u32 {
+        asked
     }
 
-    /// Begins a break, or ends it.
-    pub fn set_break(&self, on: bool) {
-        self.with(|uart| uart.set_break(on));
-    }
+    /// Has the line do what `settings` say, at this speed; 0 hangs up.
+    fn set(&self, _settings: &Termios, _speed: u32, _speed_before: u32) {}
 
-    /// The modem lines as TIOCMGET tells them.
-    pub fn modem(&self) -> u32 {
-        let lines = self.uart.get().map_or(Modem::empty(), Uart::modem);
-        MODEM.iter().filter(|(line, _)| lines.contains(*line)).map(|(_, bit)| bit).sum()
-    }
-
-    /// Changes the computer's modem lines: clears some, then sets some.
-    pub fn change_modem(&self, cleared: u32, set: u32) {
-        let own = |bits| lines(bits).intersection(Modem::SETTABLE);
-        self.with(|uart| uart.change_modem(own(cleared), own(set)));
-    }
-
-    /// Sleeps until one of these modem lines of the other side has changed; false if `interrupted` ends it before.
-    pub fn wait_for_change(&self, bits: u32, interrupted: impl Fn() -> bool) -> bool {
-        self.uart.get().is_some_and(|uart| uart.wait_for_change(lines(bits), interrupted))
-    }
-
-    /// Has whoever waits look again.
-    pub fn rouse(&self) {
-        self.with(Uart::rouse);
-    }
-
-    /// Counts bytes that the terminal had no room for.
-    pub fn note_lost(&self, count: u32) {
-        self.lost.fetch_add(count, Ordering::Relaxed);
-    }
-
-    /// How many those are.
-    pub fn lost(&self) -> u32 {
-        self.lost.load(Ordering::Relaxed)
-    }
-
-    /// What has come and gone.
-    pub fn counts(&self) -> Counts {
-        self.uart.get().map_or_else(Counts::default, Uart::counts)
-    }
-
-    fn with(&self, f: impl FnOnce(&Uart)) {
-        if let Some(uart) = self.uart.get() {
-            f(uart);
+    /// Asks the other side to stop sending, or to go on: by RTS, if `by_rts`, and by `character`.
+    fn throttle(&self, _on: bool, _by_rts: bool, character: Option<u8>) {
+        if let Some(byte) = character {
+            self.send_urgent(byte);
         }
     }
-}
 
-const MODEM: [(Modem, u32); 9] = [
-    (Modem::DTR, termios::TIOCM_DTR),
-    (Modem::RTS, termios::TIOCM_RTS),
-    (Modem::OUT1, termios::TIOCM_OUT1),
-    (Modem::OUT2, termios::TIOCM_OUT2),
-    (Modem::LOOP, termios::TIOCM_LOOP),
-    (Modem::CTS, termios::TIOCM_CTS),
-    (Modem::DSR, termios::TIOCM_DSR),
-    (Modem::RI, termios::TIOCM_RI),
-    (Modem::CD, termios::TIOCM_CD),
-];
-
-/// The modem lines of these bits.
-fn lines(bits: u32) -> Modem {
-    MODEM.iter().filter(|(_, bit)| bits & bit != 0).fold(Modem::empty(), |all, (line, _)| all | *line)
-}
-
-/// The speed that the port takes for what was asked: that itself, or else what it had before (as Linux), or 9600.
-pub fn possible_speed(asked: u32, before: u32) -> u32 {
-    let can = |speed: &u32| matches!(*speed, 0 | SLOWEST..=FASTEST);
-    [asked, before].into_iter().find(can).unwrap_or(9600)
-}
-
-/// How bytes are put on the line with these settings.
-pub fn format(settings: &Termios, speed: u32) -> Format {
-    let flags = settings.c_cflag;
-    let has = |flag: u32| flags & flag != 0;
-    let parity = match (has(termios::PARENB), has(termios::CMSPAR), has(termios::PARODD)) {
-        (false, ..) => Parity::None,
-        (true, false, true) => Parity::Odd,
-        (true, false, false) => Parity::Even,
-        (true, true, true) => Parity::Mark,
-        (true, true, false) => Parity::Space,
-    };
-    let bits = match flags & termios::CSIZE {
-        termios::CS5 => 5,
-        termios::CS6 => 6,
-        termios::CS7 => 7,
-        _ => 8,
-    };
-    // Hung up, the line keeps some speed.
-    let speed = if speed == 0 { 9600 } else { speed };
-    Format {
-        divisor: u16::try_from((FASTEST + speed / 2) / speed).unwrap_or(u16::MAX).max(1),
-        bits,
-        two_stops: has(termios::CSTOPB),
-        parity,
-        waits_for_cts: has(termios::CRTSCTS),
+    /// The serial port, if it is one.
+    fn serial(&self) -> Option<&dyn SerialPort> {
+        None
     }
+}
+
+/// What only serial ports have.
+pub trait SerialPort {
+    /// Begins a break, or ends it.
+    fn set_break(&self, on: bool);
+
+    /// The modem lines as TIOCMGET tells them.
+    fn modem(&self) -> u32;
+
+    /// Changes the computer's modem lines: clears some, then sets some.
+    fn change_modem(&self, cleared: u32, set: u32);
+
+    /// Sleeps until one of these modem lines of the other side has changed; false if `interrupted` ends it before.
+    fn wait_for_change(&self, bits: u32, interrupted: &dyn Fn() -> bool) -> bool;
+
+    /// Has whoever waits look again.
+    fn rouse(&self);
+
+    /// Counts bytes that the terminal had no room for.
+    fn note_lost(&self, count: u32);
+
+    /// How many those are.
+    fn lost(&self) -> u32;
+
+    /// What has come and gone.
+    fn counts(&self) -> Counts;
 }

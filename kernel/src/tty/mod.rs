@@ -1,10 +1,11 @@
 //! Terminals: the console, which programs see as /dev/console, /dev/ttyS0 and /dev/tty1 and where the kernel's shell reads its
-//! keys, virtual terminals on the same screen and keyboard, pseudo-terminals, and /dev/ttyS1 on the second serial port.
+//! keys, virtual terminals on the same screen and keyboard, pseudo-terminals, /dev/ttyS1 on the second serial port, and
+//! /dev/hvc0 and so on at ports of virtio consoles.
 //!
-//! From the bottom up: `line` is the second serial port, `vt_modes` what virtual terminals are set to · `state`, [`Terminal`], `reading`, `on_line` edit, echo and keep what comes in and translate what goes out;
+//! From the bottom up: `serial_line` is the second serial port, one kind of a `line`, `vt_modes` what virtual terminals are set to · `state`, [`Terminal`], `reading`, `on_line` edit, echo and keep what comes in and translate what goes out;
 //! `registry` knows all terminals, `session` whose each is, `opening` who uses it · `virtual_terminal`, `modem`, `request` and `device`
 //! are what programs do with an open terminal · `pty` and `devpts` are the masters and the names of pseudo-terminals · `input` brings bytes from the serial
-//! port and `keyboard` from the keyboard to the console, `serial` those of the second port.
+//! port and `keyboard` from the keyboard to the console, `serial` those of the second port, `on_port` those of virtio consoles.
 
 mod checks;
 mod device;
@@ -14,12 +15,14 @@ pub mod keyboard;
 mod line;
 mod modem;
 mod on_line;
+mod on_port;
 mod opening;
 mod pty;
 mod reading;
 mod registry;
 mod request;
 mod serial;
+mod serial_line;
 mod session;
 mod state;
 mod terminal;
@@ -32,11 +35,13 @@ use crate::vfs::{self, File, device_number, flags, register_device};
 use abi::termios::Winsize;
 use alloc::format;
 use alloc::sync::Arc;
-use device::{ControllingTerminal, SerialTerminal, TerminalFile, VirtualTerminal};
+pub use device::write_chunks;
+use device::{ControllingTerminal, LineTerminal, TerminalFile, VirtualTerminal};
 pub use devpts::source as pts_source;
 pub use input::lost as lost_input;
 use machine::sync::{Rank, SpinLock};
-pub use registry::{console, controlling, session_ended};
+pub use on_port::PortTerminal;
+pub use registry::{PORT_MAJOR, console, controlling, session_ended};
 pub use terminal::Terminal;
 
 /// Character device, readable and writable by all.
@@ -54,7 +59,7 @@ pub fn init() {
         register_device(&name, MODE, device_number(4, number as u32), Arc::new(VirtualTerminal(number)));
     }
     match serial::start() {
-        Ok(true) => register_device("ttyS1", MODE, registry::SERIAL_NUMBER, Arc::new(SerialTerminal)),
+        Ok(true) => register_device("ttyS1", MODE, registry::SERIAL_NUMBER, Arc::new(LineTerminal(registry::serial()))),
         Ok(false) => {}
         Err(error) => log::warn!("no /dev/ttyS1: {error}"),
     }

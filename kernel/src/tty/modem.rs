@@ -1,7 +1,7 @@
 //! The requests that only a terminal on a serial line knows: modem lines, breaks, counts (`ioctl_tty(2)`).
 
 use super::Terminal;
-use super::line::Line;
+use super::line::{Line, SerialPort};
 use super::terminal::Waiting;
 use super::user_value::{get, put};
 use crate::process;
@@ -21,9 +21,13 @@ static BREAKING: WaitQueue = WaitQueue::new("the end of a break");
 
 /// Does what `command` asks of a terminal on a line; None if it is no such request, or there is no line.
 pub fn handle(terminal: &Terminal, command: u32, argument: u64) -> Option<Result<()>> {
-    let Some(line) = terminal.line else {
-        // Where there are no breaks, asking for one does nothing.
-        return matches!(command, termios::TIOCSBRK | termios::TIOCCBRK).then_some(Ok(()));
+    let Some(line) = terminal.line.and_then(Line::serial) else {
+        // Where there are no breaks, asking for one only waits until all is sent.
+        return match command {
+            termios::TIOCSBRK | termios::TIOCCBRK => Some(Ok(())),
+            termios::TCSBRK | termios::TCSBRKP => Some(drain(terminal)),
+            _ => None,
+        };
     };
     let change = |cleared: fn(u32) -> u32, set: fn(u32) -> u32| {
         get::<u32>(argument).map(|lines| line.change_modem(cleared(lines), set(lines)))
@@ -53,7 +57,7 @@ pub fn handle(terminal: &Terminal, command: u32, argument: u64) -> Option<Result
         termios::TIOCMIWAIT => {
             let opened_at = terminal.hangups();
             let ended = || process::interrupted() || terminal.hangups() != opened_at;
-            match (line.wait_for_change(argument as u32, ended), terminal.hangups() == opened_at) {
+            match (line.wait_for_change(argument as u32, &ended), terminal.hangups() == opened_at) {
                 (true, _) => Ok(()),
                 (false, true) => Err(Errno::EINTR),
                 (false, false) => Err(Errno::EIO),
@@ -69,14 +73,14 @@ pub fn drain(terminal: &Terminal) -> Result<()> {
     terminal.drain(Waiting { allowed: true, interrupted: process::interrupted, opened_at: terminal.hangups() })
 }
 
-fn send_break(line: &Line, length: Duration) -> Result<()> {
+fn send_break(line: &dyn SerialPort, length: Duration) -> Result<()> {
     line.set_break(true);
     let end = BREAKING.wait_until(Some(time::now() + length), process::interrupted, || None::<()>);
     line.set_break(false);
     if end == Err(WaitEnd::Interrupted) { Err(Errno::EINTR) } else { Ok(()) }
 }
 
-fn counts(line: &Line) -> SerialCounts {
+fn counts(line: &dyn SerialPort) -> SerialCounts {
     let counts = line.counts();
     let [cts, dsr, rng, dcd] = counts.lines;
     SerialCounts {

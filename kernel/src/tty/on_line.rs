@@ -1,9 +1,10 @@
-//! A terminal on a serial line: what comes in damaged, flow control of input, modem lines, waiting until all is sent. The
-//! console is on one too, as far as its settings go.
+//! A terminal on a line: what comes in damaged, flow control of input, modem lines, waiting until all is sent. The console
+//! is on one too, as far as its settings go.
 
 use super::Terminal;
-use super::line;
-use super::state::Effects;
+use super::line::Line;
+use super::serial_line;
+use super::state::{Effects, QUEUE_LEN};
 use super::terminal::Waiting;
 use crate::sched;
 use abi::Errno;
@@ -39,7 +40,7 @@ impl Terminal {
                 if !plain {
                     state.take_marked(byte, condition == Condition::Break, &mut effects);
                 } else if state.accept(&[byte], &mut effects) != Ok(1)
-                    && let Some(line) = self.line
+                    && let Some(line) = self.line.and_then(Line::serial)
                 {
                     line.note_lost(1);
                 }
@@ -59,6 +60,9 @@ impl Terminal {
             let mut state = self.state.lock();
             if state.is_shells() {
                 return;
+            }
+            if let Some(line) = self.line.filter(|_| state.incoming.len() <= QUEUE_LEN / 2) {
+                line.note_room();
             }
             let settings = *state.discipline.settings();
             if let Some(line) = self.line {
@@ -96,7 +100,7 @@ impl Terminal {
         // Whoever comes last sets what holds then, and no output begins meanwhile.
         let _output = self.output.lock();
         let (settings, speed) = (self.settings(), self.speeds().1);
-        let format = line::format(&settings, speed);
+        let format = serial_line::format(&settings, speed);
         let deadline = time::now() + PORT_WAIT;
         while !console::set_format(format.divisor, format.line_control(), speed != 0) && time::now() < deadline {
             sched::sleep(IDLE_LOOK);
@@ -128,7 +132,10 @@ impl Terminal {
 
     /// Waits until there is a carrier, if that is minded: EINTR.
     pub fn wait_for_carrier(&self, waiting: Waiting) -> Result<(), Errno> {
-        let there = || !self.minds_carrier() || self.line.is_none_or(|line| line.modem() & termios::TIOCM_CD != 0);
+        let there = || {
+            !self.minds_carrier()
+                || self.line.and_then(Line::serial).is_none_or(|line| line.modem() & termios::TIOCM_CD != 0)
+        };
         while !there() {
             if (waiting.interrupted)() {
                 return Err(Errno::EINTR);

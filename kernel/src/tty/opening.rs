@@ -1,6 +1,7 @@
 //! Opening and closing: who uses a terminal (`open(2)`, `TIOCEXCL` of `ioctl_tty(2)`).
 
 use super::Terminal;
+use super::line::Line;
 use super::state::Effects;
 use crate::process;
 use crate::vfs::Result;
@@ -40,8 +41,8 @@ impl Terminal {
         Ok(self.hangups())
     }
 
-    /// A file is closed, one that was hung up too. A virtual terminal that nobody has open begins with usual settings and modes again; a
-    /// serial line keeps its settings, as on Linux.
+    /// A file is closed, one that was hung up too. A terminal that nobody has open begins with usual settings and modes again; a
+    /// serial port's keeps its settings, as on Linux.
     pub fn count_closing(&self) {
         if let Some(line) = self.line {
             line.close();
@@ -58,7 +59,7 @@ impl Terminal {
             state.exclusive = false;
             match &mut state.pair {
                 Some(pair) => pair.slave_closed = true,
-                None if self.line.is_some() => {
+                None if self.line.and_then(Line::serial).is_some() => {
                     state.flush_input();
                     state.discipline.set_stopped(false);
                 }

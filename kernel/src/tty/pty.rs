@@ -47,8 +47,8 @@ impl Terminal {
         Some(Ok(start + len))
     }
 
-    /// Types what the master writes: how many bytes; None if it has to wait for room.
-    fn type_in(&self, bytes: &[u8]) -> Option<Result<usize>> {
+    /// Types what the master writes, or the other side of a line: how many bytes; None if it has to wait for room.
+    pub(super) fn type_in(&self, bytes: &[u8]) -> Option<Result<usize>> {
         let mut effects = Effects::default();
         let taken = self.state.lock().accept(bytes, &mut effects);
         self.settle(effects);
@@ -116,7 +116,9 @@ impl FileOperations for Master {
 
     fn write(&self, _: u64, file_flags: u32, source: &mut dyn Source) -> Result<usize> {
         let terminal = &self.pty.terminal;
-        write_chunks(source, |bytes| wait_in(&terminal.master_writers, waiting(file_flags), || terminal.type_in(bytes)))
+        write_chunks(source, &|bytes| {
+            wait_in(&terminal.master_writers, waiting(file_flags), || terminal.type_in(bytes))
+        })
     }
 
     fn ioctl(&self, command: u32, argument: u64) -> Result<u64> {

@@ -1,16 +1,20 @@
-//! All terminals: the console, the virtual ones and the pseudo-terminals by their numbers; which one controls a session.
+//! All terminals: the console, the virtual ones, those on lines and the pseudo-terminals by their numbers; which one controls
+//! a session.
 //!
 //! Lock: `PAIRS` (rank Table), under which terminals' states may be locked.
 
 use super::Terminal;
 use super::line::Line;
+use super::serial_line::SerialLine;
 use crate::screen;
 use crate::vfs::{Result, device_number};
 use abi::Errno;
+use abi::termios::Termios;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::Deref;
-use machine::sync::{Rank, SpinLock};
+use core::sync::atomic::{AtomicUsize, Ordering};
+use machine::sync::{Once, Rank, SpinLock};
 
 /// Most pseudo-terminals (Linux's `kernel.pty.max`).
 const MAX_PAIRS: usize = 4096;
@@ -25,10 +29,15 @@ static ON_SCREEN: [Terminal; screen::COUNT - 1] = [
     Terminal::on_screen(3, device_number(4, 4)),
 ];
 /// The second serial port, and the terminal on it.
-pub static LINE: Line = Line::new();
-static SERIAL: Terminal = Terminal::on_line(&LINE, SERIAL_NUMBER);
+pub static LINE: SerialLine = SerialLine::new();
+static SERIAL: Terminal = Terminal::on_line(&LINE, Termios::SERIAL, SERIAL_NUMBER);
 /// Device number of `/dev/ttyS1`.
 pub const SERIAL_NUMBER: u64 = device_number(4, 65);
+/// Those on ports of virtio consoles, in the order in which they came, and how many have.
+static ON_PORTS: [Once<Terminal>; 8] = [const { Once::new() }; 8];
+static PORT_COUNT: AtomicUsize = AtomicUsize::new(0);
+/// Major number of theirs.
+pub const PORT_MAJOR: u32 = 229;
 static PAIRS: SpinLock<Vec<Option<Arc<Pty>>>> = SpinLock::new("pseudo-terminals", Rank::Table, Vec::new());
 
 /// A pseudo-terminal.
@@ -55,7 +64,7 @@ pub struct Attributes {
 /// A terminal that is there for good, or as long as somebody uses it.
 #[derive(Clone)]
 pub enum Handle {
-    /// The console, a virtual terminal, or that on the second serial port.
+    /// The console, a virtual terminal, or one on a line.
     Lasting(&'static Terminal),
     /// A pseudo-terminal.
     Pair(Arc<Pty>),
@@ -90,9 +99,16 @@ pub fn serial() -> &'static Terminal {
     &SERIAL
 }
 
+/// A terminal for a port of a virtio console, and its number among those; None if there are too many.
+pub fn add_on_port(line: &'static dyn Line) -> Option<(u32, &'static Terminal)> {
+    let index = PORT_COUNT.fetch_add(1, Ordering::Relaxed);
+    let make = || Terminal::on_line(line, Termios::INITIAL, device_number(PORT_MAJOR, index as u32));
+    Some((index as u32, ON_PORTS.get(index)?.call_once(make)))
+}
+
 /// All terminals that are there for good.
 fn lasting() -> impl Iterator<Item = &'static Terminal> {
-    (0..screen::COUNT).map(on_screen).chain([serial()])
+    (0..screen::COUNT).map(on_screen).chain([serial()]).chain(ON_PORTS.iter().filter_map(Once::get))
 }
 
 /// The terminal that controls `session`.

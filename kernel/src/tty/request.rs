@@ -41,8 +41,6 @@ pub fn handle(terminal: &Terminal, command: u32, argument: u64) -> Result<()> {
         termios::TIOCOUTQ => put(argument, &(terminal.line.map_or(0, |line| line.unsent().0) as i32)),
         termios::TCFLSH => terminal.flush(argument),
         termios::TCXONC => flow(terminal, argument),
-        // Elsewhere output is sent at once, and there are no breaks.
-        termios::TCSBRK | termios::TCSBRKP if terminal.line.is_none() => Ok(()),
         // Of a master alone, and Linux tells it so.
         termios::TIOCGPTPEER => Err(Errno::EIO),
         termios::TIOCGETD => put(argument, &0i32),

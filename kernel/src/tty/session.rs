@@ -77,7 +77,7 @@ impl Terminal {
             state.flush_input();
             state.exclusive = false;
         }
-        if let Some(line) = self.line {
+        if let Some(line) = self.line.and_then(Line::serial) {
             line.rouse();
         }
         self.settle(Effects { changed: true, ..Effects::default() });

@@ -6,7 +6,7 @@
 //!
 //! A terminal that is hung up counts that: files that were opened before are dead from then on.
 
-use super::line::{self, Line};
+use super::line::Line;
 use super::state::{Effects, Pair, Shell, State};
 use super::vt_modes;
 use crate::process::send;
@@ -56,8 +56,8 @@ pub struct Terminal {
     number: u64,
     /// Which of the screens shows it; the first is that of the console, which is on the serial port as well.
     screen: Option<usize>,
-    /// The serial port that it is on, but for the console.
-    pub(super) line: Option<&'static Line>,
+    /// The line that it is on, if it is neither on the screen nor a pseudo-terminal.
+    pub(super) line: Option<&'static dyn Line>,
 }
 
 /// How a file may wait.
@@ -93,9 +93,9 @@ impl Terminal {
         Self::with(State::new(None, Termios::INITIAL), number, Some(screen), None)
     }
 
-    /// The terminal on a serial line.
-    pub const fn on_line(line: &'static Line, number: u64) -> Self {
-        Self::with(State::new(None, Termios::SERIAL), number, None, Some(line))
+    /// The terminal on a line, with these settings at first.
+    pub const fn on_line(line: &'static dyn Line, settings: Termios, number: u64) -> Self {
+        Self::with(State::new(None, settings), number, None, Some(line))
     }
 
     /// The slave of a pseudo-terminal whose master is open.
@@ -113,7 +113,8 @@ impl Terminal {
         Self::with(state, number, None, None)
     }
 
-    const fn with(state: State, number: u64, screen: Option<usize>, line: Option<&'static Line>) -> Self {
+    #[inline(never)]
+    const fn with(state: State, number: u64, screen: Option<usize>, line: Option<&'static dyn Line>) -> Self {
         Terminal {
             state: SpinLock::new("terminal", Rank::Terminal, state),
             readers: WaitQueue::new("terminal input"),
@@ -303,7 +304,7 @@ impl Terminal {
                 state.other_speeds = speeds.unwrap_or(before);
                 if self.line.is_some() || self.is_console() {
                     let asked = settings.output_speed(state.other_speeds.1);
-                    let speed = line::possible_speed(asked, before.1);
+                    let speed = line.possible_speed(asked, before.1);
                     if speed != asked {
                         settings.set_speed(speed);
                         state.other_speeds = (speed, speed);

@@ -67,7 +67,7 @@ pub use open::{open, open_location, open_restricted};
 pub(crate) use page_cache::{Mapper, PageCache, Quota, Revoke, dirty_total, in_memory_total};
 pub use reclaim::reclaim;
 pub use size_limit::{SizeLimit, set_size_limit};
-pub use transfer::{Sink, SliceSink, SliceSource, Source, VecSink};
+pub use transfer::{Sink, SliceSink, SliceSource, Source, VecSink, outcome};
 pub use walk::{lookup, resolve};
 pub use write_back::{finish_all, sync_all};
 

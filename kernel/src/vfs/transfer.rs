@@ -46,7 +46,7 @@ pub trait Source {
 }
 
 /// What a transfer comes to: an error only if nothing moved, as `read(2)` and `write(2)` have it.
-pub(super) fn outcome(before: usize, after: usize, result: Result<()>) -> Result<usize> {
+pub fn outcome(before: usize, after: usize, result: Result<()>) -> Result<usize> {
     match result {
         Err(error) if before == after => Err(error),
         _ => Ok(before - after),

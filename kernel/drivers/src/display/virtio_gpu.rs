@@ -13,11 +13,13 @@ use crate::driver::{Bound, ProbeError, start_virtio};
 use crate::pci::Claim;
 use crate::virtio::transport::{Notifier, ResetControl};
 use crate::virtio::{Buffer, QueueFault, Transport, Virtqueue, feature};
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
+use klib::virtio::gpu::{self, BadAnswer, DISPLAY_INFO_LEN, HEADER_LEN, MAX_PIXELS, Screen};
 use machine::hooks;
 use machine::io::{DmaBuffer, Framebuffer};
 use machine::irq::IrqLine;
@@ -47,31 +49,20 @@ const FORMAT_B8G8R8X8: u32 = 2;
 /// The number of the one picture that we have.
 const PICTURE: u32 = 1;
 
-/// Words of a request or answer before what is its own: type, flags, fence, context, ring.
-const HEADER_WORDS: usize = 6;
-const HEADER_LEN: u32 = 24;
-/// Screens that an answer describes, and words for each: place, size, whether it is there, flags.
-const MAX_SCREENS: usize = 16;
-const SCREEN_WORDS: usize = 6;
-const DISPLAY_INFO_LEN: u32 = HEADER_LEN + (MAX_SCREENS * SCREEN_WORDS * 4) as u32;
-
 /// Layout of a pool entry: the request, the answer.
 const ENTRY_LEN: usize = 2048;
 const ANSWER_AT: usize = 1536;
-const _: () = assert!(ANSWER_AT + DISPLAY_INFO_LEN as usize <= ENTRY_LEN);
-/// Most pixels of a screen, each of four bytes in pieces of a mebibyte; what names the pieces fits into an entry.
-const MAX_PIXELS: u64 = 1 << 24;
-const _: () = assert!(HEADER_LEN as usize + 8 + ((MAX_PIXELS as usize * 4) >> 20) * 16 <= ANSWER_AT);
+const _: () = assert!(ANSWER_AT + DISPLAY_INFO_LEN <= ENTRY_LEN);
+/// Pixels have four bytes each, in pieces of a mebibyte; what names the pieces fits into an entry.
+const _: () = assert!(HEADER_LEN + 8 + ((MAX_PIXELS as usize * 4) >> 20) * 16 <= ANSWER_AT);
 
 /// What went wrong with a command.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum GpuError {
     /// There was no answer in time to this command.
     Timeout(u32),
-    /// The answer to this command is that one.
-    Answer(u32, u32),
-    /// The answer to this command has so many bytes.
-    Length(u32, u32),
+    /// The answer to this command is wrong.
+    Answer(u32, BadAnswer),
     /// The queue is broken.
     Queue(QueueFault),
     /// The queue is full, or another's while a panic needs it.
@@ -84,8 +75,7 @@ impl fmt::Display for GpuError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             GpuError::Timeout(command) => write!(f, "no answer to command {command:#x}"),
-            GpuError::Answer(command, answer) => write!(f, "the answer to command {command:#x} is {answer:#x}"),
-            GpuError::Length(command, len) => write!(f, "the answer to command {command:#x} has {len} bytes"),
+            GpuError::Answer(command, answer) => write!(f, "the answer to command {command:#x} {answer}"),
             GpuError::Queue(fault) => write!(f, "{fault}"),
             GpuError::Busy => write!(f, "its queue is in use"),
             GpuError::Broken => write!(f, "it is not used any more"),
@@ -96,10 +86,8 @@ impl fmt::Display for GpuError {
 /// A graphics device.
 pub struct VirtioGpu {
     shared: Arc<Shared>,
-    /// The first screen that is there, and its size.
-    screen: u32,
-    width: u32,
-    height: u32,
+    /// The first screen that is there.
+    screen: Screen,
     /// Held while a command is under way.
     sending: Mutex<()>,
     broken: AtomicBool,
@@ -147,27 +135,26 @@ pub fn probe(claim: Claim) -> Result<Bound<Arc<VirtioGpu>>, ProbeError> {
         reset: transport.reset_control(),
     });
     let handler = shared.clone();
-    let line = start_virtio(&mut transport, NAME, move || handler.interrupt())?;
+    let line = start_virtio(&mut transport, NAME, Box::new(move || handler.interrupt()))?;
     let screen = shared.first_screen().map_err(|error| {
         log::warn!("{NAME}: {error}");
         ProbeError::Unusable("it does not tell its screens")
     })?;
-    let (screen, width, height) = screen.ok_or(ProbeError::Unusable("no screen is connected"))?;
-    if !(1..=MAX_PIXELS).contains(&(u64::from(width) * u64::from(height))) {
+    let screen = screen.ok_or(ProbeError::Unusable("no screen is connected"))?;
+    if !screen.is_possible() {
         return Err(ProbeError::Unusable("its screen has an impossible size"));
     }
-    log::debug!("{NAME}: screen {screen} has {width} x {height} pixels");
+    log::debug!("{NAME}: screen {} has {} x {} pixels", screen.number, screen.width, screen.height);
     let (vectors, virtio) = (Vec::from([line.vector()]), Some(transport.agreement()));
     let (sending, broken) = (Mutex::new("graphics device", ()), AtomicBool::new(false));
-    let device =
-        Arc::new(VirtioGpu { shared, screen, width, height, sending, broken, _line: line, _transport: transport });
+    let device = Arc::new(VirtioGpu { shared, screen, sending, broken, _line: line, _transport: transport });
     Ok(Bound { device, vectors, virtio })
 }
 
 impl VirtioGpu {
     /// Width and height of its screen.
     pub fn size(&self) -> (u32, u32) {
-        (self.width, self.height)
+        (self.screen.width, self.screen.height)
     }
 
     /// Makes a picture for the whole screen and shows it. Called once; where it fails the device has no memory of ours.
@@ -180,7 +167,7 @@ impl VirtioGpu {
             backing.extend([address.get() as u32, (address.get() >> 32) as u32, len as u32, 0]);
         }
         let all = Rectangle { x: 0, y: 0, width, height };
-        let scanout = [0, 0, width, height, self.screen, PICTURE];
+        let scanout = [0, 0, width, height, self.screen.number, PICTURE];
         self.command(RESOURCE_CREATE_2D, &[PICTURE, FORMAT_B8G8R8X8, width, height])
             .and_then(|()| self.command(RESOURCE_ATTACH_BACKING, &backing))
             .and_then(|()| self.command(SET_SCANOUT, &scanout))
@@ -201,7 +188,7 @@ impl VirtioGpu {
 
     fn send(&self, part: Rectangle) -> Result<(), GpuError> {
         let Rectangle { x, y, width, height } = part;
-        let offset = (u64::from(y) * u64::from(self.width) + u64::from(x)) * 4;
+        let offset = (u64::from(y) * u64::from(self.screen.width) + u64::from(x)) * 4;
         let (low, high) = (offset as u32, (offset >> 32) as u32);
         self.command(TRANSFER_TO_HOST_2D, &[x, y, width, height, low, high, PICTURE, 0])?;
         self.command(RESOURCE_FLUSH, &[x, y, width, height, PICTURE, 0])
@@ -213,8 +200,7 @@ impl VirtioGpu {
         }
         // In a panic nobody else runs, and whoever holds the lock will not let go of it.
         let _one = (!panicking()).then(|| self.sending.lock());
-        let (answer, _) = self.shared.command(command, words, HEADER_LEN)?;
-        if answer == OK_NO_DATA { Ok(()) } else { Err(GpuError::Answer(command, answer)) }
+        self.shared.command(command, words, OK_NO_DATA, &mut [0; HEADER_LEN])
     }
 
     /// Stops the device.
@@ -226,29 +212,19 @@ impl VirtioGpu {
 }
 
 impl Shared {
-    /// The first screen that is there: its number, width and height.
-    fn first_screen(&self) -> Result<Option<(u32, u32, u32)>, GpuError> {
-        let (answer, at) = self.command(GET_DISPLAY_INFO, &[], DISPLAY_INFO_LEN)?;
-        if answer != OK_DISPLAY_INFO {
-            return Err(GpuError::Answer(GET_DISPLAY_INFO, answer));
-        }
-        let word = |screen: usize, index: usize| {
-            self.pool.load::<u32>(at + (HEADER_WORDS + screen * SCREEN_WORDS + index) * 4)
-        };
-        let there = (0..MAX_SCREENS).find(|&screen| word(screen, 4) != 0);
-        Ok(there.map(|screen| (screen as u32, word(screen, 2), word(screen, 3))))
+    /// The first screen that is there.
+    fn first_screen(&self) -> Result<Option<Screen>, GpuError> {
+        let mut answer = [0; DISPLAY_INFO_LEN];
+        self.command(GET_DISPLAY_INFO, &[], OK_DISPLAY_INFO, &mut answer)?;
+        Ok(gpu::first_screen(&answer))
     }
 
-    /// Has the device do a command with these words behind the header: the type of its answer, which has `answer_len` bytes,
-    /// and where in the pool that is.
-    fn command(&self, command: u32, words: &[u32], answer_len: u32) -> Result<(u32, usize), GpuError> {
-        let head = self.submit(command, words, answer_len)?;
+    /// Has the device do a command with these words behind the header, and give an answer of type `good` that fills `answer`.
+    fn command(&self, command: u32, words: &[u32], good: u32, answer: &mut [u8]) -> Result<(), GpuError> {
+        let head = self.submit(command, words, answer.len() as u32)?;
         let len = self.wait(command, head)?;
-        if len != answer_len {
-            return Err(GpuError::Length(command, len));
-        }
-        let at = usize::from(head) * ENTRY_LEN + ANSWER_AT;
-        Ok((self.pool.load(at), at))
+        self.pool.read(usize::from(head) * ENTRY_LEN + ANSWER_AT, answer);
+        gpu::check(answer, len, good).map_err(|error| GpuError::Answer(command, error))
     }
 
     /// Gives the device a command: the number of the chain.
@@ -265,7 +241,7 @@ impl Shared {
                 let address = self.pool.address().offset(at as u64);
                 Buffer { address, len, device_writes }
             };
-            let len = HEADER_LEN + 4 * words.len() as u32;
+            let len = (HEADER_LEN + 4 * words.len()) as u32;
             let buffers = [piece(at, len, false), piece(at + ANSWER_AT, answer_len, true)];
             let chain = state.queue.prepare(buffers.into_iter()).ok_or(GpuError::Busy)?;
             state.answers[usize::from(head)] = None;

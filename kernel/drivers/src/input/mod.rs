@@ -5,6 +5,7 @@ pub mod virtio_input;
 
 use alloc::string::String;
 use core::fmt;
+use klib::virtio::input::has_bit;
 use machine::time::Instant;
 
 /// What happened, in the numbers of Linux's `input-event-codes.h`.
@@ -78,7 +79,7 @@ pub trait InputDevice: Send + Sync {
 
     /// Whether it has code `code` of a type.
     fn has(&self, kind: u16, code: u16) -> bool {
-        self.codes(kind).get(usize::from(code / 8)).is_some_and(|bits| bits >> (code % 8) & 1 != 0)
+        has_bit(self.codes(kind), code)
     }
 }
 

@@ -9,13 +9,15 @@ use crate::driver::{Bound, ProbeError, start_virtio};
 use crate::pci::Claim;
 use crate::virtio::transport::{DeviceConfig, Notifier, ResetControl};
 use crate::virtio::{Buffer, QueueFault, Transport, VirtioError, Virtqueue, feature};
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
-use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use core::iter;
 use core::sync::atomic::{AtomicBool, Ordering};
+use klib::virtio::input::{self as answer, EVENT_LEN};
+use klib::virtio::text;
 use machine::io::{DmaBuffer, DmaError};
 use machine::irq::IrqLine;
 use machine::sync::{IrqLock, Rank, WaitQueue};
@@ -27,8 +29,6 @@ const QUEUE_SIZE: u16 = 64;
 const LEAST_QUEUE_SIZE: u16 = 4;
 /// Events kept until they are taken; when there are more, all are dropped.
 const MAX_EVENTS: usize = 256;
-/// Bytes of an event: type, code, value.
-const EVENT_LEN: usize = 8;
 
 /// What can be selected in the configuration, and where what is selected is found (virtio 1.2, 5.8.4).
 const SELECT_NAME: u8 = 0x01;
@@ -41,8 +41,6 @@ const CONFIG_SELECT: usize = 0;
 const CONFIG_SUBSELECT: usize = 1;
 const CONFIG_SIZE: usize = 2;
 const CONFIG_DATA: usize = 8;
-/// Most bytes of what is selected.
-const DATA_LEN: usize = 128;
 
 /// Types of events (Linux's `input-event-codes.h`) there can be, those of axes, and of lights.
 const TYPES: u16 = 0x20;
@@ -121,7 +119,7 @@ pub fn probe(claim: Claim) -> Result<Bound<Arc<dyn InputDevice>>, ProbeError> {
         reset: transport.reset_control(),
     });
     let handler = shared.clone();
-    let line = start_virtio(&mut transport, NAME, move || handler.interrupt())?;
+    let line = start_virtio(&mut transport, NAME, Box::new(move || handler.interrupt()))?;
     shared.give_all();
     let (vectors, agreement) = (Vec::from([line.vector()]), transport.agreement());
     let fault_logged = AtomicBool::new(false);
@@ -134,10 +132,9 @@ fn select(transport: &Transport, what: u8, which: u8) -> Result<Vec<u8>, ProbeEr
     let read = |config: &DeviceConfig| {
         config.set_field(CONFIG_SELECT, what)?;
         config.set_field(CONFIG_SUBSELECT, which)?;
-        let len = usize::from(config.field::<u8>(CONFIG_SIZE)?);
-        if len > DATA_LEN {
+        let Some(len) = answer::selected_len(config.field(CONFIG_SIZE)?) else {
             return Ok(Err(ProbeError::Unusable("its configuration says to be longer than it can be")));
-        }
+        };
         let bytes =
             (0..len).map(|at| config.field::<u8>(CONFIG_DATA + at)).collect::<Result<Vec<u8>, VirtioError>>()?;
         Ok(Ok(bytes))
@@ -146,19 +143,9 @@ fn select(transport: &Transport, what: u8, which: u8) -> Result<Vec<u8>, ProbeEr
 }
 
 fn read_identity(transport: &Transport) -> Result<Identity, ProbeError> {
-    let text = |what| {
-        let bytes = select(transport, what, 0)?;
-        // Some end it with a zero byte. What cannot be shown is not.
-        let bytes = bytes.split(|&byte| byte == 0).next().unwrap_or_default();
-        let shown = String::from_utf8_lossy(bytes).chars().filter(|c| !c.is_control()).collect::<String>();
-        Ok::<String, ProbeError>(shown)
-    };
-    let ids = select(transport, SELECT_IDS, 0)?;
-    let mut identity = Identity { name: text(SELECT_NAME)?, serial: text(SELECT_SERIAL)?, ids: [0; 4] };
-    for (id, bytes) in identity.ids.iter_mut().zip(ids.as_chunks::<2>().0) {
-        *id = u16::from_le_bytes(*bytes);
-    }
-    Ok(identity)
+    let select = |what| select(transport, what, 0);
+    let (name, serial) = (text(&select(SELECT_NAME)?), text(&select(SELECT_SERIAL)?));
+    Ok(Identity { name, serial, ids: answer::ids(&select(SELECT_IDS)?) })
 }
 
 fn read_codes(transport: &Transport) -> Result<Vec<(u16, Vec<u8>)>, ProbeError> {
@@ -175,12 +162,9 @@ fn read_codes(transport: &Transport) -> Result<Vec<(u16, Vec<u8>)>, ProbeError> 
 fn read_axes(transport: &Transport, codes: &[(u16, Vec<u8>)]) -> Result<Vec<(u16, Axis)>, ProbeError> {
     let bits = codes.iter().find(|(kind, _)| *kind == TYPE_AXIS).map_or(&[][..], |(_, bits)| bits);
     let mut axes = Vec::new();
-    // Linux knows no more than 64.
-    for code in (0..bits.len().min(8) * 8).filter(|code| bits[code / 8] >> (code % 8) & 1 != 0) {
-        let words = select(transport, SELECT_AXIS, code as u8)?;
-        let word = |index: usize| words.as_chunks::<4>().0.get(index).map_or(0, |bytes| i32::from_le_bytes(*bytes));
-        let (minimum, maximum) = (word(0), word(1));
-        axes.push((code as u16, Axis { minimum, maximum, fuzz: word(2), flat: word(3), resolution: word(4) }));
+    for code in answer::axes(bits) {
+        let [minimum, maximum, fuzz, flat, resolution] = answer::axis(&select(transport, SELECT_AXIS, code as u8)?);
+        axes.push((code, Axis { minimum, maximum, fuzz, flat, resolution }));
     }
     Ok(axes)
 }
@@ -201,7 +185,9 @@ impl InputDevice for VirtioInput {
     fn next_event(&self, deadline: Option<Instant>) -> Result<Option<Event>, Broken> {
         let look = || {
             let mut state = self.shared.state.lock();
-            let event = state.waiting.pop_front();
+            // As on Linux the device is not heard where it says what it has not said to have.
+            let declared = |event: &Event| answer::is_declared(event.kind, event.code, |kind| self.codes(kind));
+            let event = core::iter::from_fn(|| state.waiting.pop_front()).find(declared);
             event.map(Ok).or(state.fault.map(Err))
         };
         match self.shared.arrived.wait_until(deadline, || false, look) {
@@ -288,13 +274,12 @@ impl State {
         while self.fault.is_none()
             && let Some(used) = self.events.pop()
         {
-            if used.written != EVENT_LEN as u32 {
+            let mut bytes = [0; EVENT_LEN];
+            memory.read(usize::from(used.head) * EVENT_LEN, &mut bytes);
+            let Some((kind, code, value)) = answer::event(&bytes, used.written) else {
                 self.fault = Some(Fault::Length(used.written));
                 return;
-            }
-            let at = usize::from(used.head) * EVENT_LEN;
-            let (kind, code) = (memory.load(at), memory.load(at + 2));
-            let value = memory.load::<u32>(at + 4) as i32;
+            };
             if self.waiting.len() >= MAX_EVENTS {
                 self.waiting.clear();
                 self.waiting.push_back(Event { time, kind: TYPE_SYNCHRONISE, code: CODE_DROPPED, value: 0 });

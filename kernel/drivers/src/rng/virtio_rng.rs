@@ -8,6 +8,7 @@ use crate::driver::{Bound, ProbeError, start_virtio};
 use crate::pci::Claim;
 use crate::virtio::transport::{Notifier, ResetControl};
 use crate::virtio::{Buffer, Transport, Virtqueue, feature};
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::iter;
@@ -64,7 +65,7 @@ pub fn probe(claim: Claim) -> Result<Bound<Arc<dyn RandomSource>>, ProbeError> {
         reset: transport.reset_control(),
     });
     let handler = shared.clone();
-    let line = start_virtio(&mut transport, NAME, move || handler.interrupt())?;
+    let line = start_virtio(&mut transport, NAME, Box::new(move || handler.interrupt()))?;
     let (vectors, agreement) = (Vec::from([line.vector()]), transport.agreement());
     let source = VirtioRandom { reader: Mutex::new("random bytes", ()), shared, _line: line, _transport: transport };
     Ok(Bound { device: Arc::new(source), vectors, virtio: Some(agreement) })

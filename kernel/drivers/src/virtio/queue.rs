@@ -2,7 +2,8 @@
 //!
 //! Buffers are added in chains, each with a token that comes back when the device has used the chain. Everything needed
 //! to go on is in the driver's own memory: of what the device can write, only the used ring is read, and checked. A head
-//! that is not in flight, or an index that runs ahead of what was made available, breaks the queue: it then gives
+//! that is not in flight, or an index that runs ahead of what was made available, breaks the queue (so a device cannot keep a
+//! handler busy that adds each chain again): it then gives
 //! nothing back any more, and its owner resets the device before taking the tokens out ([`Virtqueue::drain`]).
 //!
 //! No locks: the owner has the queue behind one. Neither `pop` nor anything else here allocates after [`Virtqueue::new`].
@@ -17,6 +18,7 @@ use core::fmt;
 use machine::PhysAddr;
 use machine::io::dma::barrier;
 use machine::io::{DmaBuffer, DmaError};
+use macros::kernel_test;
 
 /// Why there is no queue.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -280,7 +282,7 @@ impl<T> Virtqueue<T> {
                 }
                 continue;
             }
-            if waiting > self.in_flight {
+            if waiting > self.published_index.wrapping_sub(self.seen_index) {
                 self.fault = Some(QueueFault::BadIndex { used, seen: self.seen_index });
                 return None;
             }
@@ -383,4 +385,22 @@ impl Buffer {
 /// Whether going from `old` to `new` passes `event`, all of them wrapping (virtio 1.2, 2.7.10.1).
 pub(super) fn passes(event: u16, old: u16, new: u16) -> bool {
     new.wrapping_sub(event).wrapping_sub(1) < new.wrapping_sub(old)
+}
+
+#[kernel_test]
+fn a_device_gives_back_only_what_it_has() {
+    for (head, sound) in [(0, true), (2, false), (u32::MAX, false)] {
+        let Ok(mut queue) = Virtqueue::new(4, 0, 0) else { panic!("no queue") };
+        for available in [true, false] {
+            let buffer = Buffer { address: PhysAddr::new(0), len: 1, device_writes: true };
+            let Some(chain) = queue.prepare(core::iter::once(buffer)) else { panic!("no room") };
+            queue.commit(chain, ());
+            assert!(!available || queue.publish());
+        }
+        queue.used.play(0, head);
+        assert!(queue.pop().is_some() == sound && queue.fault().is_none() == sound);
+        // It is there, but was not made available.
+        queue.used.play(1, 1);
+        assert!(queue.pop().is_none() && queue.fault().is_some());
+    }
 }

@@ -86,4 +86,10 @@ impl UsedRing {
     pub fn available_event(&self) -> u16 {
         self.memory.load::<u16>(4 + 8 * usize::from(self.size))
     }
+
+    /// Does what a device would do with its next chain, for tests: `index` is the used index before it.
+    pub fn play(&self, index: u16, head: u32) {
+        self.memory.store(4 + 8 * usize::from(index % self.size), head);
+        self.memory.store(2, index.wrapping_add(1));
+    }
 }

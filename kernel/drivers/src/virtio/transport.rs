@@ -265,7 +265,7 @@ impl Transport {
             claim,
         };
         if transport.interrupts.is_msix() {
-            // Changes of the configuration (a resized disk) are not followed.
+            // Changes of the configuration (a resized disk) are not followed, unless the driver asks for it.
             transport.common.config_msix_vector.write(NO_VECTOR);
         }
         transport.add_status(STATUS_ACKNOWLEDGE);
@@ -370,6 +370,16 @@ impl Transport {
             own
         });
         Ok(self.interrupts.connect(entry, name, cpu, handler)?)
+    }
+
+    /// Has changes of the configuration raise interrupt `entry`, too, as they do without MSI-X; false if the device cannot
+    /// do that.
+    pub fn follow_config(&self, entry: u16) -> bool {
+        if !self.interrupts.is_msix() {
+            return true;
+        }
+        self.common.config_msix_vector.write(entry);
+        self.common.config_msix_vector.read() == entry
     }
 
     /// Lets the device work.

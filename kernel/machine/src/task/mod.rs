@@ -105,7 +105,7 @@ impl Task {
     pub fn new(
         name: String,
         data: Box<dyn Any + Send + Sync>,
-        entry: impl FnOnce() + Send + 'static,
+        entry: Box<dyn FnOnce() + Send>,
     ) -> Result<Arc<Task>, OutOfMemory> {
         let stack = KernelStack::allocate()?;
         // What context_switch pops: six registers and the return address; then the stack must be as after a call.
@@ -115,7 +115,7 @@ impl Task {
             ptr::write_bytes(rsp as *mut u8, 0, (stack.top() - rsp) as usize);
             ((rsp + 6 * 8) as *mut u64).write(&raw const task_entry as u64);
         }
-        Ok(list::enter(Arc::new(Task::with(name, Some(stack), rsp, Some(Box::new(entry)), data))))
+        Ok(list::enter(Arc::new(Task::with(name, Some(stack), rsp, Some(entry), data))))
     }
 
     /// Makes the code that runs on this CPU, on its boot stack, a task: the idle task.
