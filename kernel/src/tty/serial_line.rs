@@ -104,10 +104,8 @@ impl Line for SerialLine {
         }
     }
 
-    /// That itself, or else what it had before (as Linux), or 9600.
     fn possible_speed(&self, asked: u32, before: u32) -> u32 {
-        let can = |speed: &u32| matches!(*speed, 0 | SLOWEST..=FASTEST);
-        [asked, before].into_iter().find(can).unwrap_or(9600)
+        possible_speed(asked, before)
     }
 
     fn set(&self, settings: &Termios, speed: u32, speed_before: u32) {
@@ -224,6 +222,12 @@ const MODEM: [(Modem, u32); 9] = [
 /// The modem lines of these bits.
 fn lines(bits: u32) -> Modem {
     MODEM.iter().filter(|(_, bit)| bits & bit != 0).fold(Modem::empty(), |all, (line, _)| all | *line)
+}
+
+/// The speed that a serial port takes for what was asked: that itself, or else what it had before (as Linux), or 9600.
+pub fn possible_speed(asked: u32, before: u32) -> u32 {
+    let can = |speed: &u32| matches!(*speed, 0 | SLOWEST..=FASTEST);
+    [asked, before].into_iter().find(can).unwrap_or(9600)
 }
 
 /// How bytes are put on the line with these settings.

@@ -1,6 +1,7 @@
 //! Whose controlling terminal it is: sessions, the group in the foreground, hang-ups (`credentials(7)`, `setsid(2)`).
 
 use super::Terminal;
+use super::line::Line;
 use super::state::{Effects, Session};
 use crate::process::{self, Process, send, table};
 use abi::Errno;

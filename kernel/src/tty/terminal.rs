@@ -7,6 +7,7 @@
 //! A terminal that is hung up counts that: files that were opened before are dead from then on.
 
 use super::line::Line;
+use super::serial_line;
 use super::state::{Effects, Pair, Shell, State};
 use super::vt_modes;
 use crate::process::send;
@@ -304,7 +305,10 @@ impl Terminal {
                 state.other_speeds = speeds.unwrap_or(before);
                 if self.line.is_some() || self.is_console() {
                     let asked = settings.output_speed(state.other_speeds.1);
-                    let speed = line.possible_speed(asked, before.1);
+                    let speed = match self.line {
+                        Some(line) => line.possible_speed(asked, before.1),
+                        None => serial_line::possible_speed(asked, before.1),
+                    };
                     if speed != asked {
                         settings.set_speed(speed);
                         state.other_speeds = (speed, speed);
