@@ -221,7 +221,7 @@ def tests() -> list[Test]:
         Test("images/ext2-bad-magic", refused("mount 2", r"(?i)mount: .*magic", magic), SECONDS, needs=NEEDS),
         Test("images/ext2-unknown-feature", refused("mount 2", r"(?i)mount: .*incompat", feature), SECONDS, needs=NEEDS),
         Test("images/mutants", mutants(sound_ext2, MUTANTS), SECONDS, needs=NEEDS),
-        *(Test(f"images/mutants-fat{bits}", mutants(sound_fat(bits, kib), MUTANTS // 2), SECONDS, needs=NEEDS) for bits, kib in ((12, 400), (16, 3000), (32, 34000))),
+        *(Test(f"images/mutants-fat{bits}", mutants(sound_fat(bits, kib), MUTANTS // 4), SECONDS, needs=NEEDS) for bits, kib in ((12, 400), (16, 3000), (32, 34000))),
         Test("images/ext4", ext4, SECONDS, needs=NEEDS),
         Test("images/ext2-block-outside", refused("mount 2; cat /hello.txt", r"(?i)cat: .*hello\.txt", block_outside), SECONDS, needs=NEEDS),
     ]
