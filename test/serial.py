@@ -213,6 +213,7 @@ def formats(first: int, device: str):
         data, line_control, modem_control = (first + offset for offset in (DATA, LINE_CONTROL, MODEM_CONTROL))
         with Machine(context) as machine:
 
+            # To be called when nothing is being sent: a byte would become the divisor.
             def check(words: str, expected: int, divisor: int, lines: int) -> None:
                 found = machine.register(line_control)
                 context.check(found == expected, f"{words}: line control {found:#b}, not {expected:#b}")
@@ -226,14 +227,14 @@ def formats(first: int, device: str):
             script = "; ".join(f"$b stty {words} <&3; echo set; read x" for words in FORMATS)
             machine.run(f"{script}; $b stty 0 <&3; echo hung up; read x; $b stty 4800 cs8 -parenb -cstopb <&3; echo up again; read x", device)
             for words, (expected, divisor) in FORMATS.items():
-                machine.console.expect(r"^set$")
+                machine.console.expect(r"^set\n")
                 check(words, expected, divisor, 0b11)
                 machine.console.type("\n")
-            machine.console.expect(r"^hung up$")
+            machine.console.expect(r"^hung up\n")
             found = machine.register(modem_control) & 0b11
             context.check(found == 0, f"speed 0 leaves DTR and RTS {found:#b}")
             machine.console.type("\n")
-            machine.console.expect(r"^up again$")
+            machine.console.expect(r"^up again\n")
             check("4800 baud", 0b11, 24, 0b11)
             machine.console.type("\n")
             machine.console.expect(re.escape(PROMPT))
