@@ -44,9 +44,11 @@ class Boot:
         return len(re.findall(pattern, self.console, re.MULTILINE))
 
     def complaints(self) -> list[str]:
-        """The first lines that look as if a check of a program or a command of the shell had failed."""
-        looks_bad = re.compile(r"(FAIL|FAILED|line \d+: |[a-z-]+: )")
-        return [line for line in self.lines() if looks_bad.match(line)][:5]
+        """The first lines that tell of a check that failed or of an error, or are the last of a command after which the prompt
+        has a status."""
+        lines = self.lines()
+        bad = re.compile(r"^line \d+: |\bFAILED\b|\bERROR\b")
+        return [line for line, after in zip(lines, [*lines[1:], ""]) if bad.search(line) or re.match(r"\[\d+\] ksh > ", after)][:5]
 
     def no_panic(self) -> None:
         """Fails if the kernel panicked."""
