@@ -65,7 +65,7 @@ pub use mount_options::{AccessTimes, MountOptions};
 pub use mounting::{DiskFormat, MountInfo, MountSource, TYPES, UnmountHow, disk_at, mount, mounts, remount, unmount};
 pub use open::{open, open_location, open_restricted};
 pub(crate) use page_cache::{Mapper, PageCache, Quota, Revoke, dirty_total, in_memory_total};
-pub use reclaim::reclaim;
+pub use reclaim::{Tries, reclaim};
 pub use size_limit::{SizeLimit, set_size_limit};
 pub use transfer::{Sink, SliceSink, SliceSource, Source, VecSink, outcome};
 pub use walk::{lookup, resolve};

@@ -83,6 +83,24 @@ pub fn reclaim(wanted: usize) -> usize {
     0
 }
 
+/// How often frames may be wanted back for one purpose: others take them at the same time.
+pub struct Tries(u32);
+
+impl Tries {
+    /// None has been needed yet.
+    pub const fn new() -> Self {
+        Tries(16)
+    }
+
+    /// When there was no frame: gives some back; whether it may be tried again. Called as [`reclaim`] is.
+    pub fn again(&mut self) -> bool {
+        const WANTED: usize = 64;
+        let may = self.0 > 0 && reclaim(WANTED) > 0;
+        self.0 = self.0.saturating_sub(1);
+        may
+    }
+}
+
 /// Whether more than a few pages could go but for what is done with them just now.
 fn has_busy() -> bool {
     let nth = |at: usize| CACHES.lock().get(at).cloned();

@@ -5,7 +5,7 @@
 
 use super::huge::has_whole;
 use super::{AddressSpace, Area, AreaFlags, Backing, Layout, PAGE, STACK_GAP};
-use crate::vfs::File;
+use crate::vfs::{File, Tries};
 use abi::Errno;
 use alloc::sync::Arc;
 use klib::trace::{self as event, Event};
@@ -18,10 +18,6 @@ use machine::trace;
 const AROUND: usize = 16;
 /// Pages that are read together when one of them is not in memory.
 const READ_AROUND: u64 = 32;
-/// Pages that are wanted back from caches when no frame is left.
-const RECLAIM: usize = 64;
-/// How often that may be needed for one page: others take frames at the same time.
-const RECLAIM_TRIES: u32 = 16;
 
 /// Why an access fails.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -86,7 +82,7 @@ fn make_accessible(space: &AddressSpace, address: u64, access: Access) -> Result
     let page = address & !(PAGE - 1);
     // Keeps what was read from being given up before it is mapped.
     let mut _kept = None;
-    let mut reclaimed = 0;
+    let mut tries = Tries::new();
     let mut announced = None;
     loop {
         let step = attempt(space, page, access, announced).and_then(|step| match step {
@@ -105,9 +101,7 @@ fn make_accessible(space: &AddressSpace, address: u64, access: Access) -> Result
         match step {
             Ok(true) => return Ok(()),
             Ok(false) => {}
-            Err(FaultError::OutOfMemory) if reclaimed < RECLAIM_TRIES && crate::vfs::reclaim(RECLAIM) > 0 => {
-                reclaimed += 1;
-            }
+            Err(FaultError::OutOfMemory) if tries.again() => {}
             Err(error) => return Err(error),
         }
     }

@@ -55,10 +55,7 @@ impl Interrupts {
         if let Interrupts::Pin(line) = self {
             return IrqLine::share(*line, name, cpu, handler).map_err(PciError::Irq);
         }
-        let by_message = move || {
-            handler();
-        };
-        let line = IrqLine::allocate(name, by_message).map_err(PciError::Irq)?;
+        let line = IrqLine::allocate_for(name, handler).map_err(PciError::Irq)?;
         match self {
             Interrupts::Msix(msix) => msix.program(index, line.message(cpu))?,
             Interrupts::Msi(msi) => msi.program(line.message(cpu)),

@@ -67,7 +67,12 @@ impl IrqLine {
             handler();
             true
         };
-        Self::insert(name, Box::new(handler), None).map(|(line, _)| line)
+        Self::allocate_for(name, Box::new(handler))
+    }
+
+    /// The same, with what a handler says left unheard.
+    pub fn allocate_for(name: &str, handler: Handler) -> Result<IrqLine, IrqError> {
+        Self::insert(name, handler, None).map(|(line, _)| line)
     }
 
     /// The pin of a PCI function whose Interrupt Line register holds `line`: one vector, which the first to come has on

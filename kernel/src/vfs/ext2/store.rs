@@ -9,14 +9,14 @@
 use super::super::Result;
 use super::super::block_node::Opened;
 use super::super::page_cache::PageCache;
-use super::super::reclaim::reclaim;
+use super::super::reclaim::Tries;
 use crate::block::{self, Completion, Disk, Requests};
 use abi::Errno;
 use alloc::sync::Arc;
 use drivers::block::Operation;
 use fs::{BlockStore, Changes, WriteStore};
 use machine::PAGE_SIZE;
-use machine::mm::{Frame, FrameKind, OutOfMemory};
+use machine::mm::{Frame, FrameKind};
 use machine::sync::{Rank, SpinLock};
 
 const PAGE: u64 = PAGE_SIZE as u64;
@@ -62,8 +62,14 @@ impl BlockStore for DeviceStore {
 
 /// A frame for a write that memory is waiting for: from the reserve, if nothing else is left and nothing can go.
 fn frame_for_device() -> Result<Frame> {
-    let allocate = || Frame::allocate(FrameKind::Dma);
-    allocate().or_else(|_| if reclaim(1) > 0 { allocate() } else { Err(OutOfMemory) }).map_err(|_| Errno::ENOMEM)
+    let mut tries = Tries::new();
+    loop {
+        match Frame::allocate(FrameKind::Dma) {
+            Ok(frame) => return Ok(frame),
+            Err(_) if tries.again() => {}
+            Err(_) => return Err(Errno::ENOMEM),
+        }
+    }
 }
 
 impl WriteStore for DeviceStore {

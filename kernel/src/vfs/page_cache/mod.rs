@@ -41,9 +41,6 @@ use mappers::Mappers;
 /// Pages read by one batch at most.
 pub const BATCH_PAGES: usize = 32;
 
-/// How often pages may be wanted back from caches for one page: others take frames at the same time.
-const RECLAIM_TRIES: u32 = 16;
-
 /// Where the pages of a cache come from.
 pub trait Backing: Send + Sync {
     /// Bytes stored now. What a page has beyond them, the cache fills with zeros once it is read.
@@ -171,7 +168,7 @@ impl PageCache {
 
     /// The page `index`, read or made if it is absent. The caller keeps `index` inside the file.
     pub fn page(&self, index: u64) -> Result<Frame> {
-        let mut tries = RECLAIM_TRIES;
+        let mut tries = reclaim::Tries::new();
         loop {
             let batch = match self.find(index) {
                 Found::Ready(frame) => return Ok(frame),
@@ -183,7 +180,7 @@ impl PageCache {
                         Origin::Memory(quota) => self.insert_zeroed(index, quota),
                     };
                     match started {
-                        Err(Errno::ENOMEM) if tries > 0 && reclaim::reclaim(BATCH_PAGES) > 0 => tries -= 1,
+                        Err(Errno::ENOMEM) if tries.again() => {}
                         result => result?,
                     }
                     continue;
