@@ -83,21 +83,17 @@ pub fn reclaim(wanted: usize) -> usize {
     0
 }
 
-/// How often frames may be wanted back for one purpose: others take them at the same time.
+/// How often frames were wanted back for one purpose. It may be needed more than once: others take them at the same time.
+#[derive(Default)]
 pub struct Tries(u32);
 
 impl Tries {
-    /// None has been needed yet.
-    pub const fn new() -> Self {
-        Tries(16)
-    }
-
     /// When there was no frame: gives some back; whether it may be tried again. Called as [`reclaim`] is.
     pub fn again(&mut self) -> bool {
+        const MOST: u32 = 16;
         const WANTED: usize = 64;
-        let may = self.0 > 0 && reclaim(WANTED) > 0;
-        self.0 = self.0.saturating_sub(1);
-        may
+        self.0 += 1;
+        self.0 <= MOST && reclaim(WANTED) > 0
     }
 }
 

@@ -82,7 +82,7 @@ fn make_accessible(space: &AddressSpace, address: u64, access: Access) -> Result
     let page = address & !(PAGE - 1);
     // Keeps what was read from being given up before it is mapped.
     let mut _kept = None;
-    let mut tries = Tries::new();
+    let mut tries = Tries::default();
     let mut announced = None;
     loop {
         let step = attempt(space, page, access, announced).and_then(|step| match step {

@@ -62,7 +62,7 @@ impl BlockStore for DeviceStore {
 
 /// A frame for a write that memory is waiting for: from the reserve, if nothing else is left and nothing can go.
 fn frame_for_device() -> Result<Frame> {
-    let mut tries = Tries::new();
+    let mut tries = Tries::default();
     loop {
         match Frame::allocate(FrameKind::Dma) {
             Ok(frame) => return Ok(frame),

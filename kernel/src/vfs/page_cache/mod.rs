@@ -168,7 +168,7 @@ impl PageCache {
 
     /// The page `index`, read or made if it is absent. The caller keeps `index` inside the file.
     pub fn page(&self, index: u64) -> Result<Frame> {
-        let mut tries = reclaim::Tries::new();
+        let mut tries = reclaim::Tries::default();
         loop {
             let batch = match self.find(index) {
                 Found::Ready(frame) => return Ok(frame),
