@@ -14,44 +14,77 @@
 .section .text.usercopy, "ax"
 # user_copy(dst, src, len) -> bytes not copied
 #
-# By words, then bytes: few of them one by one, as a string instruction takes a while to begin.
+# Many words by a string instruction, which takes a while to begin; few by four, then one by one; then what is left of one.
 .balign 16
 .global user_copy
 user_copy:
-    mov rcx, rdx
-    shr rcx, 3
-    jz 2f
-    cmp rcx, 16
-    ja 5f
+    cmp rdx, 128
+    ja 7f
+    cmp rdx, 32
+    jb 2f
+1:  mov rax, [rsi]
+    MAY_FAULT 1b, 5f
+6:  mov rcx, [rsi + 8]
+    MAY_FAULT 6b, 5f
+6:  mov r8, [rsi + 16]
+    MAY_FAULT 6b, 5f
+6:  mov r9, [rsi + 24]
+    MAY_FAULT 6b, 5f
+6:  mov [rdi], rax
+    MAY_FAULT 6b, 5f
+6:  mov [rdi + 8], rcx
+    MAY_FAULT 6b, 5f
+6:  mov [rdi + 16], r8
+    MAY_FAULT 6b, 5f
+6:  mov [rdi + 24], r9
+    MAY_FAULT 6b, 5f
+    add rsi, 32
+    add rdi, 32
+    sub rdx, 32
+    cmp rdx, 32
+    jae 1b
+2:  cmp rdx, 8
+    jb 3f
 6:  mov rax, [rsi]
-66: mov [rdi], rax
+    MAY_FAULT 6b, 5f
+6:  mov [rdi], rax
+    MAY_FAULT 6b, 5f
     add rsi, 8
     add rdi, 8
     sub rdx, 8
-    dec rcx
-    jnz 6b
-2:  test rdx, rdx
-    jz 4f
-3:  mov al, [rsi]
-31: mov [rdi], al
+    jmp 2b
+3:  cmp rdx, 4
+    jb 4f
+6:  mov eax, [rsi]
+    MAY_FAULT 6b, 5f
+6:  mov [rdi], eax
+    MAY_FAULT 6b, 5f
+    sub rdx, 4
+    jz 9f
+    add rsi, 4
+    add rdi, 4
+4:  test rdx, rdx
+    jz 9f
+    # Also behind a fault within something longer: on from where that begins, up to the very byte that is not there.
+5:  mov al, [rsi]
+    MAY_FAULT 5b, 9f
+6:  mov [rdi], al
+    MAY_FAULT 6b, 9f
     inc rsi
     inc rdi
     dec rdx
-    jnz 3b
-4:  mov rax, rdx
+    jnz 5b
+9:  mov rax, rdx
     ret
-5:  and edx, 7
-51: rep movsq
-    jmp 2b
-    # The words that are left.
-52: lea rdx, [rdx + rcx * 8]
-    # A fault within a word: go on byte by byte from where that begins, up to the very byte that is not there.
+7:  mov rcx, rdx
+    shr rcx, 3
+    and edx, 7
+6:  rep movsq
+    MAY_FAULT 6b, 8f
     jmp 3b
-    MAY_FAULT 6b, 3b
-    MAY_FAULT 66b, 3b
-    MAY_FAULT 51b, 52b
-    MAY_FAULT 3b, 4b
-    MAY_FAULT 31b, 4b
+    # The words that are left.
+8:  lea rdx, [rdx + rcx * 8]
+    jmp 5b
 
 # user_string(dst, src, len) -> bytes before the first zero, len if there is none, -1 after a fault
 #
@@ -150,19 +183,28 @@ user_cmpxchg_u32:
     ret
     MAY_FAULT 6b, 2b
 
-# user_save_fpu(at, xsave: bool) -> 0, or 1 after a fault: the registers in the format of XSAVE or FXSAVE. XSAVE leaves the
-# rest of its header alone, so that is cleared first.
+# user_save_fpu(at, xsave: bool, marks: *const [u64; 6], end_at, end: u32) -> 0, or 1 after a fault: the registers in the
+# format of XSAVE or FXSAVE. XSAVE leaves the rest of its header alone, so that is cleared first. With XSAVE, `marks` are put
+# where the CPU leaves room for software, and `end` at `at + end_at`.
 .balign 16
 .global user_save_fpu
 user_save_fpu:
     test sil, sil
     jz 8f
+    mov r9, rdx
     xor eax, eax
 .irp at, 512, 520, 528, 536, 544, 552, 560, 568
 6:  mov [rdi + \at], rax
     MAY_FAULT 6b, 9f
 .endr
-    dec eax
+.irp at, 0, 8, 16, 24, 32, 40
+    mov rax, [r9 + \at]
+6:  mov [rdi + 464 + \at], rax
+    MAY_FAULT 6b, 9f
+.endr
+6:  mov [rdi + rcx], r8d
+    MAY_FAULT 6b, 9f
+    mov eax, -1
     mov edx, eax
 6:  xsave64 [rdi]
     MAY_FAULT 6b, 9f

@@ -83,7 +83,7 @@ def tests() -> list[Test]:
     tree = str(TOP / "disk/ext2")
     oracle = ("build/disk",)
     return [
-        *(Test(f"host/{name}", crate(name), 1200, holds="cargo") for name in PURE_CRATES),
+        *(Test(f"host/{name}", crate(name), 1200, holds="debug builds") for name in PURE_CRATES),
         Test("host/linux-faults", faults_on_linux, 60, needs=oracle),
         Test("host/linux-syscalls", on_linux("tests/syscalls", tree), 60, needs=oracle),
         Test("host/linux-memory", on_linux("tests/memory", tree + "/hello.txt"), 60, needs=oracle),

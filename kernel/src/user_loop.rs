@@ -1,6 +1,6 @@
 //! The life of a user thread: run the program, do what it needs, run it again.
 
-use crate::process::deliver::{self, Interrupted, LastFault};
+use crate::process::deliver::{self, Handling, Interrupted, LastFault};
 use crate::process::{self, ExitStatus, Start, Thread};
 use crate::sched;
 use crate::syscall;
@@ -8,7 +8,7 @@ use crate::vm::fault::{self, FaultError};
 use abi::Signal;
 use abi::sigframe::{
     BUS_ADRALN, BUS_ADRERR, FPE_FLTDIV, FPE_FLTINV, FPE_FLTOVF, FPE_FLTRES, FPE_FLTUND, FPE_INTDIV, ILL_ILLOPN,
-    SEGV_ACCERR, SEGV_MAPERR, SI_KERNEL, Siginfo, TRAP_TRACE,
+    KernelSiginfo, SEGV_ACCERR, SEGV_MAPERR, SI_KERNEL, TRAP_TRACE,
 };
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -54,7 +54,7 @@ pub fn enter(thread: Arc<Thread>, start: Start) {
 }
 
 fn run(thread: &Arc<Thread>, context: &mut UserContext) {
-    let mut last_fault = LastFault::default();
+    let mut handling = Handling::default();
     let mut call: Option<Interrupted> = None;
     loop {
         let mut asked = false;
@@ -67,7 +67,7 @@ fn run(thread: &Arc<Thread>, context: &mut UserContext) {
             }
             Exit::Fault { exception, error, address } => {
                 let fault = Fault { exception, error, address };
-                fault.handle(thread, context, &mut last_fault);
+                fault.handle(thread, context, &mut handling.fault);
             }
             Exit::Interrupt => {}
             Exit::Attention => asked = true,
@@ -80,7 +80,7 @@ fn run(thread: &Arc<Thread>, context: &mut UserContext) {
             if trace::on() {
                 syscall::describe::end(thread, context);
             }
-            if !deliver::attend(thread, context, call.take(), &last_fault) {
+            if !deliver::attend(thread, context, call.take(), &mut handling) {
                 return;
             }
         }
@@ -143,12 +143,12 @@ impl Fault {
         }
     }
 
-    fn page_fault_info(&self, error: FaultError) -> Siginfo {
+    fn page_fault_info(&self, error: FaultError) -> KernelSiginfo {
         match error {
-            FaultError::NotMapped => Siginfo::fault(Signal::SIGSEGV, SEGV_MAPERR, self.address),
-            FaultError::Forbidden => Siginfo::fault(Signal::SIGSEGV, SEGV_ACCERR, self.address),
-            FaultError::BeyondFile | FaultError::Io => Siginfo::fault(Signal::SIGBUS, BUS_ADRERR, self.address),
-            FaultError::OutOfMemory => Siginfo::kernel(Signal::SIGKILL),
+            FaultError::NotMapped => KernelSiginfo::fault(Signal::SIGSEGV, SEGV_MAPERR, self.address),
+            FaultError::Forbidden => KernelSiginfo::fault(Signal::SIGSEGV, SEGV_ACCERR, self.address),
+            FaultError::BeyondFile | FaultError::Io => KernelSiginfo::fault(Signal::SIGBUS, BUS_ADRERR, self.address),
+            FaultError::OutOfMemory => KernelSiginfo::kernel(Signal::SIGKILL),
         }
     }
 
@@ -174,20 +174,20 @@ impl Fault {
     }
 
     /// Signal and code of the other exceptions, as Linux has them (arch/x86's table in signal(7) terms).
-    fn exception_info(&self, context: &UserContext) -> Siginfo {
+    fn exception_info(&self, context: &UserContext) -> KernelSiginfo {
         let rip = context.registers().rip;
         match self.exception {
-            Exception::DivideError => Siginfo::fault(Signal::SIGFPE, FPE_INTDIV, rip),
+            Exception::DivideError => KernelSiginfo::fault(Signal::SIGFPE, FPE_INTDIV, rip),
             Exception::FloatingPoint | Exception::SimdFloatingPoint => {
-                Siginfo::fault(Signal::SIGFPE, self.floating_point_code(), rip)
+                KernelSiginfo::fault(Signal::SIGFPE, self.floating_point_code(), rip)
             }
-            Exception::InvalidOpcode => Siginfo::fault(Signal::SIGILL, ILL_ILLOPN, rip),
-            Exception::Debug => Siginfo::fault(Signal::SIGTRAP, TRAP_TRACE, rip),
-            Exception::Breakpoint => Siginfo::fault(Signal::SIGTRAP, SI_KERNEL, 0),
-            Exception::AlignmentCheck => Siginfo::fault(Signal::SIGBUS, BUS_ADRALN, 0),
-            Exception::StackFault => Siginfo::kernel(Signal::SIGBUS),
+            Exception::InvalidOpcode => KernelSiginfo::fault(Signal::SIGILL, ILL_ILLOPN, rip),
+            Exception::Debug => KernelSiginfo::fault(Signal::SIGTRAP, TRAP_TRACE, rip),
+            Exception::Breakpoint => KernelSiginfo::fault(Signal::SIGTRAP, SI_KERNEL, 0),
+            Exception::AlignmentCheck => KernelSiginfo::fault(Signal::SIGBUS, BUS_ADRALN, 0),
+            Exception::StackFault => KernelSiginfo::kernel(Signal::SIGBUS),
             // Among them #GP, for which Linux gives no address either.
-            _ => Siginfo::kernel(Signal::SIGSEGV),
+            _ => KernelSiginfo::kernel(Signal::SIGSEGV),
         }
     }
 }

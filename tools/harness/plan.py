@@ -28,7 +28,7 @@ class Test:
     run: Callable[["Context"], None]
     timeout_s: int
     needs: tuple[str, ...] = ()  # tests that must have passed before
-    holds: str = ""  # a resource only one test at a time may use, such as "cargo"
+    holds: str = ""  # a resource only one test at a time may use, such as "debug builds"
     alone: bool = False  # nothing else may run meanwhile: for timings
 
 

@@ -34,13 +34,6 @@ pub trait Pod: Copy + FromBytes + IntoBytes + Immutable {
     fn with_bytes<R>(&self, consume: impl FnOnce(&[u8]) -> R) -> R {
         consume(self.as_bytes())
     }
-
-    /// The value of which `fill` provides the image, by a copy from user memory into the slice it is given.
-    fn try_from_fill<E>(fill: impl FnOnce(&mut [u8]) -> Result<(), E>) -> Result<Self, E> {
-        let mut value = Self::new_zeroed();
-        fill(value.as_mut_bytes())?;
-        Ok(value)
-    }
 }
 
 impl<T: Copy + FromBytes + IntoBytes + Immutable> Pod for T {}
@@ -130,11 +123,5 @@ mod tests {
         let value = Padded { small: 1, ..Default::default() };
         assert_eq!(value.with_bytes(<[u8]>::len), 24);
         assert_eq!([7u32, 9].with_bytes(|bytes| (bytes.len(), bytes[4])), (8, 9));
-        let read = u16::try_from_fill(|bytes| {
-            bytes.copy_from_slice(&[0x34, 0x12]);
-            Ok::<(), ()>(())
-        });
-        assert_eq!(read, Ok(0x1234));
-        assert_eq!(u64::try_from_fill(|_| Err("EFAULT")), Err("EFAULT"));
     }
 }

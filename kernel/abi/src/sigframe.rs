@@ -5,6 +5,7 @@
 
 use linux_raw_sys::general as raw;
 
+use crate::errno::Errno;
 use crate::pod::{Pod, pod_struct};
 use crate::signal::{SigSet, SigaltStack, Signal};
 
@@ -18,6 +19,10 @@ pub const SI_QUEUE: i32 = -1;
 pub const SI_TIMER: i32 = -2;
 /// `si_code`: sent by `tkill(2)` or `tgkill(2)`.
 pub const SI_TKILL: i32 = -6;
+/// `si_code`: the lowest of those in a row that say what they come with.
+pub const SI_DETHREAD: i32 = -7;
+/// `si_code`: a name has been looked up (`getaddrinfo_a(3)`).
+pub const SI_ASYNCNL: i32 = -60;
 /// `si_code` of `SIGSEGV`: nothing mapped there.
 pub const SEGV_MAPERR: i32 = 1;
 /// `si_code` of `SIGSEGV`: the mapping forbids it.
@@ -60,8 +65,8 @@ pub const CLD_STOPPED: i32 = 5;
 pub const CLD_CONTINUED: i32 = 6;
 
 pod_struct! {
-    /// Why a signal came. What `fields` holds depends on it: use the constructors.
-    pub struct Siginfo: 128 {
+    /// What the kernel knows of a signal: all of `siginfo_t` that any kind of signal fills in.
+    pub struct KernelSiginfo: 48 {
         /// Signal number.
         pub si_signo: i32,
         /// Unused on Linux.
@@ -71,7 +76,17 @@ pod_struct! {
         #[doc(hidden)]
         pub __pad0: i32,
         /// The union of the C structure.
-        pub fields: [u64; 14],
+        pub fields: [u64; 4],
+    }
+}
+
+pod_struct! {
+    /// `siginfo_t` in user memory.
+    pub struct Siginfo: 128 {
+        /// What is known.
+        pub known: KernelSiginfo,
+        /// The rest of its union, zeros in what the kernel writes.
+        pub rest: [u64; 10],
     }
 }
 
@@ -115,10 +130,10 @@ pod_struct! {
     }
 }
 
-impl From<&Siginfo> for SignalfdSiginfo {
+impl From<&KernelSiginfo> for SignalfdSiginfo {
     /// Which fields count depends on why the signal came (`signalfd(2)`).
-    fn from(info: &Siginfo) -> Self {
-        let [first, second, third, fourth, ..] = info.fields;
+    fn from(info: &KernelSiginfo) -> Self {
+        let [first, second, third, fourth] = info.fields;
         let mut out = SignalfdSiginfo {
             ssi_signo: info.si_signo as u32,
             ssi_errno: info.si_errno,
@@ -146,30 +161,30 @@ impl From<&Siginfo> for SignalfdSiginfo {
 
 const _: () = assert!(Siginfo::SIZE == size_of::<raw::siginfo_t>());
 
-impl Siginfo {
+impl KernelSiginfo {
     /// Sent by a process: `code` is [`SI_USER`], [`SI_TKILL`] or [`SI_QUEUE`] (then `value` is its argument).
-    pub fn sent(signal: Signal, code: i32, pid: i32, uid: u32, value: u64) -> Siginfo {
-        let mut info = Siginfo::new(signal, code);
+    pub fn sent(signal: Signal, code: i32, pid: i32, uid: u32, value: u64) -> KernelSiginfo {
+        let mut info = KernelSiginfo::new(signal, code);
         info.fields[0] = u64::from(pid as u32) | u64::from(uid) << 32;
         info.fields[1] = value;
         info
     }
 
     /// Sent by the kernel for no particular reason.
-    pub fn kernel(signal: Signal) -> Siginfo {
-        Siginfo::new(signal, SI_KERNEL)
+    pub fn kernel(signal: Signal) -> KernelSiginfo {
+        KernelSiginfo::new(signal, SI_KERNEL)
     }
 
     /// An instruction failed; `address` is that of the memory or the instruction.
-    pub fn fault(signal: Signal, code: i32, address: u64) -> Siginfo {
-        let mut info = Siginfo::new(signal, code);
+    pub fn fault(signal: Signal, code: i32, address: u64) -> KernelSiginfo {
+        let mut info = KernelSiginfo::new(signal, code);
         info.fields[0] = address;
         info
     }
 
     /// A child changed state: `code` is `CLD_*`, `status` its exit status or signal number, times in 1/100 s.
-    pub fn child(code: i32, pid: i32, uid: u32, status: i32, user_ticks: i64, system_ticks: i64) -> Siginfo {
-        let mut info = Siginfo::new(Signal::SIGCHLD, code);
+    pub fn child(code: i32, pid: i32, uid: u32, status: i32, user_ticks: i64, system_ticks: i64) -> KernelSiginfo {
+        let mut info = KernelSiginfo::new(Signal::SIGCHLD, code);
         info.fields[0] = u64::from(pid as u32) | u64::from(uid) << 32;
         info.fields[1] = u64::from(status as u32);
         info.fields[2] = user_ticks as u64;
@@ -177,8 +192,26 @@ impl Siginfo {
         info
     }
 
-    fn new(signal: Signal, si_code: i32) -> Siginfo {
-        Siginfo { si_signo: i32::from(signal.number()), si_code, ..Siginfo::ZERO }
+    fn new(signal: Signal, si_code: i32) -> KernelSiginfo {
+        KernelSiginfo { si_signo: i32::from(signal.number()), si_code, ..KernelSiginfo::ZERO }
+    }
+}
+
+impl From<KernelSiginfo> for Siginfo {
+    fn from(known: KernelSiginfo) -> Siginfo {
+        Siginfo { known, rest: [0; 10] }
+    }
+}
+
+impl TryFrom<Siginfo> for KernelSiginfo {
+    type Error = Errno;
+
+    /// What a program says of a signal. Where the code stands for nothing that is known, neither is how much of the union
+    /// counts: `E2BIG` if it is more than is kept.
+    fn try_from(info: Siginfo) -> Result<KernelSiginfo, Errno> {
+        let code = info.known.si_code;
+        let is_known = code >= SI_DETHREAD || code == SI_ASYNCNL;
+        if is_known || info.rest == [0; 10] { Ok(info.known) } else { Err(Errno::E2BIG) }
     }
 }
 
@@ -273,6 +306,12 @@ pod_struct! {
     }
 }
 
+impl From<FpxSwBytes> for [u64; 6] {
+    fn from(bytes: FpxSwBytes) -> Self {
+        zerocopy::transmute!(bytes)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -280,13 +319,27 @@ mod tests {
     #[test]
     fn siginfo_layouts() {
         let mut image = [0; Siginfo::SIZE];
-        Siginfo::sent(Signal::SIGUSR1, SI_USER, 42, 1000, 0).write_bytes(&mut image);
+        Siginfo::from(KernelSiginfo::sent(Signal::SIGUSR1, SI_USER, 42, 1000, 0)).write_bytes(&mut image);
         assert_eq!(image[..12], [10, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
         assert_eq!(image[16..24], [42, 0, 0, 0, 0xe8, 3, 0, 0]);
-        Siginfo::fault(Signal::SIGSEGV, SEGV_MAPERR, 0x1234).write_bytes(&mut image);
+        Siginfo::from(KernelSiginfo::fault(Signal::SIGSEGV, SEGV_MAPERR, 0x1234)).write_bytes(&mut image);
         assert_eq!((image[8], &image[16..18]), (1, &[0x34, 0x12][..]));
-        Siginfo::child(CLD_KILLED, 7, 0, 9, 1, 2).write_bytes(&mut image);
+        Siginfo::from(KernelSiginfo::child(CLD_KILLED, 7, 0, 9, 1, 2)).write_bytes(&mut image);
         assert_eq!((image[16], image[24], image[32], image[40]), (7, 9, 1, 2));
+    }
+
+    #[test]
+    fn what_a_program_says_of_a_signal_is_kept_whole_or_refused() {
+        let queued = KernelSiginfo::sent(Signal::SIGUSR1, SI_QUEUE, 42, 1000, 7);
+        let with = |si_code: i32, last: u64| {
+            let mut info = Siginfo::from(KernelSiginfo { si_code, ..queued });
+            info.rest[9] = last;
+            KernelSiginfo::try_from(info).map(|known| known.si_code)
+        };
+        assert_eq!(with(SI_QUEUE, 1), Ok(SI_QUEUE)); // what does not count is dropped
+        assert_eq!(with(SI_ASYNCNL, 1), Ok(SI_ASYNCNL));
+        assert_eq!(with(SI_DETHREAD - 1, 0), Ok(SI_DETHREAD - 1));
+        assert_eq!(with(SI_DETHREAD - 1, 1), Err(Errno::E2BIG));
     }
 
     #[test]

@@ -17,7 +17,7 @@ use alloc::vec::Vec;
 use drivers::input::{Axis, Event, InputDevice, PROPERTIES};
 use klib::input::{Backlog, DeviceState};
 use machine::sync::{Rank, SpinLock, WaitQueue};
-use machine::user::copy;
+use machine::user::{copy, value};
 
 /// Direction of requests that only read, in their highest bits (`_IOC_READ`).
 const READS: u32 = 2;
@@ -136,7 +136,7 @@ impl Reader {
     }
 
     fn set_clock(&self, argument: u64) -> Result<u64> {
-        let clock = i32::try_from_fill(|bytes| copy::read(argument, bytes)).map_err(|_| Errno::EFAULT)?;
+        let clock = value::get::<i32>(argument)?;
         let realtime = match clock as u32 {
             CLOCK_REALTIME => true,
             CLOCK_MONOTONIC | CLOCK_BOOTTIME => false,

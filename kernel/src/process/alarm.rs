@@ -9,7 +9,7 @@ use super::cpu_time::CpuClock;
 use super::{Process, table};
 use crate::sched;
 use abi::Signal;
-use abi::sigframe::{SI_TIMER, Siginfo};
+use abi::sigframe::{KernelSiginfo, SI_TIMER};
 use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -115,7 +115,7 @@ pub fn serve() {
 }
 
 /// A signal of timer_create(2)'s timer `id` is being taken: what it tells of overruns.
-pub(super) fn tell_overruns(process: &Process, info: &mut Siginfo) {
+pub(super) fn tell_overruns(process: &Process, info: &mut KernelSiginfo) {
     let id = info.fields[0] as u32;
     let timer = process.timers.lock().get(&(id as i32)).cloned();
     let overruns = timer.map_or(0, |timer| timer.signal_taken());
@@ -293,7 +293,7 @@ impl Timer {
         };
         let thread = table::find_thread(tid).filter(|thread| tid != 0 && Arc::ptr_eq(thread.process(), &process));
         let pending = thread.as_ref().map_or(&process.pending, |thread| &thread.pending);
-        let mut info = Siginfo::kernel(signal);
+        let mut info = KernelSiginfo::kernel(signal);
         if let Some(id) = timer_id {
             info.si_code = SI_TIMER;
             info.fields[0] = u64::from(id as u32);

@@ -64,7 +64,7 @@ pub fn clone(maker: &Arc<Thread>, context: &UserContext, request: &CloneRequest)
         thread.clear_on_exit.store(request.child_tid, Ordering::Relaxed);
     }
     if !request.flags.contains(CloneFlags::VM) || request.flags.contains(CloneFlags::VFORK) {
-        thread.alternate_stack(Some(maker.alternate_stack(None)));
+        thread.alternate_stack.set(maker.alternate_stack.get());
     }
     if !request.flags.contains(CloneFlags::VM) {
         thread.rseq.inherit(&maker.rseq);

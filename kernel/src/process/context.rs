@@ -17,12 +17,14 @@ pub(super) const POSITION: &str = "working directory";
 pub struct Position {
     /// Root and working directory: whoever walks a path takes them as they are.
     pub context: Arc<FsContext>,
+    /// Whose rights those walks have, which are in `context`; none yet at first.
+    walker: Option<Arc<Credentials>>,
     umask: u32,
 }
 
 impl Position {
     pub(super) fn new(context: FsContext, umask: u32) -> Self {
-        Position { context: Arc::new(context), umask }
+        Position { context: Arc::new(context), walker: None, umask }
     }
 }
 
@@ -41,13 +43,22 @@ impl Process {
 
     /// What it walks paths by.
     pub fn fs_context(&self) -> Arc<FsContext> {
-        let who = self.credentials.lock().who();
-        self.position.with(|Position { context, .. }| {
-            if context.who != who {
-                *context = Arc::new(FsContext { who, ..FsContext::clone(context) });
+        let own = Arc::as_ptr(&self.credentials.lock());
+        self.position.with(|position| {
+            // No others can have the address of those that are kept.
+            if position.walker.as_ref().is_none_or(|walker| Arc::as_ptr(walker) != own) {
+                self.walk_as_itself(position);
             }
-            context.clone()
+            position.context.clone()
         })
+    }
+
+    /// It has changed who it is, or another process that shares the position has walked.
+    #[cold]
+    fn walk_as_itself(&self, position: &mut Position) {
+        let walker = self.credentials();
+        position.context = Arc::new(FsContext { who: walker.who(), ..FsContext::clone(&position.context) });
+        position.walker = Some(walker);
     }
 
     /// Changes its root or working directory; what they were before, to be dropped where no lock is held.

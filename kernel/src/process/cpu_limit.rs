@@ -7,7 +7,7 @@
 use super::{Process, Thread};
 use crate::sched::{self, tick};
 use abi::Signal;
-use abi::sigframe::Siginfo;
+use abi::sigframe::KernelSiginfo;
 use abi::system::{RLIM_INFINITY, RLIMIT_CPU, RLIMIT_RTTIME};
 use alloc::sync::Arc;
 use core::any::Any;
@@ -61,9 +61,9 @@ fn enforce(process: &Arc<Process>, resource: u32, used: u64, step: u64) {
     let Ok(limit) = process.limits().get(resource) else { return };
     if used >= limit.rlim_max {
         log::info!("process {}: no CPU time left, killed", process.pid());
-        process.send(Signal::SIGKILL, Siginfo::kernel(Signal::SIGKILL));
+        process.send(Signal::SIGKILL, KernelSiginfo::kernel(Signal::SIGKILL));
     } else if used >= limit.rlim_cur {
         process.with_limits(|limits| limits.raise(resource, limit.rlim_cur.saturating_add(step)));
-        process.send(Signal::SIGXCPU, Siginfo::kernel(Signal::SIGXCPU));
+        process.send(Signal::SIGXCPU, KernelSiginfo::kernel(Signal::SIGXCPU));
     }
 }

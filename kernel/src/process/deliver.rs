@@ -8,9 +8,9 @@ use super::table;
 use super::{ExitStatus, Thread, cpu_limit};
 use abi::pod::Pod;
 use abi::sigframe::{
-    FpxSwBytes, RtSigframe, Sigcontext, Siginfo, UC_FP_XSTATE, UC_SIGCONTEXT_SS, UC_STRICT_RESTORE_SS, Ucontext,
+    FpxSwBytes, KernelSiginfo, RtSigframe, Sigcontext, UC_FP_XSTATE, UC_SIGCONTEXT_SS, UC_STRICT_RESTORE_SS, Ucontext,
 };
-use abi::signal::{DefaultAction, SS_DISABLE, SS_ONSTACK, SaFlags, SigSet, Sigaction, SigaltStack};
+use abi::signal::{DefaultAction, SS_DISABLE, SS_ONSTACK, SaFlags, Sigaction, SigaltStack};
 use abi::{Errno, Signal};
 use alloc::sync::Arc;
 use core::sync::atomic::Ordering;
@@ -18,12 +18,12 @@ use machine::addr::USER_END;
 use machine::cpu::features::{self, Features};
 use machine::task::{self, FpuState};
 use machine::trace;
-use machine::user::{UserContext, copy, copy::BadAddress};
+use machine::user::copy::{self, FpuMarks};
+use machine::user::{UserContext, value};
 
 /// What lies below the stack pointer and belongs to the function (psABI, "red zone").
 const RED_ZONE: u64 = 128;
-/// Where the XSAVE area tells of itself, and what it says ([`FpxSwBytes`]).
-const SOFTWARE_BYTES_AT: usize = 464;
+/// What the XSAVE area says of itself ([`FpxSwBytes`]), and what is behind it.
 const MAGIC1: u32 = 0x4650_5853;
 const MAGIC2: u32 = 0x4650_5845;
 /// Bytes of the area without XSAVE.
@@ -59,6 +59,15 @@ pub enum Restart {
     Never,
 }
 
+/// What the thread keeps for the handlers of its signals.
+#[derive(Default)]
+pub struct Handling {
+    /// Its last exception.
+    pub fault: LastFault,
+    /// The frame of the last signal: what is the same in all of them stays there.
+    frame: RtSigframe,
+}
+
 /// Of the last exception of the thread, what a handler's context tells.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct LastFault {
@@ -73,7 +82,12 @@ pub struct LastFault {
 /// Does what there is to do before user mode: signals, stops. `call` is the system call that was interrupted, if one was.
 /// False if the thread is to end.
 #[inline(never)] // few calls lead here, and all pass by the place where this would stand
-pub fn attend(thread: &Arc<Thread>, context: &mut UserContext, call: Option<Interrupted>, fault: &LastFault) -> bool {
+pub fn attend(
+    thread: &Arc<Thread>,
+    context: &mut UserContext,
+    call: Option<Interrupted>,
+    handling: &mut Handling,
+) -> bool {
     let mut handled = false;
     let mut call = call;
     loop {
@@ -89,7 +103,8 @@ pub fn attend(thread: &Arc<Thread>, context: &mut UserContext, call: Option<Inte
             thread.attention.store(true, Ordering::SeqCst);
             continue;
         }
-        let Some((signal, info, continuations)) = thread.take_signal() else { break };
+        let mut continuations = 0;
+        let Some((signal, info)) = thread.take_signal(&mut continuations) else { break };
         if trace::on() {
             thread.show_signal(signal, &info);
         }
@@ -106,20 +121,20 @@ pub fn attend(thread: &Arc<Thread>, context: &mut UserContext, call: Option<Inte
                 call = None;
                 handled = true;
                 let aborted = thread.rseq.abort_section(context);
-                let made = aborted.and_then(|()| push_frame(thread, context, signal, &info, &action, fault));
+                let made = aborted.and_then(|()| push_frame(thread, context, signal, &info, &action, handling));
                 if made.is_err() {
                     // A handler of SIGSEGV for whose frame there is no room would be tried for ever.
                     if signal == Signal::SIGSEGV {
                         thread.process().actions.action(signal, Some(Sigaction::default()));
                     }
-                    thread.force(Signal::SIGSEGV, Siginfo::kernel(Signal::SIGSEGV));
+                    thread.force(Signal::SIGSEGV, KernelSiginfo::kernel(Signal::SIGSEGV));
                 }
             }
         }
     }
     finish_call(thread, context, call, handled);
     if thread.rseq.update(context).is_err() {
-        thread.force(Signal::SIGSEGV, Siginfo::kernel(Signal::SIGSEGV)); // taken before user mode
+        thread.force(Signal::SIGSEGV, KernelSiginfo::kernel(Signal::SIGSEGV)); // taken before user mode
     }
     true
 }
@@ -128,7 +143,7 @@ fn finish_call(thread: &Thread, context: &mut UserContext, call: Option<Interrup
     let restarts = call.filter(|call| call.restart != Restart::Never);
     match restarts {
         Some(call) => begin_again(context, call),
-        None => *thread.restart_deadline.lock() = None,
+        None => thread.restart_deadline.set(None),
     }
     if !handled {
         thread.end_blocked_for_call();
@@ -158,15 +173,15 @@ fn push_frame(
     thread: &Thread,
     context: &mut UserContext,
     signal: Signal,
-    info: &Siginfo,
+    info: &KernelSiginfo,
     action: &Sigaction,
-    fault: &LastFault,
+    handling: &mut Handling,
 ) -> Result<(), Errno> {
     let how = flags(action);
     if !how.contains(SaFlags::RESTORER) {
         return Err(Errno::EFAULT); // x86-64 programs bring the code that returns
     }
-    let stack = thread.alternate_stack(None);
+    let stack = thread.alternate_stack.get();
     let rsp = context.registers().rsp;
     let on_stack = is_on(&stack, rsp);
     let switches = how.contains(SaFlags::ONSTACK) && stack.ss_flags & SS_DISABLE == 0 && !on_stack;
@@ -180,20 +195,19 @@ fn push_frame(
     let mask = thread.take_saved_mask().unwrap_or_else(|| thread.blocked());
     write_fpu(fpstate, features)?;
     let stack_flags = if on_stack { SS_ONSTACK } else { stack.ss_flags };
-    let image = RtSigframe {
-        pretcode: action.sa_restorer,
-        uc: Ucontext {
-            uc_flags: UC_SIGCONTEXT_SS | UC_STRICT_RESTORE_SS | if features.xsave { UC_FP_XSTATE } else { 0 },
-            uc_link: 0,
-            uc_stack: SigaltStack { ss_flags: stack_flags, ..stack },
-            uc_mcontext: save_registers(context, mask, fpstate, fault),
-            uc_sigmask: mask,
-        },
-        info: *info,
-    };
-    image.with_bytes(|bytes| copy::write(frame, bytes)).map_err(|_| Errno::EFAULT)?;
+    let Handling { fault, frame: image } = handling;
+    image.pretcode = action.sa_restorer;
+    image.uc.uc_flags = UC_SIGCONTEXT_SS | UC_STRICT_RESTORE_SS | if features.xsave { UC_FP_XSTATE } else { 0 };
+    image.uc.uc_stack = SigaltStack { ss_flags: stack_flags, ..stack };
+    image.uc.uc_sigmask = mask;
+    save_registers(&mut image.uc.uc_mcontext, context);
+    let kept = &mut image.uc.uc_mcontext;
+    (kept.oldmask, kept.fpstate) = (mask.0, fpstate);
+    (kept.trapno, kept.err, kept.cr2) = (fault.trapno, fault.err, fault.cr2);
+    image.info.known = *info;
+    value::put(frame, image)?;
     if stack.ss_flags & SS_AUTODISARM != 0 {
-        thread.alternate_stack(Some(SigaltStack::NONE));
+        thread.alternate_stack.set(SigaltStack::NONE);
     }
     let mut blocked = thread.blocked().union(action.sa_mask);
     if !how.contains(SaFlags::NODEFER) {
@@ -213,41 +227,35 @@ fn push_frame(
 
 /// Saves the floating-point state with the marks by which a program, and sigreturn, know its length.
 fn write_fpu(at: u64, features: &Features) -> Result<(), Errno> {
-    let put = |offset: usize, bytes: &[u8]| copy::write(at.wrapping_add(offset as u64), bytes);
-    let put_all = || {
-        copy::save_fpu(at)?;
-        if features.xsave {
-            let len = features.fpu_area_len as u32;
-            let marks = FpxSwBytes {
-                magic1: MAGIC1,
-                extended_size: len + 4,
-                xstate_bv: features.xcr0,
-                xstate_size: len,
-                padding: [0; 7],
-            };
-            marks.with_bytes(|bytes| put(SOFTWARE_BYTES_AT, bytes))?;
-            put(features.fpu_area_len, &MAGIC2.to_le_bytes())?;
-        }
-        Ok(())
+    let len = features.fpu_area_len as u32;
+    let marks = FpxSwBytes {
+        magic1: MAGIC1,
+        extended_size: len + 4,
+        xstate_bv: features.xcr0,
+        xstate_size: len,
+        ..FpxSwBytes::default()
     };
-    put_all().map_err(|_: BadAddress| Errno::EFAULT)
+    copy::save_fpu(at, &FpuMarks { inside: marks.into(), behind: MAGIC2 }).map_err(|_| Errno::EFAULT)
 }
 
 /// rt_sigreturn(2): registers, mask, alternate stack and floating-point state come back from the frame.
+#[inline(never)] // its frame has nothing to do with that of every system call
 pub fn sigreturn(thread: &Thread, context: &mut UserContext) -> Result<u64, Errno> {
-    // The handler's return has taken the first word off.
-    let at = context.registers().rsp.wrapping_sub(8);
-    let frame = RtSigframe::try_from_fill(|bytes| copy::read(at, bytes)).map_err(|_| Errno::EFAULT)?;
-    let saved = &frame.uc.uc_mcontext;
+    // The handler's return has taken the first word off, behind which the context is.
+    value::with(context.registers().rsp, |frame| restore(thread, context, frame))?
+}
+
+fn restore(thread: &Thread, context: &mut UserContext, frame: &Ucontext) -> Result<u64, Errno> {
+    let saved = &frame.uc_mcontext;
     if saved.rip >= USER_END {
         return Err(Errno::EFAULT);
     }
     load_fpu(saved.fpstate)?;
     restore_registers(context, saved);
-    thread.set_blocked(frame.uc.uc_sigmask);
-    let stack = frame.uc.uc_stack;
-    if !is_on(&thread.alternate_stack(None), saved.rsp) {
-        thread.alternate_stack(Some(SigaltStack { ss_flags: stack.ss_flags & (SS_DISABLE | SS_AUTODISARM), ..stack }));
+    thread.set_blocked(frame.uc_sigmask);
+    let stack = frame.uc_stack;
+    if !is_on(&thread.alternate_stack.get(), saved.rsp) {
+        thread.alternate_stack.set(SigaltStack { ss_flags: stack.ss_flags & (SS_DISABLE | SS_AUTODISARM), ..stack });
     }
     Ok(saved.rax)
 }
@@ -260,19 +268,18 @@ fn load_fpu(at: u64) -> Result<(), Errno> {
         return Ok(());
     }
     let features = features::get();
-    let get = |offset: usize, out: &mut [u8]| copy::read(at.wrapping_add(offset as u64), out);
-    let marks = FpxSwBytes::try_from_fill(|bytes| get(SOFTWARE_BYTES_AT, bytes)).map_err(|_| Errno::EFAULT)?;
+    let marks: FpxSwBytes = value::get(at.wrapping_add(FpuMarks::AT))?;
     let mut has_all = !features.xsave;
     // A handler may have cut the image down to what every CPU has, or brought that of another CPU.
     if features.xsave && marks.magic1 == MAGIC1 && marks.xstate_size as usize == features.fpu_area_len {
-        let mark = u32::try_from_fill(|bytes| get(features.fpu_area_len, bytes)).map_err(|_| Errno::EFAULT)?;
+        let mark: u32 = value::get(at.wrapping_add(features.fpu_area_len as u64))?;
         has_all = mark == MAGIC2 && marks.xstate_bv & features.xcr0 == features.xcr0;
     }
     if has_all {
         return copy::load_fpu(at).map_err(|_| Errno::EFAULT);
     }
     let mut legacy = [0; LEGACY_LEN];
-    get(0, &mut legacy).map_err(|_| Errno::EFAULT)?;
+    copy::read(at, &mut legacy).map_err(|_| Errno::EFAULT)?;
     task.set_fpu(FpuState::from_legacy(&legacy).map_err(|_| Errno::ENOMEM)?);
     Ok(())
 }
@@ -282,41 +289,33 @@ pub fn is_on(stack: &SigaltStack, rsp: u64) -> bool {
     stack.ss_flags & (SS_DISABLE | SS_AUTODISARM) == 0 && rsp > stack.ss_sp && rsp - stack.ss_sp <= stack.ss_size
 }
 
-fn save_registers(context: &UserContext, mask: SigSet, fpstate: u64, fault: &LastFault) -> Sigcontext {
+#[inline(never)] // each register goes from memory to memory instead of all waiting for room
+fn save_registers(to: &mut Sigcontext, context: &UserContext) {
     let from = context.registers();
-    Sigcontext {
-        r8: from.r8,
-        r9: from.r9,
-        r10: from.r10,
-        r11: from.r11,
-        r12: from.r12,
-        r13: from.r13,
-        r14: from.r14,
-        r15: from.r15,
-        rdi: from.rdi,
-        rsi: from.rsi,
-        rbp: from.rbp,
-        rbx: from.rbx,
-        rdx: from.rdx,
-        rax: from.rax,
-        rcx: from.rcx,
-        rsp: from.rsp,
-        rip: from.rip,
-        rflags: from.rflags,
-        cs: USER_CODE,
-        gs: 0,
-        fs: 0,
-        ss: USER_STACK,
-        err: fault.err,
-        trapno: fault.trapno,
-        oldmask: mask.0,
-        cr2: fault.cr2,
-        fpstate,
-        reserved: [0; 8],
-    }
+    to.r8 = from.r8;
+    to.r9 = from.r9;
+    to.r10 = from.r10;
+    to.r11 = from.r11;
+    to.r12 = from.r12;
+    to.r13 = from.r13;
+    to.r14 = from.r14;
+    to.r15 = from.r15;
+    to.rdi = from.rdi;
+    to.rsi = from.rsi;
+    to.rbp = from.rbp;
+    to.rbx = from.rbx;
+    to.rdx = from.rdx;
+    to.rax = from.rax;
+    to.rcx = from.rcx;
+    to.rsp = from.rsp;
+    to.rip = from.rip;
+    to.rflags = from.rflags;
+    to.cs = USER_CODE;
+    to.ss = USER_STACK;
 }
 
 /// Flags and selectors that are not the program's are set right when user mode is entered.
+#[inline(never)] // as `save_registers`
 fn restore_registers(context: &mut UserContext, from: &Sigcontext) {
     let to = context.registers_mut();
     to.r8 = from.r8;

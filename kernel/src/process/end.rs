@@ -6,7 +6,7 @@ use super::wait::{forget, notify_of_end, tell_of_end, wants_no_zombies};
 use super::{ExitStatus, Process, Thread, send};
 use crate::futex;
 use crate::sched::tick::Sample;
-use abi::sigframe::Siginfo;
+use abi::sigframe::KernelSiginfo;
 use abi::{Errno, Signal};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -117,7 +117,7 @@ fn adopt_children(process: &Arc<Process>) -> Vec<Arc<Process>> {
     };
     for orphan in &orphans {
         if let Some(signal) = Signal::new(orphan.parent_death_signal().into()) {
-            orphan.send(signal, Siginfo::kernel(signal));
+            orphan.send(signal, KernelSiginfo::kernel(signal));
         }
         if orphan.is_gone() {
             match (&heir, orphan.status()) {

@@ -38,7 +38,7 @@ pub fn replace(thread: &Arc<Thread>, context: &mut UserContext, program: Program
     process.actions.unshare();
     process.actions.reset_handlers();
     alarm::delete_created(process);
-    thread.alternate_stack(Some(SigaltStack::NONE));
+    thread.alternate_stack.set(SigaltStack::NONE);
     thread.set_name(short_name(name));
     if trace::on() {
         let name = thread.name();

@@ -25,6 +25,7 @@ pub mod execve;
 pub mod files;
 pub mod limits;
 mod memory_hog;
+mod own;
 pub mod pidfd;
 mod place;
 pub mod rseq;

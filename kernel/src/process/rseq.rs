@@ -14,7 +14,8 @@ use abi::rseq::{RSEQ_CPU_ID_UNINITIALIZED, RSEQ_LEN, RseqSection, area};
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use machine::addr::USER_END;
 use machine::percpu::this_cpu;
-use machine::user::{UserContext, copy};
+use machine::user::UserContext;
+use machine::user::value::{get, put};
 
 /// What a thread has registered.
 pub struct Rseq {
@@ -50,7 +51,7 @@ impl Rseq {
         if address.checked_add(len.into()).is_none_or(|end| end > USER_END) {
             return Err(Errno::EFAULT);
         }
-        store(address + area::SECTION, &0u64)?;
+        put(address + area::SECTION, &0u64)?;
         write_ids(address, this_cpu().number())?;
         self.area.store(address, Ordering::Relaxed);
         self.len.store(len, Ordering::Relaxed);
@@ -64,8 +65,8 @@ impl Rseq {
             return Err(Errno::EINVAL);
         }
         self.check(address, len, signature)?;
-        store(address + area::CPU_IDS, &[0, RSEQ_CPU_ID_UNINITIALIZED])?;
-        store(address + area::NODE_AND_MM_CID, &[0u32; 2])?;
+        put(address + area::CPU_IDS, &[0, RSEQ_CPU_ID_UNINITIALIZED])?;
+        put(address + area::NODE_AND_MM_CID, &[0u32; 2])?;
         self.forget();
         Ok(())
     }
@@ -109,24 +110,24 @@ impl Rseq {
         if own == 0 {
             return Ok(());
         }
-        let address: u64 = load(own + area::SECTION)?;
+        let address: u64 = get(own + area::SECTION)?;
         if address == 0 {
             return Ok(());
         }
-        let section: RseqSection = load(address)?;
+        let section: RseqSection = get(address)?;
         if !section.is_sound(USER_END) {
             return Err(Errno::EFAULT);
         }
-        let signature: u32 = load(section.abort_ip.wrapping_sub(u32::SIZE as u64))?;
+        let signature: u32 = get(section.abort_ip.wrapping_sub(u32::SIZE as u64))?;
         if signature != self.signature.load(Ordering::Relaxed) {
             return Err(Errno::EFAULT);
         }
         let registers = context.registers_mut();
         let is_in = section.contains(registers.rip);
-        if is_in && (section.flags != 0 || load::<u32>(own + area::FLAGS)? != 0) {
+        if is_in && (section.flags != 0 || get::<u32>(own + area::FLAGS)? != 0) {
             return Err(Errno::EFAULT); // ways to go on that there once were
         }
-        store(own + area::SECTION, &0u64)?;
+        put(own + area::SECTION, &0u64)?;
         if is_in {
             registers.rip = section.abort_ip;
         }
@@ -147,14 +148,6 @@ impl Rseq {
 }
 
 fn write_ids(own: u64, cpu: u32) -> Result<(), Errno> {
-    store(own + area::CPU_IDS, &[cpu; 2])?;
-    store(own + area::NODE_AND_MM_CID, &[0, cpu])
-}
-
-fn load<T: Pod>(at: u64) -> Result<T, Errno> {
-    T::try_from_fill(|bytes| copy::read(at, bytes)).map_err(|_| Errno::EFAULT)
-}
-
-fn store<T: Pod>(at: u64, value: &T) -> Result<(), Errno> {
-    value.with_bytes(|bytes| copy::write(at, bytes)).map_err(|_| Errno::EFAULT)
+    put(own + area::CPU_IDS, &[cpu; 2])?;
+    put(own + area::NODE_AND_MM_CID, &[0, cpu])
 }

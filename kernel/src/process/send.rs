@@ -7,7 +7,7 @@ use super::signal::STOPS;
 use super::table;
 use super::wait::{Report, tell_parent};
 use super::{ExitStatus, Process, Thread};
-use abi::sigframe::{SI_TIMER, SI_USER, Siginfo};
+use abi::sigframe::{KernelSiginfo, SI_TIMER, SI_USER};
 use abi::signal::SigSet;
 use abi::system::RLIMIT_SIGPENDING;
 use abi::{Errno, Signal};
@@ -79,7 +79,7 @@ fn to_all(
 /// Sends `signal` to every process of `group`, from the kernel: the terminal's keys, a session's end.
 pub fn kill_group(group: u32, signal: Signal) {
     let send = |process: &Arc<Process>| {
-        process.send(signal, Siginfo::kernel(signal));
+        process.send(signal, KernelSiginfo::kernel(signal));
         Ok(())
     };
     let _ = to_all(Some(signal), || table::group(group), send);
@@ -87,7 +87,7 @@ pub fn kill_group(group: u32, signal: Signal) {
 
 /// Sends `signal` to process `pid` from the kernel; ESRCH if there is none.
 pub fn kill_from_kernel(pid: u32, signal: Signal) -> Result<(), Errno> {
-    table::find(pid).ok_or(Errno::ESRCH)?.send(signal, Siginfo::kernel(signal));
+    table::find(pid).ok_or(Errno::ESRCH)?.send(signal, KernelSiginfo::kernel(signal));
     Ok(())
 }
 
@@ -98,14 +98,14 @@ pub fn permitted(sender: &Process, target: &Process, signal: Option<Signal>) -> 
         || signal == Some(Signal::SIGCONT) && sender.session() == target.session()
 }
 
-/// What is known of a signal that `sender` sends; `code` as in `Siginfo::sent`.
-pub fn sent_by(sender: &Process, signal: Signal, code: i32) -> Siginfo {
-    Siginfo::sent(signal, code, sender.pid() as i32, sender.credentials.lock().user.real, 0)
+/// What is known of a signal that `sender` sends; `code` as in `KernelSiginfo::sent`.
+pub fn sent_by(sender: &Process, signal: Signal, code: i32) -> KernelSiginfo {
+    KernelSiginfo::sent(signal, code, sender.pid() as i32, sender.credentials.lock().user.real, 0)
 }
 
 impl Process {
     /// Sends a signal to the process: some thread takes it. False if there was no room for it.
-    pub fn send(self: &Arc<Self>, signal: Signal, info: Siginfo) -> bool {
+    pub fn send(self: &Arc<Self>, signal: Signal, info: KernelSiginfo) -> bool {
         self.prepare(signal);
         if self.actions.is_ignored(signal) && self.taker(signal).is_some() {
             return true;
@@ -113,6 +113,7 @@ impl Process {
         if !self.pending.add(signal, info, self.room_for_signals()) {
             return false;
         }
+        // Not before: who keeps the signal back from now on has passed it on.
         if let Some(thread) = self.taker(signal) {
             thread.notify();
         }
@@ -215,7 +216,7 @@ impl Process {
 
 impl Thread {
     /// Sends a signal to this very thread. False if there was no room for it.
-    pub fn send(&self, signal: Signal, info: Siginfo) -> bool {
+    pub fn send(&self, signal: Signal, info: KernelSiginfo) -> bool {
         self.process().prepare(signal);
         if self.process().actions.is_ignored(signal) && !self.blocks(signal) {
             return true;
@@ -230,7 +231,7 @@ impl Thread {
     }
 
     /// Sends a signal that the thread itself has caused and cannot put off: blocked or ignored, it ends the process.
-    pub fn force(&self, signal: Signal, info: Siginfo) {
+    pub fn force(&self, signal: Signal, info: KernelSiginfo) {
         let actions = &self.process().actions;
         if self.blocks(signal) || actions.is_ignored(signal) {
             actions.action(signal, Some(abi::signal::Sigaction::default()));
@@ -240,14 +241,19 @@ impl Thread {
         self.notify();
     }
 
-    /// Takes the next signal that is not kept back, its own before the process's. The number is for `Process::stop`.
-    pub fn take_signal(&self) -> Option<(Signal, Siginfo, u32)> {
-        let wanted = SigSet::ALL.difference(self.blocked());
-        if !self.has_pending(wanted.intersection(STOPS)) {
-            return self.take_signal_of(wanted.difference(STOPS)).map(|(signal, info)| (signal, info, 0));
+    /// Takes the next signal that is not kept back, its own before the process's. `continuations` is for `Process::stop`.
+    pub fn take_signal(&self, continuations: &mut u32) -> Option<(Signal, KernelSiginfo)> {
+        let deliverable = self.deliverable();
+        if deliverable.is_empty() {
+            return None;
         }
-        let continuations = self.process().continuations.lock();
-        self.take_signal_of(wanted).map(|(signal, info)| (signal, info, *continuations))
+        let wanted = SigSet::ALL.difference(self.blocked());
+        if deliverable.intersection(STOPS).is_empty() {
+            return self.take_signal_of(wanted.difference(STOPS));
+        }
+        let count = self.process().continuations.lock();
+        *continuations = *count;
+        self.take_signal_of(wanted)
     }
 
     /// Whether a signal of `wanted` waits for it or its process.
@@ -257,7 +263,7 @@ impl Thread {
     }
 
     /// Takes the next signal of `wanted`, its own before the process's.
-    pub fn take_signal_of(&self, wanted: SigSet) -> Option<(Signal, Siginfo)> {
+    pub fn take_signal_of(&self, wanted: SigSet) -> Option<(Signal, KernelSiginfo)> {
         let mut taken = self.pending.take(wanted).or_else(|| self.process().pending.take(wanted));
         if let Some((_, info)) = taken.as_mut().filter(|(_, info)| info.si_code == SI_TIMER) {
             tell_overruns(self.process(), info);

@@ -1,7 +1,7 @@
 //! The state of signals: a process's actions, and sets of pending signals with what is known of each (signal(7)).
 
 use abi::Signal;
-use abi::sigframe::{SI_TIMER, Siginfo};
+use abi::sigframe::{KernelSiginfo, SI_TIMER};
 use abi::signal::{DefaultAction, NSIG, SIG_DFL, SIG_IGN, SaFlags, SigSet, Sigaction};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -149,7 +149,7 @@ impl Actions {
 
     /// Whether the process takes no notice of `signal`.
     pub fn is_ignored(&self, signal: Signal) -> bool {
-        ignores(&self.action(signal, None), signal)
+        self.locked(|actions| ignores(&actions[usize::from(signal.number()) - 1], signal))
     }
 }
 
@@ -172,7 +172,7 @@ pub struct Pending {
     /// The signals in `queue`; read without its lock, as is its length.
     set: AtomicU64,
     len: AtomicUsize,
-    queue: SpinLock<VecDeque<Siginfo>>,
+    queue: SpinLock<VecDeque<KernelSiginfo>>,
 }
 
 impl Pending {
@@ -198,7 +198,7 @@ impl Pending {
     /// Adds a signal, which may be one of `room` more. A standard one that is there already stays as it is. Without room
     /// only what is known of the signal is lost, but for a real-time signal that a program sent along with something:
     /// false, and it is not there (sigqueue(3)).
-    pub fn add(&self, signal: Signal, info: Siginfo, room: u64) -> bool {
+    pub fn add(&self, signal: Signal, info: KernelSiginfo, room: u64) -> bool {
         let mut queue = self.queue.lock();
         let there = self.set().contains(signal);
         if there && !signal.is_realtime() {
@@ -221,31 +221,33 @@ impl Pending {
     /// Whether a signal of timer_create(2)'s timer `id` is there.
     pub fn has_of_timer(&self, signal: Signal, id: i32) -> bool {
         let number = i32::from(signal.number());
-        let is_it =
-            |info: &Siginfo| info.si_signo == number && info.si_code == SI_TIMER && info.fields[0] as u32 == id as u32;
+        let is_it = |info: &KernelSiginfo| {
+            info.si_signo == number && info.si_code == SI_TIMER && info.fields[0] as u32 == id as u32
+        };
         self.set().contains(signal) && self.queue.lock().iter().any(is_it)
     }
 
     /// Takes the first signal of lowest number that is in `wanted`, faults before others.
-    pub fn take(&self, wanted: SigSet) -> Option<(Signal, Siginfo)> {
-        if self.set().intersection(wanted).is_empty() {
-            return None;
-        }
+    #[inline]
+    pub fn take(&self, wanted: SigSet) -> Option<(Signal, KernelSiginfo)> {
+        if self.set().intersection(wanted).is_empty() { None } else { self.take_one(wanted) }
+    }
+
+    #[inline(never)]
+    fn take_one(&self, wanted: SigSet) -> Option<(Signal, KernelSiginfo)> {
         let mut queue = self.queue.lock();
         let there = self.set().intersection(wanted);
         let signal = there.intersection(SYNCHRONOUS).first().or_else(|| there.first())?;
         let number = i32::from(signal.number());
-        let at = queue.iter().position(|info| info.si_signo == number);
-        let info = match at {
-            Some(0) => queue.pop_front(), // as `remove` would, without moving others
-            Some(at) => queue.remove(at),
-            None => None,
+        let info = match queue.front() {
+            Some(first) if first.si_signo == number => queue.pop_front(),
+            _ => queue.iter().position(|info| info.si_signo == number).and_then(|at| queue.remove(at)),
         };
         self.len.store(queue.len(), Ordering::Relaxed);
-        if !signal.is_realtime() || !queue.iter().any(|info| info.si_signo == number) {
+        if queue.is_empty() || !signal.is_realtime() || !queue.iter().any(|info| info.si_signo == number) {
             self.set.fetch_and(!SigSet::EMPTY.with(signal).0, Ordering::SeqCst);
         }
-        Some((signal, info.unwrap_or_else(|| Siginfo::kernel(signal))))
+        Some((signal, info.unwrap_or_else(|| KernelSiginfo::kernel(signal))))
     }
 
     /// Forgets the signals of `set`.

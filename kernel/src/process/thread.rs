@@ -2,11 +2,12 @@
 
 use super::Process;
 use super::cpu_time::Division;
+use super::own::{OwnStack, OwnWord};
 use super::rseq::Rseq;
 use super::signal::Pending;
 use crate::sched;
 use crate::sched::tick::Sample;
-use abi::signal::{SigSet, SigaltStack};
+use abi::signal::SigSet;
 use abi::{Errno, Signal};
 use alloc::string::String;
 use alloc::sync::{Arc, Weak};
@@ -33,20 +34,21 @@ pub struct Thread {
     /// Signals kept back; changed by the thread itself alone.
     pub(super) blocked: AtomicU64,
     /// The mask to come back to after a call that waits with another one (sigsuspend(2), ppoll(2)).
-    pub(super) saved_mask: SpinLock<Option<SigSet>>,
+    saved_mask: OwnWord,
     /// Something may have to be done before user mode: a signal, a stop, the end. Set by others, cleared by the thread.
     pub(super) attention: AtomicBool,
     /// The thread alone is to end: exit(2), or another thread's execve(2).
     pub(super) must_end: AtomicBool,
     /// Up to fifteen bytes, as prctl(PR_SET_NAME) takes them.
     pub(super) name: SpinLock<[u8; 15]>,
-    pub(super) alternate_stack: SpinLock<SigaltStack>,
+    /// Where its handlers run that ask for it (sigaltstack(2)).
+    pub alternate_stack: OwnStack,
     /// User word that is cleared, with a futex wake, when the thread ends; 0 for none.
     pub clear_on_exit: AtomicU64,
     /// User address of the list of robust futexes it holds; 0 for none.
     pub robust_list: AtomicU64,
-    /// Deadline of a call that is being begun again after a stop.
-    pub(super) restart_deadline: SpinLock<Option<Instant>>,
+    /// Deadline, in ns since boot, of a call that is being begun again after a stop.
+    pub(super) restart_deadline: OwnWord,
     /// What it has registered by rseq(2).
     pub rseq: Rseq,
     /// No program that it executes gives it rights (PR_SET_NO_NEW_PRIVS).
@@ -74,14 +76,14 @@ impl Thread {
             task: Once::new(),
             pending: Pending::new(),
             blocked: AtomicU64::new(blocked.0),
-            saved_mask: SpinLock::new("saved signal mask", Rank::Process, None),
+            saved_mask: OwnWord::new(),
             attention: AtomicBool::new(true),
             must_end: AtomicBool::new(false),
             name: SpinLock::new("thread name", Rank::Process, name),
-            alternate_stack: SpinLock::new("alternate stack", Rank::Process, SigaltStack::NONE),
+            alternate_stack: OwnStack::new(),
             clear_on_exit: AtomicU64::new(0),
             robust_list: AtomicU64::new(0),
-            restart_deadline: SpinLock::new("restart deadline", Rank::Process, None),
+            restart_deadline: OwnWord::new(),
             rseq: Rseq::new(),
             no_new_privileges: AtomicBool::new(false),
             timer_slack_ns: AtomicU64::new(50_000),
@@ -122,15 +124,6 @@ impl Thread {
         }
     }
 
-    /// The alternate signal stack, and a new one if given.
-    pub fn alternate_stack(&self, new: Option<SigaltStack>) -> SigaltStack {
-        let mut stack = self.alternate_stack.lock();
-        match new {
-            Some(new) => core::mem::replace(&mut *stack, new),
-            None => *stack,
-        }
-    }
-
     /// Its task, while it has one.
     pub fn task(&self) -> Option<Arc<task::Task>> {
         self.task.get().and_then(Weak::upgrade)
@@ -160,7 +153,9 @@ impl Thread {
     pub fn set_blocked_for_call(&self, set: SigSet) {
         let before = self.blocked();
         self.set_blocked(set);
-        self.saved_mask.lock().get_or_insert(before);
+        if self.saved_mask.get().is_none() {
+            self.saved_mask.set(Some(before.0));
+        }
         // To come back to it before user mode.
         self.attention.store(true, Ordering::SeqCst);
     }
@@ -174,7 +169,7 @@ impl Thread {
 
     /// The mask to come back to, if a call has set another one.
     pub(super) fn take_saved_mask(&self) -> Option<SigSet> {
-        self.saved_mask.lock().take()
+        self.saved_mask.take().map(SigSet)
     }
 
     /// Signals that it would take now.
@@ -200,13 +195,12 @@ impl Thread {
 
     /// The deadline of a call that is begun again, or a new one.
     pub fn deadline(&self, new: impl FnOnce() -> Instant) -> Instant {
-        let kept = self.restart_deadline.lock().take();
-        kept.unwrap_or_else(new)
+        self.restart_deadline.take().map_or_else(new, Instant::from_ns)
     }
 
     /// Notes the deadline of an interrupted call, for the case that it is begun again.
     pub fn keep_deadline(&self, deadline: Instant) {
-        *self.restart_deadline.lock() = Some(deadline);
+        self.restart_deadline.set(Some(deadline.as_ns()));
     }
 
     /// Registers an area (rseq(2)): it says the truth whenever the thread is in user mode. By the thread itself.

@@ -6,7 +6,7 @@
 use super::table::{self, Table};
 use super::{ExitStatus, Process};
 use abi::process::{WaitFlags, WaitStatus};
-use abi::sigframe::{CLD_CONTINUED, CLD_EXITED, CLD_KILLED, CLD_STOPPED, Siginfo};
+use abi::sigframe::{CLD_CONTINUED, CLD_EXITED, CLD_KILLED, CLD_STOPPED, KernelSiginfo};
 use abi::signal::SaFlags;
 use abi::{Errno, Signal};
 use alloc::sync::Arc;
@@ -191,10 +191,10 @@ fn send_end(parent: &Arc<Process>, child: &Process, status: ExitStatus) {
 }
 
 /// What SIGCHLD says of a child's change; also what waitid(2) fills in.
-pub fn child_info(child: &Process, code: i32, status: i32) -> Siginfo {
+pub fn child_info(child: &Process, code: i32, status: i32) -> KernelSiginfo {
     let time = child.cpu_time();
     let [user, system] = [time.user_ns, time.system_ns].map(|ns| (ns / NS_PER_TICK) as i64);
-    Siginfo::child(code, child.pid() as i32, child.credentials().user.real, status, user, system)
+    KernelSiginfo::child(code, child.pid() as i32, child.credentials().user.real, status, user, system)
 }
 
 /// `si_code` and `si_status` of a wait status.

@@ -5,7 +5,7 @@
 
 use super::{ExitStatus, Process, Thread};
 use abi::Signal;
-use abi::sigframe::Siginfo;
+use abi::sigframe::KernelSiginfo;
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
@@ -74,7 +74,7 @@ impl Thread {
 
     /// Shows a signal that it takes.
     #[cold]
-    pub(super) fn show_signal(&self, signal: Signal, info: &Siginfo) {
+    pub(super) fn show_signal(&self, signal: Signal, info: &KernelSiginfo) {
         let Some(watcher) = self.process().watcher() else { return };
         let first = info.fields[0];
         let code = info.si_code;

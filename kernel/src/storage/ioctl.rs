@@ -4,14 +4,14 @@
 use super::rescan;
 use crate::process;
 use crate::vfs::{self, BlockNode, Result};
+use abi::Errno;
 use abi::block::{self, HdGeometry};
 use abi::capability::CAP_SYS_ADMIN;
-use abi::{Errno, Pod};
 use alloc::sync::Arc;
 use core::sync::atomic::Ordering;
 use drivers::block::SECTOR_LEN;
 use machine::PAGE_SIZE;
-use machine::user::copy;
+use machine::user::value::{get, put};
 
 /// Read-ahead in sectors, of which there is one for all files.
 const READ_AHEAD: u64 = 256;
@@ -84,12 +84,4 @@ fn check_privileged() -> Result<()> {
         Some(thread) if !thread.process().credentials().has(CAP_SYS_ADMIN) => Err(Errno::EACCES),
         _ => Ok(()),
     }
-}
-
-fn put<T: Pod>(address: u64, value: &T) -> Result<()> {
-    value.with_bytes(|bytes| copy::write(address, bytes)).map_err(|_| Errno::EFAULT)
-}
-
-fn get<T: Pod>(address: u64) -> Result<T> {
-    T::try_from_fill(|bytes| copy::read(address, bytes)).map_err(|_| Errno::EFAULT)
 }

@@ -13,7 +13,7 @@ use core::marker::PhantomData;
 use core::ops::Deref;
 use machine::addr::PAGE_SIZE;
 use machine::mm::Frame;
-use machine::user::copy;
+use machine::user::{copy, value};
 
 /// Longest path, with its terminating zero (PATH_MAX).
 const PATH_MAX: usize = 4096;
@@ -145,7 +145,7 @@ impl<T> UserIn<T> {
 impl<T: Pod> UserOut<T> {
     /// Writes the value.
     pub fn write(self, value: &T) -> Result<(), Errno> {
-        value.with_bytes(|bytes| copy::write(self.0, bytes)).map_err(|_| Errno::EFAULT)
+        value::put(self.0, value)
     }
 
     /// Writes the value unless the pointer is null.
@@ -157,7 +157,7 @@ impl<T: Pod> UserOut<T> {
 impl<T: Pod> UserIn<T> {
     /// Reads the value.
     pub fn read(self) -> Result<T, Errno> {
-        T::try_from_fill(|bytes| copy::read(self.0, bytes)).map_err(|_| Errno::EFAULT)
+        value::get(self.0)
     }
 
     /// Reads the value unless the pointer is null.
@@ -181,12 +181,18 @@ impl Argument for UserPath {
 impl UserPath {
     /// The path without its zero. EFAULT, or ENAMETOOLONG from PATH_MAX on.
     pub fn read(self) -> Result<PathText, Errno> {
-        let mut text = PathText { short: [0; SHORT_PATH], len: 0, long: Vec::new() };
+        let mut text = PathText::new();
+        self.read_into(&mut text)?;
+        Ok(text)
+    }
+
+    /// The same into an empty text: without moving it, for the calls that programs make most.
+    pub fn read_into(self, text: &mut PathText) -> Result<(), Errno> {
         match copy::read_string(self.0, &mut text.short).map_err(|_| Errno::EFAULT)? {
             Some(len) => text.len = len,
             None => text.long = read_string(self.0, PATH_MAX)?.ok_or(Errno::ENAMETOOLONG)?,
         }
-        Ok(text)
+        Ok(())
     }
 }
 
@@ -200,6 +206,14 @@ pub struct PathText {
     len: usize,
     /// The path if it is not; else empty.
     long: Vec<u8>,
+}
+
+impl PathText {
+    /// An empty one.
+    #[inline]
+    pub fn new() -> Self {
+        PathText { short: [0; SHORT_PATH], len: 0, long: Vec::new() }
+    }
 }
 
 impl Deref for PathText {

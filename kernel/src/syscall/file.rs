@@ -1,6 +1,6 @@
 //! Opening, closing, duplicating and describing files.
 
-use super::argument::{Fd, UserOut, UserPath, read_extensible};
+use super::argument::{Fd, PathText, UserOut, UserPath, read_extensible};
 use super::{Caller, SyscallResult, lock};
 use crate::process::files::MAX_FILES;
 use crate::vfs::{self, FileType, FsContext, Location, Metadata, flags, resolve};
@@ -36,15 +36,17 @@ fn open_as(
     mode: u32,
     forbidden: u32,
 ) -> SyscallResult {
-    let path = path.read()?;
+    let mut text = PathText::new();
+    path.read_into(&mut text)?;
+    let path: &[u8] = &text;
     // Within a directory, the path begins there also if it is absolute.
-    let from_base: &[u8] = if forbidden & (resolve::BENEATH | resolve::IN_ROOT) != 0 { b"." } else { &path };
+    let from_base: &[u8] = if forbidden & (resolve::BENEATH | resolve::IN_ROOT) != 0 { b"." } else { path };
     let base = directory.base(caller.thread, from_base)?;
     let process = caller.thread.process();
     let makes = flags & O_CREAT != 0 || flags & O_TMPFILE == O_TMPFILE;
     let mode = if makes { mode & 0o7777 & !process.umask() } else { 0 };
     let context = process.fs_context();
-    let file = vfs::open_restricted(&context, base.as_ref(), &path, flags & !O_CLOEXEC, mode, forbidden)?;
+    let file = vfs::open_restricted(&context, base.as_ref(), path, flags & !O_CLOEXEC, mode, forbidden)?;
     let fd = process.add_file(file, flags & O_CLOEXEC != 0)?;
     Ok(fd as u64)
 }
@@ -234,14 +236,16 @@ pub fn faccessat2(caller: &mut Caller<'_>, directory: Fd, path: UserPath, mode: 
     let process = caller.thread.process();
     let context = process.fs_context();
     let who = if flags & AT_EACCESS != 0 { context.who.clone() } else { process.credentials().real_who() };
-    let path = path.read()?;
+    let mut text = PathText::new();
+    path.read_into(&mut text)?;
+    let path: &[u8] = &text;
     if path.is_empty() && flags & AT_EMPTY_PATH != 0 && directory.0 >= 0 {
         who.check(&directory.file(caller.thread)?.metadata()?, mode)?;
         return Ok(0);
     }
-    let base = directory.base(caller.thread, &path)?;
+    let base = directory.base(caller.thread, path)?;
     let context = FsContext { who, ..FsContext::clone(&context) };
-    let location = vfs::lookup(&context, base.as_ref(), &path, flags & AT_SYMLINK_NOFOLLOW == 0)?;
+    let location = vfs::lookup(&context, base.as_ref(), path, flags & AT_SYMLINK_NOFOLLOW == 0)?;
     if mode & vfs::access::WRITE != 0 && matches!(location.file_type(), FileType::Regular | FileType::Directory) {
         location.mount().check_writable()?;
     }
@@ -250,11 +254,13 @@ pub fn faccessat2(caller: &mut Caller<'_>, directory: Fd, path: UserPath, mode: 
 }
 
 fn describe(caller: &Caller<'_>, directory: Fd, path: UserPath, flags: u32) -> Result<Metadata, Errno> {
-    let path = path.read()?;
+    let mut text = PathText::new();
+    path.read_into(&mut text)?;
+    let path: &[u8] = &text;
     if path.is_empty() && flags & AT_EMPTY_PATH != 0 && directory.0 >= 0 {
         return directory.file(caller.thread)?.metadata();
     }
-    locate(caller, directory, &path, flags & AT_SYMLINK_NOFOLLOW == 0)?.metadata()
+    locate(caller, directory, path, flags & AT_SYMLINK_NOFOLLOW == 0)?.metadata()
 }
 
 /// What a path names.

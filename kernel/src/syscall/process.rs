@@ -330,7 +330,7 @@ pub fn waitid(
         return Ok(0);
     };
     let (code, number) = wait::code_of_wait(status);
-    info.write_if_given(&wait::child_info(&child, code, number))?;
+    info.write_if_given(&wait::child_info(&child, code, number).into())?;
     usage.write_if_given(&usage_of_child(&child))?;
     Ok(0)
 }

@@ -5,7 +5,7 @@ use super::{Caller, SyscallResult};
 use crate::process::deliver::SS_AUTODISARM;
 use crate::process::signal::ignores;
 use crate::process::{self, Process, Thread, deliver, find, send, table};
-use abi::sigframe::{SI_TKILL, Siginfo};
+use abi::sigframe::{KernelSiginfo, SI_TKILL, Siginfo};
 use abi::signal::{
     MINSIGSTKSZ, SIG_BLOCK, SIG_SETMASK, SIG_UNBLOCK, SS_DISABLE, SS_ONSTACK, SigSet, Sigaction, SigaltStack,
 };
@@ -114,7 +114,7 @@ pub fn rt_sigtimedwait(
     let taken = || thread.take_signal_of(wanted);
     match thread.process().signal_sent.wait_until(deadline, process::interrupted, taken) {
         Ok((signal, found)) => {
-            info.write_if_given(&found)?;
+            info.write_if_given(&found.into())?;
             Ok(signal.number().into())
         }
         Err(WaitEnd::TimedOut) => Err(Errno::EAGAIN),
@@ -138,12 +138,12 @@ pub fn tgkill(caller: &mut Caller<'_>, pid: i32, tid: i32, signal: i32) -> Sysca
 }
 
 pub fn rt_sigqueueinfo(caller: &mut Caller<'_>, pid: i32, signal: i32, info: UserIn<Siginfo>) -> SyscallResult {
-    let info = info.read()?;
+    let info = KernelSiginfo::try_from(info.read()?)?;
     let process = find(positive(pid).map_err(|_| Errno::ESRCH)?).ok_or(Errno::ESRCH)?;
     let signal = optional(signal)?;
     check_sender(caller.thread.process(), &process, signal, Some(&info))?;
     if let Some(signal) = signal {
-        let info = Siginfo { si_signo: signal.number().into(), ..info };
+        let info = KernelSiginfo { si_signo: signal.number().into(), ..info };
         return if process.send(signal, info) { Ok(0) } else { Err(Errno::EAGAIN) };
     }
     Ok(0)
@@ -156,7 +156,7 @@ pub fn rt_tgsigqueueinfo(
     signal: i32,
     info: UserIn<Siginfo>,
 ) -> SyscallResult {
-    let info = info.read()?;
+    let info = KernelSiginfo::try_from(info.read()?)?;
     let (pid, tid) = (positive(pid)?, positive(tid)?);
     to_thread(caller, &*thread_of(pid, tid)?, signal, Some(info))
 }
@@ -173,13 +173,13 @@ fn thread_of(pid: u32, tid: u32) -> Result<Arc<Thread>, Errno> {
     thread(tid).and_then(|thread| if thread.process().pid() == pid { Ok(thread) } else { Err(Errno::ESRCH) })
 }
 
-fn to_thread(caller: &Caller<'_>, target: &Thread, signal: i32, info: Option<Siginfo>) -> SyscallResult {
+fn to_thread(caller: &Caller<'_>, target: &Thread, signal: i32, info: Option<KernelSiginfo>) -> SyscallResult {
     let signal = optional(signal)?;
     let own = caller.thread.process();
     check_sender(own, target.process(), signal, info.as_ref())?;
     if let Some(signal) = signal {
         let info = info.unwrap_or_else(|| send::sent_by(own, signal, SI_TKILL));
-        let info = Siginfo { si_signo: signal.number().into(), ..info };
+        let info = KernelSiginfo { si_signo: signal.number().into(), ..info };
         return if target.send(signal, info) { Ok(0) } else { Err(Errno::EAGAIN) };
     }
     Ok(0)
@@ -190,7 +190,7 @@ pub(super) fn check_sender(
     own: &Process,
     target: &Process,
     signal: Option<Signal>,
-    info: Option<&Siginfo>,
+    info: Option<&KernelSiginfo>,
 ) -> Result<(), Errno> {
     let pretends = info.is_some_and(|info| info.si_code >= 0 || info.si_code == SI_TKILL);
     if pretends && own.pid() != target.pid() || !send::permitted(own, target, signal) {
@@ -201,17 +201,17 @@ pub(super) fn check_sender(
 
 pub fn sigaltstack(caller: &mut Caller<'_>, new: UserIn<SigaltStack>, old: UserOut<SigaltStack>) -> SyscallResult {
     let new = new.read_if_given()?;
-    let current = caller.thread.alternate_stack(None);
+    let current = caller.thread.alternate_stack.get();
     let on_stack = deliver::is_on(&current, caller.context.registers().rsp);
     if let Some(new) = new {
         if on_stack {
             return Err(Errno::EPERM);
         }
         match new.ss_flags & !SS_AUTODISARM {
-            SS_DISABLE => caller.thread.alternate_stack(Some(SigaltStack::NONE)),
+            SS_DISABLE => caller.thread.alternate_stack.set(SigaltStack::NONE),
             0 | SS_ONSTACK if new.ss_size < MINSIGSTKSZ => return Err(Errno::ENOMEM),
             0 | SS_ONSTACK => {
-                caller.thread.alternate_stack(Some(SigaltStack { ss_flags: new.ss_flags & SS_AUTODISARM, ..new }))
+                caller.thread.alternate_stack.set(SigaltStack { ss_flags: new.ss_flags & SS_AUTODISARM, ..new })
             }
             _ => return Err(Errno::EINVAL),
         };
@@ -225,7 +225,7 @@ pub fn sigaltstack(caller: &mut Caller<'_>, new: UserIn<SigaltStack>, old: UserO
 pub fn rt_sigreturn(caller: &mut Caller<'_>) -> SyscallResult {
     let result = deliver::sigreturn(caller.thread, caller.context);
     if result.is_err() {
-        caller.thread.force(Signal::SIGSEGV, Siginfo::kernel(Signal::SIGSEGV));
+        caller.thread.force(Signal::SIGSEGV, KernelSiginfo::kernel(Signal::SIGSEGV));
         return Ok(0);
     }
     result

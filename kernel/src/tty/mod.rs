@@ -26,7 +26,6 @@ mod serial_line;
 mod session;
 mod state;
 mod terminal;
-mod user_value;
 mod virtual_terminal;
 mod vt_modes;
 

@@ -3,7 +3,6 @@
 use super::Terminal;
 use super::line::{Line, SerialPort};
 use super::terminal::Waiting;
-use super::user_value::{get, put};
 use crate::process;
 use crate::vfs::Result;
 use abi::Errno;
@@ -11,6 +10,7 @@ use abi::termios::{self, SerialCounts};
 use core::time::Duration;
 use machine::sync::{WaitEnd, WaitQueue};
 use machine::time;
+use machine::user::value::{get, put};
 
 /// How long a break is, if nothing is said: tcsendbreak(3) has it between a quarter and half a second.
 const BREAK: Duration = Duration::from_millis(250);

@@ -10,13 +10,13 @@ use super::registry::{self, Attributes, Handle, Pty};
 use super::request;
 use super::state::{Effects, QUEUE_LEN, shrink};
 use super::terminal::{Waiting, wait_in};
-use super::user_value::{get, put};
 use crate::process;
 use crate::vfs::{self, File, FileOperations, Result, Sink, Source, flags};
 use abi::termios;
 use abi::{Errno, Signal};
 use alloc::sync::Arc;
 use machine::sync::WaitQueue;
+use machine::user::value::{get, put};
 
 impl Terminal {
     /// Whether the master of a pseudo-terminal is open.

@@ -3,13 +3,13 @@
 
 use super::Terminal;
 use super::modem;
-use super::user_value::{get, put};
 use super::virtual_terminal;
 use crate::process;
 use crate::vfs::Result;
 use abi::capability::CAP_SYS_ADMIN;
 use abi::termios::{self, Termios, Termios2, VSTART, VSTOP, Winsize};
 use abi::{Errno, Signal};
+use machine::user::value::{get, put};
 
 /// What TCXONC takes: stop output, let it go on; send the stop character, and the start character (`tcflow(3)`).
 const TCOOFF: u64 = 0;

@@ -5,7 +5,6 @@
 use super::Terminal;
 use super::registry;
 use super::terminal::TCIFLUSH;
-use super::user_value::{get, put};
 use super::vt_modes;
 use crate::process;
 use crate::screen::{self, ScreenError};
@@ -15,6 +14,7 @@ use abi::capability::CAP_SYS_TTY_CONFIG;
 use abi::termios::Winsize;
 use abi::vt::{self, VtState};
 use core::time::Duration;
+use machine::user::value::{get, put};
 
 /// Rows and columns of the screen.
 pub fn window() -> Option<Winsize> {

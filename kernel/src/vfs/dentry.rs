@@ -285,9 +285,14 @@ impl Dentry {
 
     /// The child called `name` if it is known, or that there is none.
     pub fn cached(&self, name: &[u8]) -> Option<Option<Arc<Dentry>>> {
-        let key = self.key(name);
+        if self.folds_case { self.cached_as(&self.key(name)) } else { self.cached_as(name) }
+    }
+
+    #[inline]
+    fn cached_as(&self, key: &[u8]) -> Option<Option<Arc<Dentry>>> {
+        let hash = self.hash(key);
         let children = self.children.lock();
-        children.find(self.hash(&key), |child| *child.name == *key).map(|child| child.dentry.clone())
+        children.find(hash, |child| *child.name == *key).map(|child| child.dentry.clone())
     }
 
     /// The dentry that was remembered before.

@@ -61,6 +61,7 @@ pub(super) struct Last {
 
 impl<'a> Walk<'a> {
     /// A walk at its start.
+    #[inline] // it is large, and made in place where it is used
     pub fn new(context: &'a FsContext, base: Option<&'a Location>, path: &'a [u8]) -> Result<Walk<'a>> {
         if path.is_empty() {
             return Err(Errno::ENOENT);

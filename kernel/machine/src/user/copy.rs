@@ -17,7 +17,7 @@ unsafe extern "C" {
     fn user_fill_zero(dst: *mut u8, len: usize) -> usize;
     fn user_load_u32(src: *const u32, out: *mut u32) -> u32;
     fn user_cmpxchg_u32(dst: *mut u32, expected: *mut u32, new: u32) -> u32;
-    fn user_save_fpu(at: *mut u8, xsave: bool) -> u32;
+    fn user_save_fpu(at: *mut u8, xsave: bool, marks: *const [u64; 6], end_at: usize, end: u32) -> u32;
     fn user_load_fpu(at: *const u8, xsave: bool) -> u32;
     static ex_table_start: [u64; 2];
     static ex_table_end: [u64; 2];
@@ -38,11 +38,20 @@ impl fmt::Display for BadAddress {
 
 /// Copies `out.len()` bytes from the user address `from`.
 pub fn read(from: u64, out: &mut [u8]) -> Result<(), BadAddress> {
-    check(from, out.len())?;
+    // SAFETY: (1) the destination is `out`.
+    unsafe { read_to(from, out.as_mut_ptr(), out.len()) }
+}
+
+/// Copies `len` bytes from the user address `from` to `out`; all of them if it succeeds.
+///
+/// # Safety
+/// (1) `out` has room for them, and nobody else looks there.
+pub(super) unsafe fn read_to(from: u64, out: *mut u8, len: usize) -> Result<(), BadAddress> {
+    check(from, len)?;
     let _open = UserAccess::open();
-    // SAFETY: (1) the source is in the user half, checked; a fault there is caught. (2) The destination is `out`.
-    let left = unsafe { user_copy(out.as_mut_ptr(), from as *const u8, out.len()) };
-    result(out.len(), left)
+    // SAFETY: (1) the source is in the user half, checked; a fault there is caught. (2) The caller vouches for `out`.
+    let left = unsafe { user_copy(out, from as *const u8, len) };
+    result(len, left)
 }
 
 /// Copies `bytes` to the user address `to`.
@@ -127,15 +136,31 @@ pub fn compare_exchange_u32(at: u64, mut expected: u32, new: u32) -> Result<u32,
     }
 }
 
-/// Saves the floating-point registers, which are the current user task's, at the user address `to`, in the format of XSAVE,
-/// or FXSAVE where the CPU has no XSAVE: `features::get().fpu_area_len` bytes. `to` is a multiple of 64.
-pub fn save_fpu(to: u64) -> Result<(), BadAddress> {
+/// What goes into the memory with the registers, for software: where the CPU leaves 48 bytes free, and behind the area.
+#[derive(Clone, Copy, Debug)]
+pub struct FpuMarks {
+    /// At byte [`FpuMarks::AT`].
+    pub inside: [u64; 6],
+    /// At byte `features::get().fpu_area_len`.
+    pub behind: u32,
+}
+
+impl FpuMarks {
+    /// Where they are (SDM volume 1, 10.5.1 and 13.4.1: bytes that neither FXSAVE nor XSAVE writes).
+    pub const AT: u64 = 464;
+}
+
+/// Saves the floating-point registers, which are the current user task's, at the user address `to`, in the format of XSAVE
+/// and with `marks`, or of FXSAVE and without where the CPU has no XSAVE. `to` is a multiple of 64.
+pub fn save_fpu(to: u64, marks: &FpuMarks) -> Result<(), BadAddress> {
     let features = features::get();
-    check(to, features.fpu_area_len)?;
+    check(to, features.fpu_area_len + size_of::<u32>())?;
     let _open = UserAccess::open();
-    // SAFETY: (1) the whole area is in the user half, checked; a fault there is caught. (2) Saving changes no register that
-    // the kernel uses.
-    match unsafe { user_save_fpu(to as *mut u8, features.xsave) } {
+    // SAFETY: (1) the whole area and the mark behind it are in the user half, checked; a fault there is caught. (2) Saving
+    // changes no register that the kernel uses.
+    let failed =
+        unsafe { user_save_fpu(to as *mut u8, features.xsave, &marks.inside, features.fpu_area_len, marks.behind) };
+    match failed {
         0 => Ok(()),
         _ => Err(BadAddress { done: 0 }),
     }

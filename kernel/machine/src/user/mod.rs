@@ -5,6 +5,7 @@
 //! `run` borrows it for the time.
 
 pub mod copy;
+pub mod value;
 
 use crate::addr::USER_END;
 use crate::cpu::{control, gdt, msr};

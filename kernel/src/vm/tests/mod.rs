@@ -1,5 +1,6 @@
 //! Kernel tests of address spaces: areas cut and joined, pages made on demand, and everything given back.
 
+mod copies;
 mod huge;
 mod shortage;
 
