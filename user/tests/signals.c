@@ -218,6 +218,12 @@ static void realtime_order(void)
     siginfo_t fake = {.si_code = SI_USER};
     pid_t parent = getppid();
     CHECK_ERRNO(syscall(SYS_rt_sigqueueinfo, parent, SIGUSR1, &fake), EPERM);
+    // Codes that say nothing of the fields: there must be none that are not kept.
+    siginfo_t more = {.si_code = -8};
+    ((char *)&more)[127] = 1;
+    CHECK_ERRNO(syscall(SYS_rt_sigqueueinfo, getpid(), SIGUSR1, &more), E2BIG);
+    more.si_code = SI_QUEUE;
+    CHECK(syscall(SYS_rt_sigqueueinfo, getpid(), SIGCONT, &more) == 0);
     CHECK_ERRNO(syscall(SYS_rt_sigqueueinfo, getpid(), 65, &(siginfo_t){.si_code = SI_QUEUE}), EINVAL);
 }
 

@@ -2,13 +2,13 @@
 
 use super::argument::{Fd, UserIn};
 use super::event::insert;
-use super::signal::{check_sender, optional};
+use super::signal::{check_sender, optional, read_info};
 use super::{Caller, SyscallResult};
 use crate::process::{Process, find, pidfd, pidfd::PidFile, send, table};
 use crate::vfs::File;
 use crate::vfs::flags::{O_CLOEXEC, O_NONBLOCK};
 use abi::Errno;
-use abi::sigframe::{KernelSiginfo, SI_TKILL, SI_USER, Siginfo};
+use abi::sigframe::{SI_TKILL, SI_USER, Siginfo};
 use alloc::sync::Arc;
 
 /// The process that `file` stands for: EBADF if it stands for none, None if that process is no more.
@@ -38,7 +38,7 @@ pub fn pidfd_send_signal(
         return Err(Errno::EINVAL);
     }
     let target = process_of(&*pidfd.file(caller.thread)?)?;
-    let info = info.read_if_given()?.map(KernelSiginfo::try_from).transpose()?;
+    let info = if info.0 == 0 { None } else { Some(read_info(info)?) };
     if info.is_some_and(|info| info.si_signo != signal) {
         return Err(Errno::EINVAL);
     }

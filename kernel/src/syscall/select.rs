@@ -127,12 +127,14 @@ fn look_at_table<const W: usize>(
     for word in 0..words {
         let files = table.from(word * WORD_BITS, WORD_BITS);
         for (set, asked) in EVENTS.iter().enumerate() {
-            let (mut left, mut hits) = (wanted[set][word], 0);
+            let (mut left, mut hits) = (wanted[set][word], wanted[set][word]);
             while left != 0 {
                 let at = left.trailing_zeros();
                 left &= left - 1;
                 let file = files.get(at).ok_or(Errno::EBADF)?;
-                hits |= u64::from(file.poll() & asked != 0) << at;
+                if file.poll() & asked == 0 {
+                    hits &= !(1 << at);
+                }
             }
             found[set][word] = hits;
             ready += u64::from(hits.count_ones());

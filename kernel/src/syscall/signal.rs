@@ -10,11 +10,11 @@ use abi::signal::{
     MINSIGSTKSZ, SIG_BLOCK, SIG_SETMASK, SIG_UNBLOCK, SS_DISABLE, SS_ONSTACK, SigSet, Sigaction, SigaltStack,
 };
 use abi::time::Timespec;
-use abi::{Errno, Signal};
+use abi::{Errno, Pod, Signal};
 use alloc::sync::Arc;
 use machine::sync::WaitEnd;
 use machine::time;
-use machine::user::copy;
+use machine::user::{copy, value};
 
 /// Bytes of a signal set.
 const SET_LEN: usize = 8;
@@ -138,7 +138,7 @@ pub fn tgkill(caller: &mut Caller<'_>, pid: i32, tid: i32, signal: i32) -> Sysca
 }
 
 pub fn rt_sigqueueinfo(caller: &mut Caller<'_>, pid: i32, signal: i32, info: UserIn<Siginfo>) -> SyscallResult {
-    let info = KernelSiginfo::try_from(info.read()?)?;
+    let info = read_info(info)?;
     let process = find(positive(pid).map_err(|_| Errno::ESRCH)?).ok_or(Errno::ESRCH)?;
     let signal = optional(signal)?;
     check_sender(caller.thread.process(), &process, signal, Some(&info))?;
@@ -156,9 +156,21 @@ pub fn rt_tgsigqueueinfo(
     signal: i32,
     info: UserIn<Siginfo>,
 ) -> SyscallResult {
-    let info = KernelSiginfo::try_from(info.read()?)?;
+    let info = read_info(info)?;
     let (pid, tid) = (positive(pid)?, positive(tid)?);
     to_thread(caller, &*thread_of(pid, tid)?, signal, Some(info))
+}
+
+/// What a program says of a signal. Where it may be more than is kept, the rest must be zero: E2BIG.
+pub(super) fn read_info(from: UserIn<Siginfo>) -> Result<KernelSiginfo, Errno> {
+    let info: KernelSiginfo = value::get(from.0)?;
+    if !info.has_known_fields() {
+        let rest: [u64; 10] = value::get(from.0.wrapping_add(KernelSiginfo::SIZE as u64))?;
+        if rest != [0; 10] {
+            return Err(Errno::E2BIG);
+        }
+    }
+    Ok(info)
 }
 
 fn positive(number: i32) -> Result<u32, Errno> {
