@@ -53,6 +53,20 @@ def left_over(context: Context, before: dict[str, int], after: dict[str, int]) -
     return wrong
 
 
+def objects_left(context: Context, console: str) -> list[str]:
+    """The kernel's own counts of objects: no more are alive than before."""
+    tables = re.findall(r"^object +alive +ever made\n((?:\w+ +\d+ +\d+\n)+)", console, re.MULTILINE)
+    context.check(len(tables) == 2, f"{len(tables)} tables of objects instead of two")
+    before, after = ({kind: (int(alive), int(made)) for kind, alive, made in re.findall(r"^(\w+) +(\d+) +(\d+)", table, re.MULTILINE)} for table in tables)
+    wrong = []
+    for kind, (alive, made) in after.items():
+        earlier, made_earlier = before[kind]
+        context.say(f"{kind}: {made - made_earlier} made and {alive - earlier} more alive than before")
+        if alive > earlier:
+            wrong.append(f"{kind}: {alive} alive, {earlier} before")
+    return wrong
+
+
 def stress(kind: str, **settings: str):
     """The same twice: once for what stays (kernel stacks, page cache), once to compare."""
 
@@ -62,12 +76,14 @@ def stress(kind: str, **settings: str):
         counted = f"exec /tests/stress {full if FULL else small}"
         if FULL and kind in ("bomb", "handoff"):
             once = counted  # as many stacks at once
-        result = boot(context, f"mount 2; {once}; sleep 1; mem; {counted}; sleep 1; mem; tasks; exit", **settings)
+        look = "sleep 1; mem; mem objects"
+        result = boot(context, f"mount 2; {once}; {look}; {counted}; {look}; tasks; exit", **settings)
         result.wants(rf"^stress {kind}: passed$")
         for line in re.findall(rf"^{kind}: .*$", result.console, re.MULTILINE):
             context.say(line)
         before, after = figures(result.console)
         wrong = left_over(context, before, after)
+        wrong += objects_left(context, result.console)
         wrong += [f"a task is left: {row}" for row in re.findall(r"^ *\d+ +stress .*$", result.console, re.MULTILINE)]
         if wrong:
             raise Failure("; ".join(wrong))

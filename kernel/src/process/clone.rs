@@ -51,12 +51,8 @@ pub fn clone(maker: &Arc<Thread>, context: &UserContext, request: &CloneRequest)
     if table::thread_count() >= MAX_THREADS {
         return Err(Errno::EAGAIN);
     }
-    let number = table::lock().new_number()?;
     let is_thread = request.flags.contains(CloneFlags::THREAD);
-    let process = if is_thread { maker.process().clone() } else { new_process(maker, number, request)? };
-    if is_thread {
-        process.of_user.add_thread(thread_limit(&process))?;
-    }
+    let (process, number) = if is_thread { counted_in(maker.process())? } else { new_process(maker, request)? };
     let thread = Thread::new(process.clone(), number, maker.name(), maker.blocked());
     thread.inherit(maker);
     maker.pass_watcher_on(&thread);
@@ -169,11 +165,20 @@ fn thread_limit(process: &Process) -> u64 {
     if exempt { u64::MAX } else { process.limits().current(RLIMIT_NPROC) }
 }
 
-fn new_process(maker: &Thread, pid: u32, request: &CloneRequest) -> Result<Arc<Process>, Errno> {
+/// The process, in which one thread more counts, and the number of that.
+fn counted_in(process: &Arc<Process>) -> Result<(Arc<Process>, u32), Errno> {
+    process.of_user.add_thread(thread_limit(process))?;
+    let number = table::lock().new_number().inspect_err(|_| process.of_user.remove_thread())?;
+    Ok((process.clone(), number))
+}
+
+/// A process like the maker's, and its number.
+fn new_process(maker: &Thread, request: &CloneRequest) -> Result<(Arc<Process>, u32), Errno> {
     let process = maker.process();
     let credentials = process.credentials();
     let limit = thread_limit(process);
     let of_user = OfUser::new(credentials.user.real, limit)?;
+    let pid = table::lock().new_number()?;
     let shares = |flag| request.flags.contains(flag);
     let space = if shares(CloneFlags::VM) { process.space() } else { process.space().fork()? };
     let files = if shares(CloneFlags::FILES) {
@@ -205,7 +210,7 @@ fn new_process(maker: &Thread, pid: u32, request: &CloneRequest) -> Result<Arc<P
         exit_signal: request.exit_signal,
         of_user,
     };
-    Ok(parts.into_process())
+    Ok((parts.into_process(), pid))
 }
 
 /// The child begins where the maker's system call returns, with 0 as its result.

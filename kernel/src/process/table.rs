@@ -23,12 +23,14 @@ pub(super) struct Table {
     pub processes: BTreeMap<u32, Arc<Process>>,
     threads: BTreeMap<u32, Weak<Thread>>,
     last: u32,
+    /// The greatest number that was ever given out: none above it is in use as anything.
+    greatest: u32,
 }
 
 static TABLE: SpinLock<Table> = SpinLock::new(
     "process table",
     Rank::Table,
-    Table { processes: BTreeMap::new(), threads: BTreeMap::new(), last: INIT },
+    Table { processes: BTreeMap::new(), threads: BTreeMap::new(), last: INIT, greatest: INIT },
 );
 
 /// The locked table.
@@ -135,7 +137,9 @@ impl Table {
     pub fn new_number(&mut self) -> Result<u32, Errno> {
         for _ in 0..PID_LIMIT {
             self.last = if self.last + 1 >= PID_LIMIT { INIT + 1 } else { self.last + 1 };
-            if !self.is_used(self.last) {
+            // A look at all groups and sessions: only once the numbers have begun anew.
+            if self.last > self.greatest || !self.is_used(self.last) {
+                self.greatest = self.greatest.max(self.last);
                 return Ok(self.last);
             }
         }
