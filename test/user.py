@@ -108,7 +108,8 @@ def busybox_proc(context: Context) -> None:
     script = [
         "/bin/primes 100000000 >/dev/null & sleep 2", "$b ps", "$b top -b -n1", "$b free", "$b uptime", "$b mount", "$b df",
         "$b pidof primes", "$b sysctl kernel.ostype", "$b tty", "$b readlink /proc/self/exe", "$b nproc", "echo text | $b cat /dev/stdin",
-        "$b killall primes", "wait $!", "echo ended with $?",
+        "$b killall primes", "wait $!", "echo ended with $?", "$b dmesg -s 40000", "$b dmesg -c >/dev/null", "echo left: $($b dmesg | $b wc -c)",
+        "$b dmesg -n 9", "echo status $?", "$b touch /dev/shm/x", "$b ls -l /dev/shm", "$b mount",
     ]  # fmt: skip
     result = boot(context, f"mount 2; exec /bin/busybox sh -c 'b=/bin/busybox; {'; '.join(script)}'; exit")
     result.wants(
@@ -119,7 +120,8 @@ def busybox_proc(context: Context) -> None:
         r"^ \d\d:\d\d:\d\d up 0 min,  0 users,  load average: \d\.\d\d, \d\.\d\d, \d\.\d\d$",
         r"^/dev/vdc on / type ext2 \(rw,relatime\)$", r"^proc on /proc type proc \(rw,relatime\)$", r"^devtmpfs on /dev type devtmpfs \(rw,relatime\)$",
         r"^/dev/vdc +\d{5,} +\d{4,} +\d{5,} +\d+% /$", r"^kernel\.ostype = Linux$", r"^/dev/console$", r"^/bin/busybox$", r"^4$",
-        r"^text$", r"^ended with 143$",
+        r"^text$", r"^ended with 143$", r"^\[ +\d+\.\d{6}\] russet: 4 CPUs, ", r"^left: 0$", r"^status 1$", r"^-rw-r--r-- .* x$",
+        r"^tmpfs on /dev/shm type tmpfs \(rw,relatime\)$",
     )  # fmt: skip
     pids = [re.findall(pattern, result.console, re.MULTILINE) for pattern in (r"^ +(\d+) 0 +/bin/primes", r"^(\d+)$")]
     context.check(pids[0][:1] == pids[1][:1], f"ps and pidof tell different numbers: {pids}")

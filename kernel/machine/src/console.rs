@@ -229,17 +229,42 @@ pub fn enable_receive_interrupt() -> bool {
 
 /// Calls `write` with the kept log, oldest line first.
 pub fn kept_log(write: &mut dyn FnMut(&[u8])) {
-    let mut at = RING.start();
+    let mut reader = LogReader::from(0);
     let mut chunk = [0u8; 256];
     loop {
-        let len = {
-            let _writer = RING_WRITER.lock();
-            RING.read(&mut at, &mut chunk)
-        };
-        if len == 0 {
-            return;
+        match reader.read(&mut chunk) {
+            0 => return,
+            len => write(&chunk[..len]),
         }
-        write(&chunk[..len]);
+    }
+}
+
+/// Reads the log from a place on. Positions count from the first byte ever written.
+pub struct LogReader(u64);
+
+impl LogReader {
+    /// How much of the log is kept.
+    pub const KEPT_BYTES: usize = Ring::LEN;
+
+    /// From `position`, or from the oldest whole line that is kept.
+    pub fn from(position: u64) -> Self {
+        LogReader(RING.start().max(position))
+    }
+
+    /// From what will be written next.
+    pub fn at_end() -> Self {
+        LogReader(RING.end())
+    }
+
+    /// Where it is.
+    pub fn position(&self) -> u64 {
+        self.0
+    }
+
+    /// The next bytes; 0 at the end.
+    pub fn read(&mut self, out: &mut [u8]) -> usize {
+        let _writer = RING_WRITER.lock();
+        RING.read(&mut self.0, out)
     }
 }
 

@@ -16,6 +16,7 @@ mod futex;
 mod identity;
 mod inotify;
 mod io;
+mod kernel_log;
 mod lock;
 mod memory;
 mod misc;
@@ -175,6 +176,7 @@ syscalls! {
     99 => misc::sysinfo(out: UserOut<abi::system::Sysinfo>);
     100 => time::times(out: UserOut<abi::system::Tms>);
     102 => identity::getuid();
+    103 => kernel_log::syslog(action: u32, buffer: UserOut<u8>, len: i32);
     104 => identity::getgid();
     105 => identity::setuid(id: u32);
     106 => identity::setgid(id: u32);

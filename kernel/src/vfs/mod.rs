@@ -97,7 +97,7 @@ impl FsContext {
 
 static ROOT: Once<Location> = Once::new();
 
-/// Makes the first root with the device tree on /dev, so that the kernel works without a disk. `random` fills bytes with
+/// Makes the first root with the device tree on /dev and a tmpfs on /dev/shm, so that the kernel works without a disk. `random` fills bytes with
 /// random numbers, `now` is the time of day.
 pub fn init(random: RandomFill, now: fn() -> Time) -> core::result::Result<(), MountError> {
     clock::set(now);
@@ -107,7 +107,9 @@ pub fn init(random: RandomFill, now: fn() -> Time) -> core::result::Result<(), M
     devfs::init(random).map_err(failed)?;
     unnamed::init().map_err(failed)?;
     ROOT.call_once(|| root.clone());
-    mount(MountSource::Dev, &root_context(), b"/dev", MountOptions::default())
+    mount(MountSource::Dev, &root_context(), b"/dev", MountOptions::default())?;
+    // Where shm_open(3) and sem_open(3) have their files.
+    mount(MountSource::Tmpfs, &root_context(), b"/dev/shm", MountOptions::default())
 }
 
 /// The context of the first process: root and working directory are the root, and it may do everything.
