@@ -188,12 +188,22 @@ def log_storm(context: Context) -> None:
     context.check(changes > 4, "the CPUs did not log at once")
 
 
+def faults(context: Context) -> None:
+    """What a program does with its own faults is its own affair, and programs that one ends do not fill the log."""
+    result = boot(context, "mount 2; exec /tests/stress faults 5000 200; sleep 6; exec /tests/stress faults 1 1; dmesg; exit")
+    result.wants(r"^stress faults: passed$", r"\d+ more programs were ended by instructions$")
+    lines = len(re.findall(r"SIGILL at rip", result.console))
+    context.check(1 <= lines <= 60, f"{lines} lines of the log about 200 ends")
+    context.check("SIGTRAP at rip" not in result.console, "the log tells of a signal that was handled")
+
+
 def tests() -> list[Test]:
     """All of this kind."""
     seconds = 3600 if FULL else 300
     memory = {"hog": {"MEM": "256M"}}
     return [
         *(Test(f"stress/{kind}", stress(kind, **memory.get(kind, {})), seconds, needs=NEEDS) for kind in COUNTS),
+        Test("stress/faults", faults, 300, needs=NEEDS),
         Test("stress/huge", large_pages, seconds, needs=NEEDS),
         Test("stress/interrupts", interrupt_storm, 500, needs=NEEDS),
         Test("stress/log", log_storm, 300, needs=NEEDS),

@@ -12,9 +12,11 @@ use abi::sigframe::{
 };
 use alloc::string::String;
 use alloc::sync::Arc;
+use klib::rate_limit::RateLimit;
 use machine::hooks::Access;
 use machine::sync::guard;
 use machine::task::{self, FpuState};
+use machine::time;
 use machine::trace;
 use machine::trap::Exception;
 use machine::user::{self, Exit, UserContext, copy};
@@ -111,7 +113,20 @@ impl Fault {
             cr2: if self.exception == Exception::PageFault { self.address } else { last.cr2 },
         };
         let Some(signal) = Signal::new(info.si_signo) else { return };
-        let rip = context.registers().rip;
+        if !thread.catches(signal) {
+            self.report(thread, signal, context.registers().rip);
+        }
+        thread.force(signal, info);
+    }
+
+    /// The log tells which instruction ends a program, as far as there are not too many of them.
+    #[cold]
+    fn report(&self, thread: &Thread, signal: Signal, rip: u64) {
+        static LIMIT: RateLimit = RateLimit::new(20, 5_000_000_000);
+        let Some(refused) = LIMIT.pass(time::since_boot_ns()) else { return };
+        if refused > 0 {
+            log::info!("{refused} more programs were ended by instructions");
+        }
         let mut place = String::new();
         if !process::write_user_place(&task::current(), rip, &mut place) {
             place.push_str("not in a file");
@@ -124,7 +139,6 @@ impl Fault {
             self.address,
             self.error,
         );
-        thread.force(signal, info);
     }
 
     /// When memory is short, some process has to go first, maybe this one.

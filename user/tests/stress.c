@@ -3,6 +3,7 @@
 //   stress exec [programs] [at once]    the same with this program again in each
 //   stress handoff [threads] [rounds]   a baton goes round all threads, each waiting on a futex of its own
 //   stress bomb [limit]                 a fork bomb of another user under RLIMIT_NPROC
+//   stress faults [handled] [ended]     instructions that fail, handled by the program, and as many children that one ends
 //   stress hog                          a child that takes all memory until it is killed
 //   stress all                          each of them with small counts
 // Prints what it did and how long it took; ends with status 0 if all of it went as it should.
@@ -193,6 +194,33 @@ static int number(char **argv, int argc, int at, int otherwise)
     return value > 0 ? value : 1;
 }
 
+static volatile sig_atomic_t traps;
+
+static void count_trap(int signal)
+{
+    (void)signal;
+    traps++;
+}
+
+static int faults(int handled, int ended)
+{
+    signal(SIGTRAP, count_trap);
+    for (int i = 0; i < handled; i++)
+        __asm__ volatile("int3");
+    int killed = 0;
+    for (int i = 0; i < ended; i++) {
+        pid_t pid = fork();
+        if (pid == 0)
+            __asm__ volatile("ud2");
+        int status;
+        if (pid < 0 || waitpid(pid, &status, 0) != pid)
+            return failed("fork, waitpid");
+        killed += WIFSIGNALED(status) && WTERMSIG(status) == SIGILL;
+    }
+    printf("faults: %d handled, %d children ended\n", (int)traps, killed);
+    return traps != handled || killed != ended;
+}
+
 int main(int argc, char **argv)
 {
     const char *what = argc > 1 ? argv[1] : "all";
@@ -210,6 +238,8 @@ int main(int argc, char **argv)
     }
     if (all || (strcmp(what, "bomb") == 0 && ++known))
         bad |= bomb(number(argv, argc, 2, 60));
+    if (all || (strcmp(what, "faults") == 0 && ++known))
+        bad |= faults(number(argv, argc, 2, 100), number(argv, argc, 3, 10));
     if (strcmp(what, "hog") == 0 && ++known) // not on a machine that others use
         bad |= hog();
     printf("stress %s: %s\n", what, !known ? "no such test" : bad ? "failed" : "passed");

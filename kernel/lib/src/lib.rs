@@ -24,6 +24,7 @@ pub mod ldisc;
 pub mod line_edit;
 pub mod objects;
 pub mod profile;
+pub mod rate_limit;
 pub mod sort;
 pub mod trace;
 pub mod traces;

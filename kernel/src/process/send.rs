@@ -230,6 +230,11 @@ impl Thread {
         true
     }
 
+    /// Whether a handler runs if the thread causes this signal.
+    pub fn catches(&self, signal: Signal) -> bool {
+        !self.blocks(signal) && self.process().actions.has_handler(signal)
+    }
+
     /// Sends a signal that the thread itself has caused and cannot put off: blocked or ignored, it ends the process.
     pub fn force(&self, signal: Signal, info: KernelSiginfo) {
         let actions = &self.process().actions;

@@ -147,6 +147,11 @@ impl Actions {
         })
     }
 
+    /// Whether the program handles `signal` itself.
+    pub fn has_handler(&self, signal: Signal) -> bool {
+        !matches!(self.action(signal, None).sa_handler, SIG_DFL | SIG_IGN)
+    }
+
     /// Whether the process takes no notice of `signal`.
     pub fn is_ignored(&self, signal: Signal) -> bool {
         self.locked(|actions| ignores(&actions[usize::from(signal.number()) - 1], signal))
