@@ -314,6 +314,29 @@ static void many(void)
     }
 }
 
+// TIOCEXCL: nobody opens it any more, but for those who may do anything.
+static void exclusive(void)
+{
+    struct pair pair = open_pair();
+    CHECK(ioctl(pair.slave, TIOCEXCL) == 0);
+    CHECK(chmod(pair.path, 0666) == 0);
+    int fd = open(pair.path, O_RDWR | O_NOCTTY);
+    CHECK(fd >= 0 || errno == EBUSY);
+    close(fd);
+    pid_t child = fork();
+    if (child == 0) {
+        if (getuid() == 0 && (setgid(4242) != 0 || setuid(4242) != 0))
+            _exit(2);
+        _exit(open(pair.path, O_RDWR | O_NOCTTY) != -1 || errno != EBUSY);
+    }
+    int status;
+    CHECK(waitpid(child, &status, 0) == child && status == 0);
+    CHECK(ioctl(pair.slave, TIOCNXCL) == 0);
+    CHECK((fd = open(pair.path, O_RDWR | O_NOCTTY)) >= 0);
+    close(fd);
+    close_pair(&pair);
+}
+
 static void bad_pointers(void)
 {
     struct pair pair = open_pair();
@@ -359,6 +382,7 @@ int main(int argc, char **argv)
         {"flow", flow},
         {"full-buffers", full_buffers},
         {"many", many},
+        {"exclusive", exclusive},
         {"bad-pointers", bad_pointers},
     };
     return RUN_TABLE(tests);
