@@ -5,6 +5,7 @@
 #include "table.h"
 
 #include <ctype.h>
+#include <fcntl.h>
 #include <sys/sysinfo.h>
 #include <sys/utsname.h>
 
@@ -69,6 +70,27 @@ static void values_under_sys(void)
     CHECK(slurp("/proc/sys/fs/pipe-max-size", text, sizeof text) > 0 && atoll(text) >= 65536);
 }
 
-static const struct test tests[] = {{"system", the_system_as_a_whole}, {"sys", values_under_sys}};
+// Devices of memory have positions that make no difference.
+static void positions(void)
+{
+    static const char *const names[] = {"/dev/null", "/dev/zero", "/dev/full", "/dev/urandom"};
+    for (unsigned i = 0; i < sizeof names / sizeof *names; i++) {
+        char bytes[4] = {1, 1, 1, 1};
+        int fd = open(names[i], O_RDWR);
+        CHECK(fd >= 0);
+        CHECK(lseek(fd, 1000, SEEK_SET) == 0);
+        CHECK(lseek(fd, 0, SEEK_CUR) == 0);
+        CHECK(lseek(fd, 0, SEEK_END) == 0);
+        CHECK(pread(fd, bytes, 4, 1 << 20) == (i == 0 ? 0 : 4));
+        CHECK(i == 0 || i == 3 || (bytes[0] == 0 && bytes[3] == 0));
+        if (i == 2)
+            CHECK_ERRNO(pwrite(fd, bytes, 4, 1 << 20), ENOSPC);
+        else
+            CHECK(pwrite(fd, bytes, 4, 1 << 20) == 4);
+        close(fd);
+    }
+}
+
+static const struct test tests[] = {{"system", the_system_as_a_whole}, {"sys", values_under_sys}, {"positions", positions}};
 
 int main(int argc, char **argv) { return RUN_TABLE(tests); }

@@ -5,7 +5,7 @@
 use super::change;
 use super::device::{self, FileOperations, device_number};
 use super::flags::S_IFMT;
-use super::inode::{FileType, NewKind, NewNode};
+use super::inode::{FileType, NewKind, NewNode, Positions};
 use super::location::{Location, Mount, Volume};
 use super::mount_options::MountOptions;
 use super::tmpfs::TmpFs;
@@ -101,6 +101,10 @@ fn make(name: &str, node: NewNode<'_>) -> Result<()> {
 struct Null;
 
 impl FileOperations for Null {
+    fn positions(&self) -> Positions {
+        Positions::All
+    }
+
     fn read(&self, _: u64, _: u32, _: &mut dyn Sink) -> Result<usize> {
         Ok(0)
     }
@@ -115,6 +119,10 @@ impl FileOperations for Null {
 struct Zero;
 
 impl FileOperations for Zero {
+    fn positions(&self) -> Positions {
+        Positions::All
+    }
+
     fn read(&self, _: u64, _: u32, sink: &mut dyn Sink) -> Result<usize> {
         read_zeros(sink)
     }
@@ -128,6 +136,10 @@ impl FileOperations for Zero {
 struct Full;
 
 impl FileOperations for Full {
+    fn positions(&self) -> Positions {
+        Positions::All
+    }
+
     fn read(&self, _: u64, _: u32, sink: &mut dyn Sink) -> Result<usize> {
         read_zeros(sink)
     }
@@ -144,6 +156,10 @@ impl FileOperations for Full {
 struct Random(RandomFill);
 
 impl FileOperations for Random {
+    fn positions(&self) -> Positions {
+        Positions::All
+    }
+
     fn read(&self, _: u64, _: u32, sink: &mut dyn Sink) -> Result<usize> {
         let before = sink.remaining();
         let mut buffer = [0; 256];

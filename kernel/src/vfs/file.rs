@@ -8,7 +8,7 @@
 use super::Result;
 use super::device::FileOperations;
 use super::flags::*;
-use super::inode::{Inode, Metadata};
+use super::inode::{Inode, Metadata, Positions};
 use super::location::Location;
 use super::page_cache::PageCache;
 use super::read_ahead::ReadAhead;
@@ -137,8 +137,10 @@ impl File {
     /// Moves the position; the new one.
     pub fn seek(&self, offset: i64, whence: u32) -> Result<u64> {
         self.check_not_path()?;
-        if !self.has_positions() {
-            return Err(Errno::ESPIPE);
+        match self.positions() {
+            Positions::None => return Err(Errno::ESPIPE),
+            Positions::All => return Ok(0),
+            Positions::Bytes(_) => {}
         }
         let _held = self.offset.lock();
         let base = match whence {
@@ -388,7 +390,10 @@ impl File {
 
     fn size(&self) -> Result<u64> {
         match (&self.kind, &self.location) {
-            (Kind::Device(device), _) => device.seekable().ok_or(Errno::ESPIPE),
+            (Kind::Device(device), _) => match device.positions() {
+                Positions::Bytes(len) => Ok(len),
+                _ => Err(Errno::ESPIPE),
+            },
             (Kind::Block(content, _), _) => Ok(content.size()),
             (_, Some(location)) => location.metadata().map(|metadata| metadata.size),
             (_, None) => Err(Errno::ESPIPE),
@@ -415,16 +420,21 @@ impl File {
         }
     }
 
-    fn has_positions(&self) -> bool {
+    fn positions(&self) -> Positions {
         match &self.kind {
-            Kind::Device(device) => device.seekable().is_some(),
-            _ => true,
+            Kind::Device(device) => device.positions(),
+            _ => Positions::Bytes(0), // and it asks when it wants to know
         }
+    }
+
+    /// Whether a transfer moves the position.
+    fn has_positions(&self) -> bool {
+        matches!(self.positions(), Positions::Bytes(_))
     }
 
     fn check_positioned(&self, offset: u64) -> Result<()> {
         self.check_not_path()?;
-        if !self.has_positions() {
+        if self.positions() == Positions::None {
             return Err(Errno::ESPIPE);
         }
         if offset > OFFSET_MAX { Err(Errno::EINVAL) } else { Ok(()) }

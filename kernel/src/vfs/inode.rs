@@ -312,6 +312,17 @@ pub trait Inode: Any + Send + Sync {
     }
 }
 
+/// What positions in a file that a driver serves mean.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Positions {
+    /// There are none: `lseek(2)` and `pread(2)` are ESPIPE, and transfers are not serialised.
+    None,
+    /// Any will do, and makes no difference: `lseek(2)` stays at 0.
+    All,
+    /// They are those of its bytes; how many these are.
+    Bytes(u64),
+}
+
 /// What reading, writing and so on does to a file that is not kept by a file system.
 pub trait FileOperations: Any + Send + Sync {
     /// Called when a device node is opened, or a link to an open pipe: the object for this opening, None to share this one.
@@ -344,9 +355,9 @@ pub trait FileOperations: Any + Send + Sync {
     fn wait_queues(&self) -> [Option<&WaitQueue>; 2] {
         [None, None]
     }
-    /// Whether the file has positions, and how long it is; None: `lseek(2)` is ESPIPE and transfers are not serialised.
-    fn seekable(&self) -> Option<u64> {
-        None
+    /// What a position in the file means.
+    fn positions(&self) -> Positions {
+        Positions::None
     }
     /// `st_mode` of a file that no directory shows.
     fn mode(&self) -> u32 {

@@ -8,7 +8,7 @@
 
 use super::device::FileOperations;
 use super::flags::{O_ACCMODE, O_RDONLY, PERMISSION_BITS};
-use super::inode::{DirEntry, FileSystem, FileType, Inode, Metadata, NewNode, Statistics, directory_type};
+use super::inode::{DirEntry, FileSystem, FileType, Inode, Metadata, NewNode, Positions, Statistics, directory_type};
 use super::location::Location;
 use super::transfer::{Sink, Source};
 use super::{Result, clock};
@@ -328,8 +328,8 @@ impl FileOperations for TextFile {
     }
 
     /// It has positions; how long it is, shows when it is read.
-    fn seekable(&self) -> Option<u64> {
-        Some(0)
+    fn positions(&self) -> Positions {
+        Positions::Bytes(0)
     }
 }
 
