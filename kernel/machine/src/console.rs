@@ -3,14 +3,15 @@
 //! Logging works from the first instruction after per-CPU data exists and from any context: both ports are behind
 //! locks of the highest rank with interrupts off. [`emergency`] is for panics: it takes over the port.
 //!
-//! Lines are kept in a ring for `dmesg`. The kernel proper may register a second console (the screen).
+//! Lines are kept, too ([`crate::kept_log`]). The kernel proper may register a second console (the screen).
 
 use crate::io::Port;
+use crate::kept_log::{self, LINE_BYTES};
 use crate::percpu;
 use crate::sync::{IrqLock, Once, Rank};
 use crate::time;
 use core::fmt::{self, Write};
-use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 use uart_16550::backend::PioBackend;
 use uart_16550::{Config, Uart16550};
 
@@ -40,8 +41,6 @@ static FORMAT: AtomicU32 = AtomicU32::new(pack(12, 0b11, true));
 
 static CONSOLE: IrqLock<SerialPort> = IrqLock::new("console port", Rank::Console, SerialPort { uart: None });
 static LOG_PORT: IrqLock<SerialPort> = IrqLock::new("log port", Rank::Console, SerialPort { uart: None });
-static RING: Ring = Ring::new();
-static RING_WRITER: IrqLock<()> = IrqLock::new("log ring", Rank::Console, ());
 static MIRROR: Once<fn(&[u8], LineFeed)> = Once::new();
 static EMERGENCY_MIRROR: Once<fn(&str)> = Once::new();
 /// The emergency mirror is at work: should it panic, it is not called again.
@@ -227,61 +226,6 @@ pub fn enable_receive_interrupt() -> bool {
     }
 }
 
-/// Calls `write` with the kept log, oldest line first.
-pub fn kept_log(write: &mut dyn FnMut(&[u8])) {
-    let mut reader = LogReader::from(0);
-    let mut chunk = [0u8; 256];
-    loop {
-        match reader.read(&mut chunk) {
-            0 => return,
-            len => write(&chunk[..len]),
-        }
-    }
-}
-
-/// Reads the log from a place on. Positions count from the first byte ever written.
-pub struct LogReader(u64);
-
-impl LogReader {
-    /// How much of the log is kept.
-    pub const KEPT_BYTES: usize = Ring::LEN;
-
-    /// From `position`, or from the oldest whole line that is kept.
-    pub fn from(position: u64) -> Self {
-        LogReader(RING.start().max(position))
-    }
-
-    /// From what will be written next.
-    pub fn at_end() -> Self {
-        LogReader(RING.end())
-    }
-
-    /// Where it is.
-    pub fn position(&self) -> u64 {
-        self.0
-    }
-
-    /// The next bytes; 0 at the end.
-    pub fn read(&mut self, out: &mut [u8]) -> usize {
-        let _writer = RING_WRITER.lock();
-        RING.read(&mut self.0, out)
-    }
-}
-
-/// Calls `write` with the last `lines` lines of the log, without a lock: for panics.
-pub(crate) fn last_lines(lines: usize, mut write: impl FnMut(&[u8])) {
-    let mut at = RING.start_of_last(lines);
-    let mut byte = [0u8];
-    let mut line = Line::new();
-    while RING.read(&mut at, &mut byte) != 0 {
-        line.push(byte[0]);
-        if byte[0] == b'\n' {
-            write(line.bytes());
-            line = Line::new();
-        }
-    }
-}
-
 /// Writes to console and log whatever locks are held: for panics and reports from inside the locks.
 pub fn emergency(arguments: fmt::Arguments<'_>) {
     struct Raw;
@@ -378,10 +322,7 @@ impl log::Log for Logger {
         );
         let _ = write!(line, "{}: {}", record.target(), record.args());
         line.end();
-        {
-            let _writer = RING_WRITER.lock();
-            RING.push(line.bytes());
-        }
+        kept_log::push(line.bytes());
         LOG_PORT.lock().send(line.bytes());
         if record.level() as u8 <= CONSOLE_LEVEL.load(Ordering::Relaxed) {
             let colour = match record.level() {
@@ -404,24 +345,17 @@ impl log::Log for Logger {
 
 /// A line being put together, cut at its capacity.
 struct Line {
-    bytes: [u8; 512],
+    bytes: [u8; LINE_BYTES],
     len: usize,
 }
 
 impl Line {
     fn new() -> Self {
-        Line { bytes: [0; 512], len: 0 }
+        Line { bytes: [0; LINE_BYTES], len: 0 }
     }
 
     fn bytes(&self) -> &[u8] {
         &self.bytes[..self.len]
-    }
-
-    fn push(&mut self, byte: u8) {
-        if let Some(slot) = self.bytes.get_mut(self.len) {
-            *slot = byte;
-            self.len += 1;
-        }
     }
 
     fn end(&mut self) {
@@ -440,67 +374,5 @@ impl Write for Line {
         self.bytes[self.len..self.len + take].copy_from_slice(&text.as_bytes()[..take]);
         self.len += take;
         Ok(())
-    }
-}
-
-/// The last bytes of the log; positions count from the first byte ever written. Written under `RING_WRITER`; whoever
-/// reads without it may see a line that is just being overwritten.
-struct Ring {
-    bytes: [AtomicU8; Ring::LEN],
-    end: AtomicU64,
-}
-
-impl Ring {
-    const LEN: usize = 32 * 1024;
-
-    const fn new() -> Self {
-        Ring { bytes: [const { AtomicU8::new(0) }; Ring::LEN], end: AtomicU64::new(0) }
-    }
-
-    fn end(&self) -> u64 {
-        self.end.load(Ordering::Relaxed)
-    }
-
-    fn at(&self, position: u64) -> &AtomicU8 {
-        &self.bytes[(position % Ring::LEN as u64) as usize]
-    }
-
-    fn push(&self, bytes: &[u8]) {
-        let end = self.end();
-        for (position, &byte) in (end..).zip(bytes) {
-            self.at(position).store(byte, Ordering::Relaxed);
-        }
-        self.end.store(end + bytes.len() as u64, Ordering::Relaxed);
-    }
-
-    /// Position of the oldest whole line.
-    fn start(&self) -> u64 {
-        let end = self.end();
-        let mut at = end.saturating_sub(Ring::LEN as u64);
-        if at > 0 {
-            while at < end && self.at(at).load(Ordering::Relaxed) != b'\n' {
-                at += 1;
-            }
-            at = (at + 1).min(end);
-        }
-        at
-    }
-
-    /// Position of the first of the last `lines` lines.
-    fn start_of_last(&self, lines: usize) -> u64 {
-        let (first, end) = (self.start(), self.end());
-        let is_break = |&at: &u64| self.at(at).load(Ordering::Relaxed) == b'\n';
-        // The break before the wanted lines is one more than there are lines, since each ends with one.
-        (first..end).rev().filter(is_break).nth(lines).map_or(first, |at| at + 1)
-    }
-
-    fn read(&self, at: &mut u64, out: &mut [u8]) -> usize {
-        *at = (*at).max(self.end().saturating_sub(Ring::LEN as u64));
-        let len = (self.end() - *at).min(out.len() as u64) as usize;
-        for slot in &mut out[..len] {
-            *slot = self.at(*at).load(Ordering::Relaxed);
-            *at += 1;
-        }
-        len
     }
 }

@@ -21,6 +21,7 @@ mod debugger;
 pub mod hooks;
 pub mod io;
 pub mod irq;
+pub mod kept_log;
 pub mod ktest;
 pub mod mm;
 pub mod panic;

@@ -7,6 +7,7 @@
 use crate::console;
 use crate::cpu::{self, CpuId};
 use crate::irq::lapic;
+use crate::kept_log;
 use crate::percpu;
 use crate::power;
 use crate::report::{self, Report};
@@ -111,7 +112,7 @@ fn end(mut out: Report, frame: Option<&TrapFrame>) -> ! {
         let _ = write_stopped(&mut out, cpu);
     }
     let _ = writeln!(out, "the last lines of the log:");
-    console::last_lines(LOG_LINES, |bytes| {
+    kept_log::last_lines(LOG_LINES, |bytes| {
         let _ = out.write_str(core::str::from_utf8(bytes).unwrap_or("?"));
     });
     power::exit(EXIT_PANIC)

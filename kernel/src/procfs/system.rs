@@ -36,7 +36,7 @@ pub(super) fn command_line(_: Subject, text: &mut Text) -> Result<()> {
 
 /// `/proc/kmsg`: the log that is kept. Unlike Linux's it does not wait for more.
 pub(super) fn log(_: Subject, text: &mut Text) -> Result<()> {
-    machine::console::kept_log(&mut |bytes| text.put(bytes));
+    machine::kept_log::each(&mut |bytes| text.put(bytes));
     Ok(())
 }
 

@@ -119,7 +119,7 @@ fn backtrace(shell: &mut Shell, _: &[&str]) -> CommandResult {
 }
 
 fn dmesg(shell: &mut Shell, _: &[&str]) -> CommandResult {
-    machine::console::kept_log(&mut |bytes| shell.out.bytes(bytes));
+    machine::kept_log::each(&mut |bytes| shell.out.bytes(bytes));
     Ok(())
 }
 
