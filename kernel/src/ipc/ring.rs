@@ -65,18 +65,48 @@ impl Ring {
     }
 
     /// Moves bytes out until the ring is empty or the sink, which takes `left`, is full: how many, and what ended it.
-    pub fn drain(&mut self, sink: &mut dyn Sink, mut left: usize) -> (usize, Result<()>) {
-        let (before, mut result) = (self.len, Ok(()));
-        while left > 0 && self.len > 0 && result.is_ok() {
-            let (page, offset) = (self.head / PAGE_SIZE, self.head % PAGE_SIZE);
-            let wanted = left.min(PAGE_SIZE - offset).min(self.len);
-            let Some(frame) = &self.frames[page] else { panic!("a page of a ring is missing") };
-            result = sink.put_frame(frame, offset, wanted);
-            let moved = if result.is_ok() { wanted } else { left - sink.remaining() };
-            left -= moved;
-            self.consume(moved);
+    pub fn drain(&mut self, sink: &mut dyn Sink, left: usize) -> (usize, Result<()>) {
+        let (moved, result) = self.copy_out(sink, left);
+        self.discard(moved);
+        (moved, result)
+    }
+
+    /// The same with the bytes left in.
+    pub fn copy_out(&self, sink: &mut dyn Sink, left: usize) -> (usize, Result<()>) {
+        let (mut done, mut result) = (0, Ok(()));
+        let wanted = left.min(self.len);
+        while done < wanted && result.is_ok() {
+            let at = (self.head + done) & (self.capacity() - 1);
+            let part = (wanted - done).min(PAGE_SIZE - at % PAGE_SIZE);
+            let Some(frame) = &self.frames[at / PAGE_SIZE] else { panic!("a page of a ring is missing") };
+            let before = sink.remaining();
+            result = sink.put_frame(frame, at % PAGE_SIZE, part);
+            done += if result.is_ok() { part } else { before - sink.remaining() };
         }
-        (before - self.len, result)
+        (done, result)
+    }
+
+    /// Takes the first `count` bytes out, of those that are there.
+    pub fn discard(&mut self, mut count: usize) {
+        while count > 0 {
+            let part = count.min(PAGE_SIZE - self.head % PAGE_SIZE);
+            self.consume(part);
+            count -= part;
+        }
+    }
+
+    /// Takes the last `count` bytes out, of those that are there.
+    pub fn cut(&mut self, mut count: usize) {
+        while count > 0 {
+            let last = (self.head + self.len - 1) & (self.capacity() - 1);
+            let part = count.min(last % PAGE_SIZE + 1);
+            self.len -= part;
+            count -= part;
+            // The page of the first byte is not its own: the ring may begin behind these bytes.
+            if part == last % PAGE_SIZE + 1 && last / PAGE_SIZE != self.head / PAGE_SIZE {
+                self.frames[last / PAGE_SIZE] = None;
+            }
+        }
     }
 
     /// The frame of a page, made if there is none.
