@@ -12,8 +12,8 @@ use crate::ipc::unix::{
     End, Kind, Outgoing, Phase, Socket, Taken, asks_for_name, asks_for_none, bind as bind_to, bind_any, parse,
     socket as socket_of,
 };
-use crate::vfs::File;
 use crate::vfs::flags::O_NONBLOCK;
+use crate::vfs::{File, FsContext};
 use abi::Errno;
 use abi::pod::Pod;
 use abi::socket::*;
@@ -27,11 +27,13 @@ const MAX_VECTORS: usize = 1024;
 /// Credentials of who is not known.
 const UNKNOWN: Ucred = Ucred { pid: 0, uid: 65534, gid: 65534 };
 
+#[inline(never)]
 pub fn socket(caller: &mut Caller<'_>, family: i32, kind: u32, protocol: i32) -> SyscallResult {
     let (kind, flags) = type_of(family, kind, protocol)?;
     insert(caller, Socket::create(kind, flags)?, flags)
 }
 
+#[inline(never)]
 pub fn socketpair(
     caller: &mut Caller<'_>,
     family: i32,
@@ -72,76 +74,80 @@ fn type_of(family: i32, kind: u32, protocol: i32) -> Result<(Kind, u32), Errno> 
     Ok((kind, flags))
 }
 
+#[inline(never)]
 pub fn bind(caller: &mut Caller<'_>, fd: Fd, name: u64, size: i32) -> SyscallResult {
-    let file = fd.file(caller.thread)?;
-    let end = &socket_of(&file)?.end;
-    let mut bytes = [0; ADDRESS_MAX];
-    let name = read_name(name, size, &mut bytes)?;
+    let file = socket_file(caller, fd)?;
+    let end = end_of(&file)?;
+    let name = &*read_name(name, size)?;
     if asks_for_name(name) {
         bind_any(end)?;
     } else {
-        let process = caller.thread.process();
-        bind_to(end, parse(name)?, &process.fs_context(), 0o777 & !process.umask())?;
+        let mode = 0o777 & !caller.thread.process().umask();
+        bind_to(end, parse(name)?, &context(caller), mode)?;
     }
     Ok(0)
 }
 
+#[inline(never)]
 pub fn listen(caller: &mut Caller<'_>, fd: Fd, backlog: i32) -> SyscallResult {
-    socket_of(&*fd.file(caller.thread)?)?.end.listen(backlog as u32, effective(caller))?;
+    end_of(&*socket_file(caller, fd)?)?.listen(backlog as u32, effective(caller))?;
     Ok(0)
 }
 
+#[inline(never)]
 pub fn accept(caller: &mut Caller<'_>, fd: Fd, name: u64, size: UserOut<i32>) -> SyscallResult {
     accept4(caller, fd, name, size, 0)
 }
 
+#[inline(never)]
 pub fn accept4(caller: &mut Caller<'_>, fd: Fd, name: u64, size: UserOut<i32>, flags: u32) -> SyscallResult {
     if flags & !(SOCK_CLOEXEC | SOCK_NONBLOCK) != 0 {
         return Err(Errno::EINVAL);
     }
-    let file = fd.file(caller.thread)?;
-    let socket = socket_of(&file)?;
+    let file = socket_file(caller, fd)?;
     let process = caller.thread.process();
     // A connection that finds no descriptor goes on waiting.
     if !process.files.with(|files| files.has_free(process.file_limit())) {
         return Err(Errno::EMFILE);
     }
-    let accepted = Socket::open(socket.end.accept(waits(&file, 0))?, flags);
+    let accepted = Socket::open(end_of(&file)?.accept(waits(&file, 0))?, flags);
     if name != 0 {
-        write_name(&name_of_peer(&socket_of(&accepted)?.end), name, size)?;
+        write_name(&name_of_peer(end_of(&accepted)?), name, size)?;
     }
     insert(caller, accepted, flags)
 }
 
+#[inline(never)]
 pub fn connect(caller: &mut Caller<'_>, fd: Fd, name: u64, size: i32) -> SyscallResult {
-    let file = fd.file(caller.thread)?;
-    let end = &socket_of(&file)?.end;
-    let mut bytes = [0; ADDRESS_MAX];
-    let name = read_name(name, size, &mut bytes)?;
+    let file = socket_file(caller, fd)?;
+    let end = end_of(&file)?;
+    let name = &*read_name(name, size)?;
     if end.kind == Kind::Datagram && asks_for_none(name) {
         end.disconnect(None);
         return Ok(0);
     }
-    let context = caller.thread.process().fs_context();
-    end.connect(parse(name)?, &context, effective(caller), waits(&file, 0))?;
+    end.connect(parse(name)?, &context(caller), effective(caller), waits(&file, 0))?;
     Ok(0)
 }
 
+#[inline(never)]
 pub fn shutdown(caller: &mut Caller<'_>, fd: Fd, how: u32) -> SyscallResult {
-    socket_of(&*fd.file(caller.thread)?)?.shut_down(how)?;
+    end_of(&*socket_file(caller, fd)?)?.shut_down(how)?;
     Ok(0)
 }
 
+#[inline(never)]
 pub fn getsockname(caller: &mut Caller<'_>, fd: Fd, name: u64, size: UserOut<i32>) -> SyscallResult {
-    let file = fd.file(caller.thread)?;
-    let own = socket_of(&file)?.end.state.lock().name.clone();
+    let file = socket_file(caller, fd)?;
+    let own = end_of(&file)?.name();
     write_name(&address(own.as_deref()), name, size)?;
     Ok(0)
 }
 
+#[inline(never)]
 pub fn getpeername(caller: &mut Caller<'_>, fd: Fd, name: u64, size: UserOut<i32>) -> SyscallResult {
-    let file = fd.file(caller.thread)?;
-    let end = &socket_of(&file)?.end;
+    let file = socket_file(caller, fd)?;
+    let end = end_of(&file)?;
     if end.peer().is_none() || end.phase() == Phase::Connecting {
         return Err(Errno::ENOTCONN);
     }
@@ -149,6 +155,7 @@ pub fn getpeername(caller: &mut Caller<'_>, fd: Fd, name: u64, size: UserOut<i32
     Ok(0)
 }
 
+#[inline(never)]
 pub fn sendto(
     caller: &mut Caller<'_>,
     fd: Fd,
@@ -159,56 +166,45 @@ pub fn sendto(
     size: i32,
 ) -> SyscallResult {
     let len = check(buffer.0, len)?;
-    let file = fd.file(caller.thread)?;
-    socket_of(&file)?;
-    let mut bytes = [0; ADDRESS_MAX];
-    let name = if name == 0 { None } else { Some(read_name(name, size, &mut bytes)?) };
-    send(caller, &file, UserRange::new(buffer.0, len), name, Outgoing { flags, ..Outgoing::default() })
+    let file = socket_file(caller, fd)?;
+    let name = read_name(name, if name == 0 { 0 } else { size })?;
+    send(caller, &file, UserRange::new(buffer.0, len), &name, Outgoing { flags, ..Outgoing::default() })
 }
 
+#[inline(never)]
 pub fn sendmsg(caller: &mut Caller<'_>, fd: Fd, message: UserIn<Msghdr>, flags: u32) -> SyscallResult {
-    let file = fd.file(caller.thread)?;
-    socket_of(&file)?;
+    let file = socket_file(caller, fd)?;
     send_one(caller, &file, message, flags)
 }
 
+#[inline(never)]
 pub fn sendmmsg(caller: &mut Caller<'_>, fd: Fd, messages: u64, count: u32, flags: u32) -> SyscallResult {
-    let file = fd.file(caller.thread)?;
-    socket_of(&file)?;
+    let file = socket_file(caller, fd)?;
     each_message(messages, count, |at, _| send_one(caller, &file, UserIn::at(at), flags))
 }
 
 fn send_one(caller: &Caller<'_>, file: &File, message: UserIn<Msghdr>, flags: u32) -> SyscallResult {
     let message = message.read()?;
-    let mut bytes = [0; ADDRESS_MAX];
-    let name = match (message.msg_name, name_size(&message)?) {
-        (0, _) | (_, 0) => None,
-        (at, size) => Some(read_name(at, size, &mut bytes)?),
-    };
+    let name = read_name(message.msg_name, name_size(&message)?)?;
     let range = pieces(&message)?;
     let control = control::read(caller, &message)?;
     send(
         caller,
         file,
         range,
-        name,
+        &name,
         Outgoing { to: None, flags, credentials: control.credentials, files: control.files },
     )
 }
 
-fn send(
-    caller: &Caller<'_>,
-    file: &File,
-    mut range: UserRange,
-    name: Option<&[u8]>,
-    what: Outgoing<'_>,
-) -> SyscallResult {
-    let end = &socket_of(file)?.end;
+fn send(caller: &Caller<'_>, file: &File, mut range: UserRange, name: &[u8], what: Outgoing<'_>) -> SyscallResult {
+    let end = end_of(file)?;
     let waits = waits(file, what.flags);
     // An address of no bytes is none; packets over a connection need none.
-    let name = name.filter(|name| !name.is_empty() && end.kind != Kind::Packets);
-    let Some(name) = name else { return end.send(&mut range, waits, what).map(|count| count as u64) };
-    let context = caller.thread.process().fs_context();
+    if name.is_empty() || end.kind == Kind::Packets {
+        return end.send(&mut range, waits, what).map(|count| count as u64);
+    }
+    let context = context(caller);
     // That a stream takes none at all is told before what is wrong with it.
     let to = match parse(name) {
         Ok(to) => to,
@@ -219,6 +215,7 @@ fn send(
     end.send(&mut range, waits, what).map(|count| count as u64)
 }
 
+#[inline(never)]
 pub fn recvfrom(
     caller: &mut Caller<'_>,
     fd: Fd,
@@ -229,8 +226,8 @@ pub fn recvfrom(
     size: UserOut<i32>,
 ) -> SyscallResult {
     let mut range = UserRange::new(buffer.0, check(buffer.0, len)?);
-    let file = fd.file(caller.thread)?;
-    let end = &socket_of(&file)?.end;
+    let file = socket_file(caller, fd)?;
+    let end = end_of(&file)?;
     let mut taken = Taken::default();
     let count = end.receive(&mut range, flags, waits(&file, flags), &mut taken)?;
     // Descriptors that nobody asked for are closed.
@@ -241,13 +238,14 @@ pub fn recvfrom(
     Ok(result(end, count, &taken, flags) as u64)
 }
 
+#[inline(never)]
 pub fn recvmsg(caller: &mut Caller<'_>, fd: Fd, message: UserOut<Msghdr>, flags: u32) -> SyscallResult {
-    let file = fd.file(caller.thread)?;
-    socket_of(&file)?;
+    let file = socket_file(caller, fd)?;
     receive_one(caller, &file, message, flags)
 }
 
 /// The time limit is looked at after each message, as Linux does.
+#[inline(never)]
 pub fn recvmmsg(
     caller: &mut Caller<'_>,
     fd: Fd,
@@ -257,8 +255,7 @@ pub fn recvmmsg(
     timeout: UserOut<Timespec>,
 ) -> SyscallResult {
     let deadline = read_timespec(timeout)?.map(|limit| time::now() + limit);
-    let file = fd.file(caller.thread)?;
-    socket_of(&file)?;
+    let file = socket_file(caller, fd)?;
     let received = each_message(messages, count, |at, done| {
         if done > 0 && deadline.is_some_and(|deadline| time::now() >= deadline) {
             return Err(Errno::EAGAIN);
@@ -273,7 +270,7 @@ pub fn recvmmsg(
 }
 
 fn receive_one(caller: &Caller<'_>, file: &Arc<File>, at: UserOut<Msghdr>, flags: u32) -> SyscallResult {
-    let end = &socket_of(file)?.end;
+    let end = end_of(file)?;
     let message = UserIn::<Msghdr>::at(at.0).read()?;
     name_size(&message)?;
     let mut range = pieces(&message)?;
@@ -324,12 +321,27 @@ fn each_message(messages: u64, count: u32, mut one: impl FnMut(u64, usize) -> Sy
     Ok(done as u64)
 }
 
+/// The open file of a descriptor, which must be a socket.
+#[inline(never)] // as are what follows and is used in many calls: they are not worth their copies
+pub(super) fn socket_file(caller: &Caller<'_>, fd: Fd) -> Result<Arc<File>, Errno> {
+    let file = fd.file(caller.thread)?;
+    end_of(&file)?;
+    Ok(file)
+}
+
+/// The socket that a file is.
+#[inline(never)]
+pub(super) fn end_of(file: &File) -> Result<&Arc<End>, Errno> {
+    Ok(&socket_of(file)?.end)
+}
+
 /// Whether a call on `file` with these `MSG_*` flags waits.
 fn waits(file: &File, flags: u32) -> bool {
     file.flags() & O_NONBLOCK == 0 && flags & MSG_DONTWAIT == 0
 }
 
 /// Whose rights the caller has.
+#[inline(never)]
 fn effective(caller: &Caller<'_>) -> Ucred {
     let process = caller.thread.process();
     let credentials = process.credentials();
@@ -337,6 +349,7 @@ fn effective(caller: &Caller<'_>) -> Ucred {
 }
 
 /// The pieces of memory of a message.
+#[inline(never)]
 fn pieces(message: &Msghdr) -> Result<UserRange, Errno> {
     let count = usize::try_from(message.msg_iovlen).ok().filter(|&count| count <= MAX_VECTORS);
     Ok(UserRange::vectored(read_vectors(message.msg_iov, count.ok_or(Errno::EMSGSIZE)?)?))
@@ -352,13 +365,21 @@ fn name_size(message: &Msghdr) -> Result<i32, Errno> {
 }
 
 /// The `size` bytes of an address; EINVAL if there are too many.
-fn read_name(at: u64, size: i32, bytes: &mut [u8; ADDRESS_MAX]) -> Result<&[u8], Errno> {
-    let name = usize::try_from(size).ok().and_then(|size| bytes.get_mut(..size)).ok_or(Errno::EINVAL)?;
-    copy::read(at, name).map_err(|_| Errno::EFAULT)?;
+#[inline(never)]
+fn read_name(at: u64, size: i32) -> Result<Written, Errno> {
+    let mut name = Written { bytes: [0; ADDRESS_MAX], len: usize::try_from(size).map_err(|_| Errno::EINVAL)? };
+    let bytes = name.bytes.get_mut(..name.len).ok_or(Errno::EINVAL)?;
+    copy::read(at, bytes).map_err(|_| Errno::EFAULT)?;
     Ok(name)
 }
 
-/// An address as programs see it: the family, and a name if there is one.
+/// From where and as whom the caller walks paths.
+#[inline(never)]
+fn context(caller: &Caller<'_>) -> Arc<FsContext> {
+    caller.thread.process().fs_context()
+}
+
+/// An address as programs have it: the family, and a name if there is one.
 struct Written {
     bytes: [u8; ADDRESS_MAX],
     len: usize,
@@ -372,6 +393,7 @@ impl core::ops::Deref for Written {
     }
 }
 
+#[inline(never)]
 fn address(name: Option<&[u8]>) -> Written {
     let name = name.unwrap_or_default();
     let mut written = Written { bytes: [0; ADDRESS_MAX], len: PATH_OFFSET + name.len() };
@@ -381,8 +403,9 @@ fn address(name: Option<&[u8]>) -> Written {
     written
 }
 
+#[inline(never)]
 fn name_of_peer(end: &End) -> Written {
-    let name = end.peer().and_then(|peer| peer.state.lock().name.clone());
+    let name = end.peer().and_then(|peer| peer.name());
     address(name.as_deref())
 }
 
@@ -397,6 +420,7 @@ fn sender(end: &End, taken: &Taken) -> Written {
 }
 
 /// Writes as much of an address as there is room for, and how long it is.
+#[inline(never)]
 fn write_name(name: &[u8], at: u64, size: UserOut<i32>) -> Result<(), Errno> {
     let room = usize::try_from(UserIn::<i32>::at(size.0).read()?).map_err(|_| Errno::EINVAL)?;
     let part = &name[..name.len().min(room)];

@@ -1,9 +1,10 @@
 //! getsockopt(2) and setsockopt(2): the options of socket(7) that sockets of AF_UNIX have.
 
 use super::argument::{Fd, UserIn, UserOut};
+use super::socket::{end_of, socket_file};
 use super::{Caller, SyscallResult};
 use crate::ipc::unix::options::{BROADCAST, KEEP_ALIVE, PASS_CREDENTIALS, REUSE_ADDRESS};
-use crate::ipc::unix::{End, Phase, socket};
+use crate::ipc::unix::{End, Phase};
 use abi::Errno;
 use abi::pod::Pod;
 use abi::socket::*;
@@ -11,9 +12,10 @@ use abi::time::Timeval;
 use core::time::Duration;
 use machine::user::copy;
 
+#[inline(never)]
 pub fn setsockopt(caller: &mut Caller<'_>, fd: Fd, level: u32, option: u32, value: u64, size: i32) -> SyscallResult {
-    let file = fd.file(caller.thread)?;
-    let end = &socket(&file)?.end;
+    let file = socket_file(caller, fd)?;
+    let end = end_of(&file)?;
     let size = usize::try_from(size).map_err(|_| Errno::EINVAL)?;
     if level != SOL_SOCKET {
         return Err(Errno::EOPNOTSUPP);
@@ -36,6 +38,7 @@ pub fn setsockopt(caller: &mut Caller<'_>, fd: Fd, level: u32, option: u32, valu
     Ok(0)
 }
 
+#[inline(never)]
 pub fn getsockopt(
     caller: &mut Caller<'_>,
     fd: Fd,
@@ -44,8 +47,8 @@ pub fn getsockopt(
     value: u64,
     size: UserOut<i32>,
 ) -> SyscallResult {
-    let file = fd.file(caller.thread)?;
-    let end = &socket(&file)?.end;
+    let file = socket_file(caller, fd)?;
+    let end = end_of(&file)?;
     if level != SOL_SOCKET {
         return Err(Errno::EOPNOTSUPP);
     }

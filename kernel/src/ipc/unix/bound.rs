@@ -6,23 +6,62 @@
 use super::end::{End, Kind};
 use super::name::{Address, Name, name_of};
 use crate::vfs::access::WRITE;
-use crate::vfs::{self, FileType, FsContext, NewKind, NewNode, Result};
+use crate::vfs::{self, FileType, FsContext, Location, NewKind, NewNode, Result};
 use abi::Errno;
-use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
+use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, Ordering};
 use machine::sync::{Mutex, Rank, SpinLock};
 
-/// What a socket is found by.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
-enum Key {
-    /// Volume and number of a node.
-    Node(u64, u64),
-    /// A name in no directory; each type has its own.
-    Abstract(Kind, Name),
+/// What a socket is found by: volume and number of a node; of a name in no directory the type, as each has its own, a
+/// hash, and the name.
+#[derive(Clone, PartialEq, Eq)]
+struct Key {
+    volume: u64,
+    number: u64,
+    name: Option<Name>,
 }
 
-static BOUND: SpinLock<BTreeMap<Key, Weak<End>>> = SpinLock::new("bound sockets", Rank::Table, BTreeMap::new());
+/// Sockets whose numbers have the same remainder.
+type Bucket = Vec<(Key, Weak<End>)>;
+
+const BUCKETS: usize = 64;
+
+static BOUND: SpinLock<[Bucket; BUCKETS]> =
+    SpinLock::new("bound sockets", Rank::Table, [const { Vec::new() }; BUCKETS]);
+
+impl Key {
+    fn node(place: &Location) -> Result<Key> {
+        let node = place.metadata()?;
+        Ok(Key { volume: node.dev, number: node.ino, name: None })
+    }
+
+    fn of_abstract(kind: Kind, name: Name) -> Key {
+        let number = name.iter().fold(0u64, |hash, &byte| hash.wrapping_mul(31).wrapping_add(byte.into()));
+        Key { volume: kind as u64, number, name: Some(name) }
+    }
+
+    fn bucket(&self) -> usize {
+        self.number as usize % BUCKETS
+    }
+
+    /// The socket that has it.
+    fn find(&self) -> Option<Arc<End>> {
+        BOUND.lock()[self.bucket()].iter().find(|(key, _)| key == self)?.1.upgrade()
+    }
+
+    /// Gives it to a socket; EADDRINUSE, ENOMEM.
+    fn give(self, end: &Arc<End>) -> Result<()> {
+        let mut bound = BOUND.lock();
+        let bucket = &mut bound[self.bucket()];
+        if bucket.iter().any(|(key, _)| *key == self) {
+            return Err(Errno::EADDRINUSE);
+        }
+        bucket.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+        bucket.push((self, Arc::downgrade(end)));
+        Ok(())
+    }
+}
 
 /// Held while a socket gets its name: it gets one at most.
 static BINDING: Mutex<()> = Mutex::new("bind", ());
@@ -35,7 +74,7 @@ const ANY_NAMES: u32 = 1 << 20;
 pub fn bind(end: &Arc<End>, address: Address<'_>, context: &FsContext, mode: u32) -> Result<()> {
     let name = name_of(address)?;
     let _binding = BINDING.lock();
-    if end.state.lock().name.is_some() {
+    if end.name().is_some() {
         return Err(Errno::EINVAL);
     }
     let Address::Path(path) = address else { return bind_abstract(end, name) };
@@ -45,9 +84,7 @@ pub fn bind(end: &Arc<End>, address: Address<'_>, context: &FsContext, mode: u32
         Errno::EEXIST => Errno::EADDRINUSE,
         other => other,
     })?;
-    let node = place.metadata()?;
-    let old = BOUND.lock().insert(Key::Node(node.dev, node.ino), Arc::downgrade(end));
-    drop(old);
+    Key::node(&place)?.give(end)?;
     let mut state = end.state.lock();
     state.name = Some(name);
     state.place = Some(place);
@@ -58,7 +95,7 @@ pub fn bind(end: &Arc<End>, address: Address<'_>, context: &FsContext, mode: u32
 pub fn bind_any(end: &Arc<End>) -> Result<()> {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let _binding = BINDING.lock();
-    if end.state.lock().name.is_some() {
+    if end.name().is_some() {
         return Ok(());
     }
     for _ in 0..ANY_NAMES {
@@ -74,12 +111,7 @@ pub fn bind_any(end: &Arc<End>) -> Result<()> {
 }
 
 fn bind_abstract(end: &Arc<End>, name: Name) -> Result<()> {
-    {
-        let mut bound = BOUND.lock();
-        let entry = bound.entry(Key::Abstract(end.kind, name.clone()));
-        let alloc::collections::btree_map::Entry::Vacant(free) = entry else { return Err(Errno::EADDRINUSE) };
-        free.insert(Arc::downgrade(end));
-    }
+    Key::of_abstract(end.kind, name.clone()).give(end)?;
     end.state.lock().name = Some(name);
     Ok(())
 }
@@ -91,20 +123,16 @@ pub fn forget(end: &End) {
         (state.name.clone(), state.place.clone())
     };
     let key = match (name, place) {
-        (_, Some(place)) => match place.metadata() {
-            Ok(node) => Key::Node(node.dev, node.ino),
-            Err(_) => return,
-        },
-        (Some(name), None) => Key::Abstract(end.kind, name),
-        (None, None) => return,
+        (_, Some(place)) => Key::node(&place).ok(),
+        (name, None) => name.map(|name| Key::of_abstract(end.kind, name)),
     };
+    let Some(key) = key else { return };
     let forgotten = {
         let mut bound = BOUND.lock();
+        let bucket = &mut bound[key.bucket()];
         // One that was accepted has the name of the one that listens.
-        match bound.get(&key).is_some_and(|other| core::ptr::eq(other.as_ptr(), end)) {
-            true => bound.remove(&key),
-            false => None,
-        }
+        let own = bucket.iter().position(|(_, other)| core::ptr::eq(other.as_ptr(), end));
+        own.map(|at| bucket.swap_remove(at))
     };
     drop(forgotten);
 }
@@ -113,18 +141,16 @@ pub fn forget(end: &End) {
 /// it is of another type, and what walking the path gives.
 pub fn find(address: Address<'_>, context: &FsContext, kind: Kind) -> Result<Arc<End>> {
     let key = match address {
-        Address::Abstract(_) => Key::Abstract(kind, name_of(address)?),
+        Address::Abstract(_) => Key::of_abstract(kind, name_of(address)?),
         Address::Path(path) => {
             let place = vfs::lookup(context, None, path, true)?;
-            let node = place.metadata()?;
-            context.who.check(&node, WRITE)?;
+            context.who.check(&place.metadata()?, WRITE)?;
             if place.file_type() != FileType::Socket {
                 return Err(Errno::ECONNREFUSED);
             }
-            Key::Node(node.dev, node.ino)
+            Key::node(&place)?
         }
     };
-    let found = BOUND.lock().get(&key).cloned();
-    let end = found.and_then(|end| end.upgrade()).ok_or(Errno::ECONNREFUSED)?;
+    let end = key.find().ok_or(Errno::ECONNREFUSED)?;
     if end.kind == kind { Ok(end) } else { Err(Errno::EPROTOTYPE) }
 }

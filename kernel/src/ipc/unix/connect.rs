@@ -1,7 +1,7 @@
 //! Connections: listening, connecting and accepting; and what a datagram socket sends to.
 
 use super::bound;
-use super::end::{CLOSED, End, Kind, Phase, RECEIVE, sleep};
+use super::end::{CLOSED, End, Kind, Phase, RECEIVE, sleep, wake};
 use super::name::Address;
 use super::options::PASS_CREDENTIALS;
 use crate::vfs::{FsContext, Result};
@@ -30,7 +30,7 @@ impl End {
             state.backlog_limit = backlog.min(MOST_WAITING) as usize;
             state.peer_credentials = listener;
         }
-        self.room.wake_all();
+        wake(&self.room);
         Ok(())
     }
 
@@ -52,7 +52,7 @@ impl End {
                 next
             };
             if let Some(next) = next {
-                self.room.wake_all();
+                wake(&self.room);
                 if self.has_something() {
                     self.readable.wake_next();
                 }
@@ -64,7 +64,7 @@ impl End {
             if !waits {
                 return Err(Errno::EAGAIN);
             }
-            sleep(&self.readable, deadline, || self.has_something() || self.shut() & RECEIVE != 0)?;
+            sleep(&self.readable, deadline, &|| self.has_something() || self.shut() & RECEIVE != 0)?;
         }
     }
 
@@ -98,29 +98,18 @@ impl End {
             drop(none);
         }
         self.set_phase(if connected.is_ok() { Phase::Connected } else { Phase::Idle });
-        self.writable.wake_all();
+        wake(&self.writable);
         connected
     }
 
     fn connect_to(self: &Arc<End>, listener: &Arc<End>, caller: Ucred, waits: bool) -> Result<()> {
         let new = Arc::new(End::new(self.kind)?);
         new.set_phase(Phase::Connected);
-        let (name, listens) = {
-            let state = listener.state.lock();
-            (state.name.clone(), state.peer_credentials)
-        };
-        {
-            let mut state = new.state.lock();
-            state.name = name;
-            state.peer = Some(self.clone());
-            state.peer_credentials = caller;
-        }
-        {
-            // Before the other side may answer.
-            let mut state = self.state.lock();
-            state.peer = Some(new.clone());
-            state.peer_credentials = listens;
-        }
+        let listens = listener.state.lock().peer_credentials;
+        new.state.lock().name = listener.name();
+        new.set_peer(self, caller);
+        // Before the other side may answer.
+        self.set_peer(&new, listens);
         let deadline = if waits { self.options.deadline(true) } else { None };
         while !listener.queue(&new)? {
             if !waits {
@@ -130,7 +119,7 @@ impl End {
                 let state = listener.state.lock();
                 state.backlog.len() <= state.backlog_limit || listener.shut() & RECEIVE != 0
             };
-            sleep(&listener.room, deadline, due)?;
+            sleep(&listener.room, deadline, &due)?;
         }
         listener.readable.wake_one();
         Ok(())
@@ -160,20 +149,13 @@ impl End {
             return Ok(());
         }
         self.disconnect(None);
-        {
-            let mut state = other.state.lock();
-            if other.shut() & CLOSED != 0 {
-                return Err(Errno::ECONNREFUSED);
-            }
-            state.senders.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
-            state.senders.push(Arc::downgrade(self));
-        }
+        other.add_sender(self)?;
         let old = self.state.lock().peer.replace(other.clone());
         // Two threads at once: the last one counts.
         if let Some(old) = old {
             End::forget_sender(&old, self);
         }
-        self.writable.wake_all();
+        wake(&self.writable);
         Ok(())
     }
 }

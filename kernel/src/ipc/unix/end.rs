@@ -88,6 +88,8 @@ pub struct End {
     pub room: WaitQueue,
     /// What it is set to.
     pub options: Options,
+    /// Its place among the sockets that are under way in messages, or 0; changed with these locked.
+    pub under_way: AtomicUsize,
 }
 
 /// What changes of an end.
@@ -136,13 +138,28 @@ impl End {
             writable: WaitQueue::new("socket to send"),
             room: WaitQueue::new("room of a socket"),
             options: Options::new(),
+            under_way: AtomicUsize::new(0),
         })
     }
 
     /// Where it sends to.
-    #[inline]
+    #[inline(never)] // it is asked for in many places
     pub fn peer(&self) -> Option<Arc<End>> {
         self.state.lock().peer.clone()
+    }
+
+    /// It sends to `peer` from now on, who is known by these.
+    #[inline(never)]
+    pub fn set_peer(&self, peer: &Arc<End>, credentials: Ucred) {
+        let mut state = self.state.lock();
+        state.peer = Some(peer.clone());
+        state.peer_credentials = credentials;
+    }
+
+    /// What it is called.
+    #[inline(never)]
+    pub fn name(&self) -> Option<Name> {
+        self.state.lock().name.clone()
     }
 
     /// How far it is.
@@ -219,7 +236,7 @@ impl End {
     }
 
     /// Whether there is something to receive, or to accept.
-    #[inline]
+    #[inline(never)]
     pub fn has_something(&self) -> bool {
         match self.kind {
             Kind::Stream if self.phase() != Phase::Listening => self.bytes() > 0,
@@ -246,18 +263,19 @@ impl End {
     }
 
     /// Wakes all who wait for anything of it.
+    #[inline(never)]
     pub fn stir(&self) {
-        self.readable.wake_all();
-        self.writable.wake_all();
-        self.room.wake_all();
+        wake(&self.readable);
+        wake(&self.writable);
+        wake(&self.room);
     }
 
     /// There is more room in the inbox: tells those who wait for that to send.
     pub fn tell_senders(&self) {
-        self.room.wake_all();
+        wake(&self.room);
         if self.kind != Kind::Datagram {
             if let Some(peer) = self.peer() {
-                peer.writable.wake_all();
+                wake(&peer.writable);
             }
             return;
         }
@@ -265,9 +283,20 @@ impl End {
             // One by one: what is dropped here is dropped with nothing locked.
             let Some(sender) = self.state.lock().senders.get(at).cloned() else { break };
             if let Some(sender) = sender.upgrade() {
-                sender.writable.wake_all();
+                wake(&sender.writable);
             }
         }
+    }
+
+    /// The datagram socket `sender` has it for its peer; ECONNREFUSED if it is closed, ENOMEM.
+    pub fn add_sender(&self, sender: &Arc<End>) -> Result<()> {
+        let mut state = self.state.lock();
+        if self.shut() & CLOSED != 0 {
+            return Err(Errno::ECONNREFUSED);
+        }
+        state.senders.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+        state.senders.push(Arc::downgrade(sender));
+        Ok(())
     }
 
     /// It sends to `peer` no more.
@@ -311,8 +340,15 @@ impl End {
     }
 }
 
+/// Wakes all who wait in `queue`.
+#[inline(never)] // as what follows, for its size: it is used in many places
+pub fn wake(queue: &WaitQueue) {
+    queue.wake_all();
+}
+
 /// Sleeps in `queue` until `due`: EAGAIN when `deadline` comes first, EINTR for a signal.
-pub fn sleep(queue: &WaitQueue, deadline: Option<Instant>, due: impl Fn() -> bool) -> Result<()> {
+#[inline(never)]
+pub fn sleep(queue: &WaitQueue, deadline: Option<Instant>, due: &dyn Fn() -> bool) -> Result<()> {
     queue.wait_until(deadline, process::interrupted, || due().then_some(())).map_err(|end| match end {
         WaitEnd::TimedOut => Errno::EAGAIN,
         WaitEnd::Interrupted => Errno::EINTR,

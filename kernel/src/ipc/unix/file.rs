@@ -1,6 +1,6 @@
 //! A socket as an open file: reading, writing, polling, and its end, which is told to the other side.
 
-use super::end::{BOTH, CLOSED, End, Kind, Phase, RECEIVE, SEND};
+use super::end::{BOTH, CLOSED, End, Kind, Phase, RECEIVE, SEND, wake};
 use super::inbox::Taken;
 use super::send::Outgoing;
 use super::{bound, transit};
@@ -41,20 +41,24 @@ impl Socket {
     /// Two new sockets that are connected to each other, made by `maker`.
     pub fn create_pair(kind: Kind, file_flags: u32, maker: Ucred) -> Result<[Arc<File>; 2]> {
         let ends = [Arc::new(End::new(kind)?), Arc::new(End::new(kind)?)];
-        for (end, other) in [(&ends[0], &ends[1]), (&ends[1], &ends[0])] {
-            let mut state = end.state.lock();
-            state.peer = Some(other.clone());
-            state.peer_credentials = maker;
-            if kind == Kind::Datagram {
-                state.senders.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
-                state.senders.push(Arc::downgrade(other));
-            } else {
-                end.set_phase(Phase::Connected);
+        for at in 0..2 {
+            let (end, other) = (&ends[at], &ends[1 - at]);
+            end.set_peer(other, maker);
+            match kind {
+                Kind::Datagram => end.add_sender(other)?,
+                _ => end.set_phase(Phase::Connected),
             }
         }
         Ok(ends.map(|end| Self::open(end, file_flags)))
     }
+}
 
+/// The socket that `file` is; ENOTSOCK.
+pub fn socket(file: &File) -> Result<&Socket> {
+    file.device().ok_or(Errno::ENOTSOCK)
+}
+
+impl End {
     /// Ends receiving, sending, or both, here and on the other side of a connection; EINVAL.
     pub fn shut_down(&self, how: u32) -> Result<()> {
         let (ways, others) = match how {
@@ -63,19 +67,14 @@ impl Socket {
             SHUT_RDWR => (BOTH, BOTH),
             _ => return Err(Errno::EINVAL),
         };
-        self.end.add_shut(ways);
-        self.end.stir();
-        if let Some(peer) = self.end.peer().filter(|_| self.end.kind != Kind::Datagram) {
+        self.add_shut(ways);
+        self.stir();
+        if let Some(peer) = self.peer().filter(|_| self.kind != Kind::Datagram) {
             peer.add_shut(others);
             peer.stir();
         }
         Ok(())
     }
-}
-
-/// The socket that `file` is; ENOTSOCK.
-pub fn socket(file: &File) -> Result<&Socket> {
-    file.device().ok_or(Errno::ENOTSOCK)
 }
 
 /// The file of this end has ended, or nobody has accepted the connection that it is for.
@@ -115,7 +114,7 @@ fn close(end: &End, accepted: bool) {
         None => {}
     }
     backlog.iter().for_each(|waiting| close(waiting, false));
-    senders.iter().filter_map(|sender| sender.upgrade()).for_each(|sender| sender.writable.wake_all());
+    senders.iter().filter_map(|sender| sender.upgrade()).for_each(|sender| wake(&sender.writable));
     end.stir();
     drop((peer, place));
 }

@@ -116,36 +116,31 @@ impl Inbox {
         self.records.clear();
     }
 
-    /// Puts a packet of `len` bytes in, for which there is room; all of it or an error.
-    pub fn put_packet(&mut self, source: &mut dyn Source, len: usize, mark: &mut Mark) -> Result<usize> {
-        self.records.try_reserve(1).map_err(|_| Errno::ENOBUFS)?;
-        let (moved, result) = self.ring.fill(source, len);
-        if let Err(error) = result {
-            self.ring.cut(moved);
-            return Err(error);
-        }
-        self.records.push_back(Record { skip: 0, len, mark: core::mem::take(mark) });
-        Ok(len)
-    }
-
-    /// Puts at most `len` bytes of a stream in: how many; an error only if none.
-    pub fn put_stream(&mut self, source: &mut dyn Source, len: usize, mark: &mut Mark) -> Result<usize> {
-        let marked = mark.credentials.is_some() || mark.passed.is_some();
+    /// Puts a `whole` packet of `len` bytes in, for which there is room, or at most that many bytes of a stream: how many. An
+    /// error only if none.
+    pub fn put(&mut self, source: &mut dyn Source, len: usize, whole: bool, mark: &mut Mark) -> Result<usize> {
+        let marked = whole || mark.credentials.is_some() || mark.passed.is_some();
         if marked {
             self.records.try_reserve(1).map_err(|_| Errno::ENOBUFS)?;
         }
         let before = self.ring.len();
         let (moved, result) = self.ring.fill(source, len);
-        if moved == 0 {
+        if whole {
+            if let Err(error) = result {
+                self.ring.cut(moved);
+                return Err(error);
+            }
+            self.records.push_back(Record { skip: 0, len, mark: core::mem::take(mark) });
+        } else if moved == 0 {
             return result.map(|()| 0);
-        }
-        if marked {
+        } else if marked {
             self.mark_stream(before, moved, mark);
         }
         Ok(moved)
     }
 
     /// The last `len` bytes of a stream, before which there were `before`, have this mark. Its files are taken.
+    #[cold]
     fn mark_stream(&mut self, before: usize, len: usize, mark: &mut Mark) {
         let skip = before - self.records.iter().map(|record| record.skip + record.len).sum::<usize>();
         let mark = Mark { passed: mark.passed.take(), credentials: mark.credentials, from: None };
@@ -157,38 +152,25 @@ impl Inbox {
         }
     }
 
-    /// Moves the next packet out, as far as the sink takes it; with `peek` it stays.
-    pub fn take_packet(&mut self, sink: &mut dyn Sink, peek: bool, taken: &mut Taken) -> Result<()> {
-        let Some(record) = self.records.front_mut() else { return Err(Errno::EAGAIN) };
-        let wanted = record.len.min(sink.remaining());
-        let (moved, result) = self.ring.copy_out(sink, wanted);
-        result?;
-        (taken.moved, taken.len) = (moved, record.len);
-        taken.mark = record.mark.seen(peek);
-        if !peek {
-            self.ring.discard(record.len);
-            self.records.pop_front();
-        }
-        Ok(())
-    }
-
-    /// Moves bytes of a stream out: up to the end of the next stretch with a mark. An error only if nothing was moved.
-    pub fn take_stream(&mut self, sink: &mut dyn Sink, peek: bool, taken: &mut Taken) -> Result<()> {
+    /// Moves the next packet out, as far as the sink takes it, if it is to be `whole`; else bytes of a stream, up to the end
+    /// of the next stretch with a mark. With `peek` they stay. Of a stream an error only if nothing was moved.
+    pub fn take(&mut self, sink: &mut dyn Sink, whole: bool, peek: bool, taken: &mut Taken) -> Result<()> {
         let next = self.records.front_mut();
         let limit = next.as_ref().map_or(self.ring.len(), |record| record.skip + record.len);
         let wanted = limit.min(sink.remaining());
         let (moved, result) = self.ring.copy_out(sink, wanted);
-        if moved == 0 {
-            return result;
+        if moved == 0 || whole {
+            result?;
         }
-        taken.moved = moved;
+        (taken.moved, taken.len) = (moved, limit);
+        let gone = if whole { limit } else { moved };
         if let Some(record) = next {
-            let marked = moved.saturating_sub(record.skip);
-            if marked > 0 {
+            let marked = gone.saturating_sub(record.skip);
+            if whole || marked > 0 {
                 taken.mark = record.mark.seen(peek);
             }
             if !peek {
-                record.skip = record.skip.saturating_sub(moved);
+                record.skip = record.skip.saturating_sub(gone);
                 record.len -= marked;
                 if record.len == 0 {
                     self.records.pop_front();
@@ -196,7 +178,7 @@ impl Inbox {
             }
         }
         if !peek {
-            self.ring.discard(moved);
+            self.ring.discard(gone);
         }
         Ok(())
     }

@@ -74,6 +74,7 @@ impl Options {
     }
 
     /// When a call that begins now ends at the latest.
+    #[inline(never)]
     pub fn deadline(&self, sends: bool) -> Option<Instant> {
         self.time_limit(sends).map(|limit| time::now() + limit)
     }

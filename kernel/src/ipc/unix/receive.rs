@@ -54,7 +54,7 @@ impl End {
             }
             deadline = deadline.or_else(|| self.options.deadline(false));
             let due = || self.has_something() || self.shut() & RECEIVE != 0 || self.has_error();
-            if let Err(error) = sleep(&self.readable, deadline, due) {
+            if let Err(error) = sleep(&self.readable, deadline, &due) {
                 break Err(error);
             }
         };
@@ -76,10 +76,7 @@ impl End {
         if let (Some(passed), true) = (inbox.next_passed(), peek) {
             taken.peeked = passed.copy()?;
         }
-        match self.kind {
-            Kind::Stream => inbox.take_stream(sink, peek, taken)?,
-            _ => inbox.take_packet(sink, peek, taken)?,
-        }
+        inbox.take(sink, self.kind != Kind::Stream, peek, taken)?;
         if let (Some(traffic), Some(passed)) = (&mut traffic, &taken.mark.passed) {
             traffic.leave(passed);
         }

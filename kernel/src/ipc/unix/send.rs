@@ -128,7 +128,7 @@ impl End {
         let wanted = self.options.is_on(PASS_CREDENTIALS) || peer.options.is_on(PASS_CREDENTIALS);
         let mut sender = Sender { mark: Mark::default(), most_files: usize::MAX };
         if self.kind == Kind::Datagram {
-            sender.mark.from = self.state.lock().name.clone();
+            sender.mark.from = self.name();
         }
         sender.mark.credentials = what.credentials;
         if !wanted && what.files.is_empty() {
@@ -174,13 +174,11 @@ impl End {
                 }
                 if peer.has_room(least, limit, mutual) {
                     if let (Some(traffic), Some(passed)) = (&mut traffic, &sender.mark.passed) {
-                        traffic.check(passed.user, sender.most_files)?;
+                        traffic.check(passed, sender.most_files)?;
                         traffic.enter(passed);
                     }
-                    let result = match stream {
-                        true => inbox.put_stream(source, len.min(limit - peer.used()), &mut sender.mark),
-                        false => inbox.put_packet(source, len, &mut sender.mark),
-                    };
+                    let most = if stream { len.min(limit - peer.used()) } else { len };
+                    let result = inbox.put(source, most, !stream, &mut sender.mark);
                     if let (Some(traffic), Some(passed)) = (&mut traffic, &sender.mark.passed) {
                         // It has not gone in.
                         traffic.leave(passed);
@@ -199,7 +197,7 @@ impl End {
             }
             deadline = deadline.or_else(|| self.options.deadline(true));
             let due = || peer.has_room(least, limit, mutual) || peer.shut() & RECEIVE != 0 || self.shut() & SEND != 0;
-            sleep(&peer.room, deadline, due)?;
+            sleep(&peer.room, deadline, &due)?;
         }
     }
 }

@@ -33,10 +33,10 @@ static DOOMED: SpinLock<Doomed> =
 
 /// What is under way.
 pub struct Traffic {
-    /// Sockets in inboxes, by the address of their end.
-    sockets: BTreeMap<usize, Sending>,
+    /// Sockets in inboxes. Each end has its number here, and one more, as its `under_way`.
+    sockets: Vec<Sending>,
     /// Files in inboxes, by user.
-    users: BTreeMap<u32, usize>,
+    users: BTreeMap<u32, u64>,
 }
 
 /// A socket that is in inboxes.
@@ -68,48 +68,61 @@ pub fn lock() -> MutexGuard<'static, Traffic> {
 
 impl Traffic {
     const fn new() -> Traffic {
-        Traffic { sockets: BTreeMap::new(), users: BTreeMap::new() }
+        Traffic { sockets: Vec::new(), users: BTreeMap::new() }
     }
 
-    /// ETOOMANYREFS if `user` has more than `limit` files under way.
-    pub fn check(&self, user: u32, limit: usize) -> Result<()> {
-        match self.users.get(&user) {
-            Some(&count) if count > limit => Err(Errno::ETOOMANYREFS),
-            _ => Ok(()),
+    /// Makes room for these files; ETOOMANYREFS if their user has more than `limit` under way, ENOBUFS.
+    pub fn check(&mut self, passed: &Passed, limit: usize) -> Result<()> {
+        if self.users.get(&passed.user).is_some_and(|&count| count > limit as u64) {
+            return Err(Errno::ETOOMANYREFS);
         }
+        self.sockets.try_reserve(passed.files.len()).map_err(|_| Errno::ENOBUFS)
     }
 
-    /// These files are going into an inbox.
+    /// These files are going into an inbox, for which [`Traffic::check`] has made room.
     pub fn enter(&mut self, passed: &Passed) {
-        *self.users.entry(passed.user).or_default() += passed.files.len();
+        *self.users.entry(passed.user).or_default() += passed.files.len() as u64;
         for file in &passed.files {
             let Some(socket) = file.device::<Socket>() else { continue };
-            let sending = self.sockets.entry(key(&socket.end)).or_insert_with(|| {
+            if self.sending(&socket.end).is_none() {
                 PENDING.fetch_add(1, Ordering::SeqCst);
                 let (end, file) = (socket.end.clone(), Arc::downgrade(file));
-                Sending { end, file, count: 0, inside: 0, unheld: false, reached: false }
-            });
-            sending.count += 1;
+                self.sockets.push(Sending { end, file, count: 0, inside: 0, unheld: false, reached: false });
+                socket.end.under_way.store(self.sockets.len(), Ordering::Relaxed);
+            }
+            if let Some(sending) = self.sending(&socket.end) {
+                sending.count += 1;
+            }
         }
     }
 
     /// These files have come out of one.
     pub fn leave(&mut self, passed: &Passed) {
         if let Some(count) = self.users.get_mut(&passed.user) {
-            *count -= passed.files.len();
+            *count -= passed.files.len() as u64;
             if *count == 0 {
                 self.users.remove(&passed.user);
             }
         }
         for file in &passed.files {
             let Some(socket) = file.device::<Socket>() else { continue };
-            let Some(sending) = self.sockets.get_mut(&key(&socket.end)) else { continue };
+            let Some(sending) = self.sending(&socket.end) else { continue };
             sending.count -= 1;
             if sending.count == 0 {
-                self.sockets.remove(&key(&socket.end));
+                let number = socket.end.under_way.swap(0, Ordering::Relaxed);
+                self.sockets.swap_remove(number - 1);
+                if let Some(moved) = self.sockets.get(number - 1) {
+                    moved.end.under_way.store(number, Ordering::Relaxed);
+                }
                 PENDING.fetch_sub(1, Ordering::SeqCst);
             }
         }
+    }
+
+    /// How a socket is under way, if it is.
+    fn sending(&mut self, end: &End) -> Option<&mut Sending> {
+        let number = end.under_way.load(Ordering::Relaxed);
+        self.sockets.get_mut(number.wrapping_sub(1))
     }
 
     /// Puts the files in an inbox, and in those of connections that wait there, on the list of those to be closed.
@@ -127,64 +140,50 @@ impl Traffic {
 
     /// Empties the inboxes that nobody can reach.
     fn collect(&mut self) {
-        let mut unheld = Vec::new();
-        if unheld.try_reserve_exact(self.sockets.len()).is_err() {
+        // Ends to look at; each is entered once at most, and lost ones are found when no more are entered.
+        let mut ends = Vec::new();
+        if ends.try_reserve_exact(self.sockets.len()).is_err() {
             return;
         }
-        for (&key, sending) in &mut self.sockets {
+        for sending in &mut self.sockets {
             sending.unheld = sending.file.strong_count() == sending.count;
             (sending.inside, sending.reached) = (0, false);
-            if sending.unheld {
-                unheld.push(key);
+        }
+        for number in 0..self.sockets.len() {
+            if self.sockets[number].unheld {
+                let end = self.sockets[number].end.clone();
+                self.each_inside(&end, &mut |sending| sending.inside += 1);
             }
         }
-        for key in &unheld {
-            self.each_inside(*key, &mut |sending| sending.inside += 1);
+        // Those that lie somewhere else, too, and what they lead to.
+        for sending in self.sockets.iter_mut().filter(|sending| sending.unheld && sending.inside < sending.count) {
+            sending.reached = true;
+            ends.push(sending.end.clone());
         }
-        // Those that lie somewhere else, too, and what they lead to. None is entered twice.
-        let mut reached = Vec::new();
-        if reached.try_reserve_exact(unheld.len()).is_err() {
-            return;
-        }
-        for key in &unheld {
-            if let Some(sending) = self.sockets.get_mut(key).filter(|sending| sending.inside < sending.count) {
-                sending.reached = true;
-                reached.push(*key);
-            }
-        }
-        while let Some(next) = reached.pop() {
-            self.each_inside(next, &mut |sending| {
-                if sending.unheld && !sending.reached {
-                    sending.reached = true;
-                    reached.push(key(&sending.end));
+        while let Some(end) = ends.pop() {
+            self.each_inside(&end, &mut |sending| {
+                if sending.unheld && !core::mem::replace(&mut sending.reached, true) {
+                    ends.push(sending.end.clone());
                 }
             });
         }
-        for key in &unheld {
-            let lost = self.sockets.get(key).filter(|sending| !sending.reached).map(|sending| sending.end.clone());
-            if let Some(end) = lost {
-                self.empty(&end);
-            }
-        }
+        let lost = self.sockets.iter().filter(|sending| sending.unheld && !sending.reached);
+        ends.extend(lost.map(|sending| sending.end.clone()));
+        ends.iter().for_each(|end| self.empty(end));
     }
 
-    /// Calls `each` with every socket that is in an inbox of the one at `holder`.
-    fn each_inside(&mut self, holder: usize, each: &mut dyn FnMut(&mut Sending)) {
-        let Some(end) = self.sockets.get(&holder).map(|sending| sending.end.clone()) else { return };
-        each_inbox(&end, &mut |end| {
+    /// Calls `each` with every socket that is in an inbox of `holder`.
+    fn each_inside(&mut self, holder: &End, each: &mut dyn FnMut(&mut Sending)) {
+        each_inbox(holder, &mut |end| {
             end.inbox.lock().each_passed(&mut |passed| {
                 for socket in passed.files.iter().filter_map(|file| file.device::<Socket>()) {
-                    if let Some(sending) = self.sockets.get_mut(&key(&socket.end)) {
+                    if let Some(sending) = self.sending(&socket.end) {
                         each(sending);
                     }
                 }
             });
         });
     }
-}
-
-fn key(end: &Arc<End>) -> usize {
-    Arc::as_ptr(end).addr()
 }
 
 /// Calls `each` with an end and with the connections that wait there.
