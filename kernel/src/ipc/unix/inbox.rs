@@ -116,8 +116,7 @@ impl Inbox {
         self.records.clear();
     }
 
-    /// Puts a `whole` packet of `len` bytes in, for which there is room, or at most that many bytes of a stream: how many. An
-    /// error only if none.
+    /// Puts `len` bytes in, for which there is room: a `whole` packet or some of a stream. All of them, or none and an error.
     pub fn put(&mut self, source: &mut dyn Source, len: usize, whole: bool, mark: &mut Mark) -> Result<usize> {
         let marked = whole || mark.credentials.is_some() || mark.passed.is_some();
         if marked {
@@ -125,14 +124,12 @@ impl Inbox {
         }
         let before = self.ring.len();
         let (moved, result) = self.ring.fill(source, len);
+        if let Err(error) = result {
+            self.ring.cut(moved);
+            return Err(error);
+        }
         if whole {
-            if let Err(error) = result {
-                self.ring.cut(moved);
-                return Err(error);
-            }
             self.records.push_back(Record { skip: 0, len, mark: core::mem::take(mark) });
-        } else if moved == 0 {
-            return result.map(|()| 0);
         } else if marked {
             self.mark_stream(before, moved, mark);
         }
