@@ -87,6 +87,7 @@ macro_rules! syscalls {
     ($($number:literal => $module:ident::$name:ident($($argument:ident: $type:ty),*);)*) => {
         static SHAPES: &[(u16, Shape)] = &[$(($number, shape_of(&[$(<$type as Argument>::KIND),*]))),*];
 
+        #[inline(always)] // for the same reason as `handle`
         fn dispatch(caller: &mut Caller<'_>, number: u64, arguments: [u64; 6]) -> SyscallResult {
             let mut arguments = arguments.into_iter();
             // Every call has at most six arguments.
