@@ -189,8 +189,8 @@ impl Pipe {
             if !waits {
                 return Err(Errno::EAGAIN);
             }
-            let due = || (self.filled() > 0 || !self.has_writer()).then_some(());
-            self.readable.wait_until(None, process::interrupted, due).map_err(|_| Errno::EINTR)?;
+            let due = || self.filled() > 0 || !self.has_writer();
+            self.readable.wait_here(None, process::interrupted, due).map_err(|_| Errno::EINTR)?;
         }
     }
 
@@ -221,8 +221,8 @@ impl Pipe {
                 result = Err(Errno::EAGAIN);
                 break;
             }
-            let due = || (self.room.load(Ordering::SeqCst) >= least || !self.has_reader()).then_some(());
-            result = self.writable.wait_until(None, process::interrupted, due).map_err(|_| Errno::EINTR);
+            let due = || self.room.load(Ordering::SeqCst) >= least || !self.has_reader();
+            result = self.writable.wait_here(None, process::interrupted, due).map_err(|_| Errno::EINTR);
         }
         if done == 0 { result.map(|()| 0) } else { Ok(done) }
     }

@@ -43,6 +43,7 @@ impl Ring {
     }
 
     /// Moves bytes in until the ring is full or the source, which has `left`, has no more: how many, and what ended it.
+    #[inline(always)] // into the writes of pipes and of sockets, which are made often
     pub fn fill(&mut self, source: &mut dyn Source, mut left: usize) -> (usize, Result<()>) {
         let (before, mut result) = (self.len, Ok(()));
         while left > 0 && self.len < self.capacity() && result.is_ok() {
@@ -65,28 +66,36 @@ impl Ring {
     }
 
     /// Moves bytes out until the ring is empty or the sink, which takes `left`, is full: how many, and what ended it.
-    pub fn drain(&mut self, sink: &mut dyn Sink, left: usize) -> (usize, Result<()>) {
-        let (moved, result) = self.copy_out(sink, left);
-        self.discard(moved);
-        (moved, result)
+    pub fn drain(&mut self, sink: &mut dyn Sink, mut left: usize) -> (usize, Result<()>) {
+        let (before, mut result) = (self.len, Ok(()));
+        while left > 0 && self.len > 0 && result.is_ok() {
+            let (page, offset) = (self.head / PAGE_SIZE, self.head % PAGE_SIZE);
+            let wanted = left.min(PAGE_SIZE - offset).min(self.len);
+            let Some(frame) = &self.frames[page] else { panic!("a page of a ring is missing") };
+            result = sink.put_frame(frame, offset, wanted);
+            let moved = if result.is_ok() { wanted } else { left - sink.remaining() };
+            left -= moved;
+            self.consume(moved);
+        }
+        (before - self.len, result)
     }
 
-    /// The same with the bytes left in.
-    pub fn copy_out(&self, sink: &mut dyn Sink, left: usize) -> (usize, Result<()>) {
+    /// Moves at most `wanted` bytes to a sink that takes `left`, and keeps them.
+    pub fn copy_out(&self, sink: &mut dyn Sink, wanted: usize, left: usize) -> (usize, Result<()>) {
         let (mut done, mut result) = (0, Ok(()));
-        let wanted = left.min(self.len);
+        let wanted = wanted.min(self.len);
         while done < wanted && result.is_ok() {
             let at = (self.head + done) & (self.capacity() - 1);
             let part = (wanted - done).min(PAGE_SIZE - at % PAGE_SIZE);
             let Some(frame) = &self.frames[at / PAGE_SIZE] else { panic!("a page of a ring is missing") };
-            let before = sink.remaining();
             result = sink.put_frame(frame, at % PAGE_SIZE, part);
-            done += if result.is_ok() { part } else { before - sink.remaining() };
+            done = if result.is_ok() { done + part } else { left - sink.remaining() };
         }
         (done, result)
     }
 
     /// Takes the first `count` bytes out, of those that are there.
+    #[inline]
     pub fn discard(&mut self, mut count: usize) {
         while count > 0 {
             let part = count.min(PAGE_SIZE - self.head % PAGE_SIZE);
@@ -138,6 +147,7 @@ impl Ring {
     }
 
     /// Takes the first `count` bytes out; they lie in one page.
+    #[inline]
     fn consume(&mut self, count: usize) {
         let page = self.head / PAGE_SIZE;
         self.head = (self.head + count) & (self.capacity() - 1);

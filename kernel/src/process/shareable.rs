@@ -27,16 +27,10 @@ impl<T: Default> Shareable<T> {
     /// Calls `f` with it, which is locked meanwhile.
     #[inline]
     pub fn with<R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
-        let (mut part, mut held);
-        part = self.part.lock();
-        // One call of `f`, so that there is one copy of it.
-        f(match &mut *part {
-            Part::Own(own) => own,
-            Part::Shared(shared) => {
-                held = shared.lock();
-                &mut *held
-            }
-        })
+        match &mut *self.part.lock() {
+            Part::Own(own) => f(own),
+            Part::Shared(shared) => f(&mut shared.lock()),
+        }
     }
 
     /// A part for another process, behind a lock of that name.

@@ -349,7 +349,7 @@ pub fn wake(queue: &WaitQueue) {
 /// Sleeps in `queue` until `due`: EAGAIN when `deadline` comes first, EINTR for a signal.
 #[inline(never)]
 pub fn sleep(queue: &WaitQueue, deadline: Option<Instant>, due: &dyn Fn() -> bool) -> Result<()> {
-    queue.wait_until(deadline, process::interrupted, || due().then_some(())).map_err(|end| match end {
+    queue.wait_here(deadline, process::interrupted, due).map_err(|end| match end {
         WaitEnd::TimedOut => Errno::EAGAIN,
         WaitEnd::Interrupted => Errno::EINTR,
     })

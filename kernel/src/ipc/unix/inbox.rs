@@ -154,8 +154,8 @@ impl Inbox {
     pub fn take(&mut self, sink: &mut dyn Sink, whole: bool, peek: bool, taken: &mut Taken) -> Result<()> {
         let next = self.records.front_mut();
         let limit = next.as_ref().map_or(self.ring.len(), |record| record.skip + record.len);
-        let wanted = limit.min(sink.remaining());
-        let (moved, result) = self.ring.copy_out(sink, wanted);
+        let left = sink.remaining();
+        let (moved, result) = self.ring.copy_out(sink, limit.min(left), left);
         if moved == 0 || whole {
             result?;
         }
