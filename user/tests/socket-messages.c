@@ -287,8 +287,12 @@ static void credentials(void)
         sleep_ms(30);
         child_exit();
     }
-    int s = accept(l, 0, 0);
-    CHECK(getsockopt(s, SOL_SOCKET, SO_PEERCRED, &who, &size) == 0 && who.pid == child);
+    int s = accept(l, 0, 0), on = 1;
+    CHECK(getsockopt(s, SOL_SOCKET, SO_PEERCRED, &who, &size) == 0 && who.pid == child && option(s, SO_PASSCRED) == 0);
+    // Where credentials are told, they are told of every connection.
+    CHECK(setsockopt(l, SOL_SOCKET, SO_PASSCRED, &on, sizeof on) == 0 && write(connected(SOCK_STREAM, "who"), "x", 1) == 1);
+    s = accept(l, 0, 0);
+    CHECK(option(s, SO_PASSCRED) == 1 && credentials_of(s, &who) && who.pid == getpid() && who.uid == getuid());
     CHECK_CHILD(child, 0);
 }
 

@@ -1,7 +1,7 @@
 //! Connections: listening, connecting and accepting; and what a datagram socket sends to.
 
 use super::bound;
-use super::end::{CLOSED, End, Kind, Phase, RECEIVE, sleep, wake};
+use super::end::{CLOSED, End, Kind, NOBODY, Phase, RECEIVE, sleep, wake};
 use super::name::Address;
 use super::options::PASS_CREDENTIALS;
 use crate::vfs::{FsContext, Result};
@@ -52,6 +52,7 @@ impl End {
                 next
             };
             if let Some(next) = next {
+                next.inherit(self);
                 wake(&self.room);
                 if self.has_something() {
                     self.readable.wake_next();
@@ -94,7 +95,11 @@ impl End {
         })?;
         let connected = self.connect_to(&other, caller, waits);
         if connected.is_err() {
-            let none = self.state.lock().peer.take();
+            let none = {
+                let mut state = self.state.lock();
+                state.peer_credentials = NOBODY;
+                state.peer.take()
+            };
             drop(none);
         }
         self.set_phase(if connected.is_ok() { Phase::Connected } else { Phase::Idle });
@@ -107,6 +112,7 @@ impl End {
         new.set_phase(Phase::Connected);
         let listens = listener.state.lock().peer_credentials;
         new.state.lock().name = listener.name();
+        new.inherit(listener);
         new.set_peer(self, caller);
         // Before the other side may answer.
         self.set_peer(&new, listens);
@@ -123,6 +129,13 @@ impl End {
         }
         listener.readable.wake_one();
         Ok(())
+    }
+
+    /// A connection tells of credentials if the socket that it was made at does.
+    fn inherit(&self, listener: &End) {
+        if listener.options.is_on(PASS_CREDENTIALS) {
+            self.options.switch(PASS_CREDENTIALS, true);
+        }
     }
 
     /// Has `new` wait to be accepted, if there is room for it.

@@ -137,7 +137,7 @@ impl End {
             readable: WaitQueue::new("socket to receive"),
             writable: WaitQueue::new("socket to send"),
             room: WaitQueue::new("room of a socket"),
-            options: Options::new(),
+            options: Options::default(),
             under_way: AtomicUsize::new(0),
         })
     }

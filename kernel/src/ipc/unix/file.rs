@@ -3,6 +3,7 @@
 use super::end::{BOTH, CLOSED, End, Kind, Phase, RECEIVE, SEND, wake};
 use super::inbox::Taken;
 use super::send::Outgoing;
+use super::socket::Socket;
 use super::{bound, transit};
 use crate::ipc::next_inode_number;
 use crate::process;
@@ -13,14 +14,6 @@ use abi::termios::{FIONREAD, TIOCOUTQ};
 use alloc::sync::Arc;
 use machine::sync::WaitQueue;
 use machine::user::copy;
-
-/// A socket.
-pub struct Socket {
-    /// What others know of it.
-    pub end: Arc<End>,
-    inode_number: u64,
-    owner: (u32, u32),
-}
 
 impl Socket {
     /// The open file of an end that has none. `file_flags` may hold `O_NONBLOCK`.
@@ -51,11 +44,6 @@ impl Socket {
         }
         Ok(ends.map(|end| Self::open(end, file_flags)))
     }
-}
-
-/// The socket that `file` is; ENOTSOCK.
-pub fn socket(file: &File) -> Result<&Socket> {
-    file.device().ok_or(Errno::ENOTSOCK)
 }
 
 impl End {

@@ -30,9 +30,9 @@ pub struct Options {
     switches: AtomicU32,
 }
 
-impl Options {
+impl Default for Options {
     /// Those of a new socket.
-    pub fn new() -> Options {
+    fn default() -> Options {
         Options {
             send_buffer: AtomicU32::new(DEFAULT_BUFFER),
             receive_buffer: AtomicU32::new(DEFAULT_BUFFER),
@@ -41,7 +41,9 @@ impl Options {
             switches: AtomicU32::new(0),
         }
     }
+}
 
+impl Options {
     /// Bytes that may be under way from the socket to another (`SO_SNDBUF`).
     pub fn send_buffer(&self) -> u32 {
         self.send_buffer.load(Ordering::Relaxed)

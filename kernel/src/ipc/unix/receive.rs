@@ -27,10 +27,8 @@ impl End {
             }
             // Looked at first: what was sent before it ended is in the inbox then.
             let ended = self.shut() & RECEIVE != 0;
-            if !stream {
-                if let Some(error) = self.take_error() {
-                    break Err(error);
-                }
+            if let Some(error) = if stream { None } else { self.take_error() } {
+                break Err(error);
             }
             match self.take(sink, flags & MSG_PEEK != 0, taken) {
                 Ok(()) => {

@@ -162,10 +162,7 @@ impl End {
             let mutual = peer.is_mutual(self);
             let least = if stream { 1 } else { len };
             {
-                let mut traffic = match sender.mark.passed {
-                    Some(_) => Some(transit::lock()),
-                    None => None,
-                };
+                let mut traffic = sender.mark.passed.is_some().then(transit::lock);
                 let mut inbox = peer.inbox.lock();
                 match peer.shut() {
                     shut if shut & CLOSED != 0 && self.kind == Kind::Datagram => return Err(Errno::ECONNREFUSED),

@@ -12,8 +12,8 @@
 //! so on: those to be closed are put on a list ([`doom`]), which one task at a time closes ([`settle`]).
 
 use super::end::End;
-use super::file::Socket;
 use super::passed::Passed;
+use super::socket::Socket;
 use crate::vfs::{File, Result};
 use abi::Errno;
 use alloc::boxed::Box;
