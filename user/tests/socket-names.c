@@ -327,6 +327,36 @@ static void datagrams(void)
     unlink(b.sun_path);
 }
 
+// Who connects to another loses what it has not received, and the old other side is told if it was connected back.
+static void reconnected(void)
+{
+    struct sockaddr_un a, b, c;
+    socklen_t a_len = at_name(&a, "re-a"), b_len = at_name(&b, "re-b"), c_len = at_name(&c, "re-c");
+    struct sockaddr none = {.sa_family = AF_UNSPEC};
+    char buf[8];
+    for (int i = 0; i < 3; i++) {
+        int s = socket(AF_UNIX, SOCK_DGRAM, 0), t = socket(AF_UNIX, SOCK_DGRAM, 0), u = socket(AF_UNIX, SOCK_DGRAM, 0);
+        CHECK(bind(s, (void *)&a, a_len) == 0 && bind(t, (void *)&b, b_len) == 0 && bind(u, (void *)&c, c_len) == 0);
+        CHECK(connect(s, (void *)&b, b_len) == 0 && connect(t, (void *)&a, a_len) == 0 && write(t, "lost", 4) == 4);
+        // The same once more changes nothing.
+        CHECK(connect(s, (void *)&b, b_len) == 0 && recv(s, buf, 8, MSG_PEEK) == 4);
+        if (i == 0) {
+            CHECK(connect(s, (void *)&c, c_len) == 0);
+        } else if (i == 1) {
+            CHECK(connect(s, &none, sizeof none) == 0);
+        } else {
+            close(t);
+            CHECK_ERRNO(write(s, "x", 1), ECONNREFUSED);
+        }
+        CHECK_ERRNO(recv(s, buf, 8, MSG_DONTWAIT), EAGAIN);
+        if (i < 2)
+            CHECK_ERRNO(recv(t, buf, 8, MSG_DONTWAIT), ECONNRESET);
+        close(s);
+        close(t);
+        close(u);
+    }
+}
+
 // Who may not write to the node may not connect to it, nor send there; nor make one where nothing may be made.
 static void permissions(void)
 {
@@ -365,6 +395,7 @@ static void permissions(void)
 static const struct test tests[] = {
     {"names", names},     {"unlinked", unlinked},   {"abstract", abstract_names}, {"connections", connections},
     {"backlog", backlog}, {"datagrams", datagrams}, {"permissions", permissions},
+    {"reconnected", reconnected},
 };
 
 int main(int argc, char **argv) { return run_sockets(tests, sizeof tests / sizeof *tests, argc, argv); }

@@ -68,23 +68,11 @@ impl End {
 /// The file of this end has ended, or nobody has accepted the connection that it is for.
 fn close(end: &End, accepted: bool) {
     bound::forget(end);
-    let (unread, passes) = {
-        let mut inbox = end.inbox.lock();
+    {
+        let _nothing_goes_in_any_more = end.inbox.lock();
         end.add_shut(BOTH | CLOSED);
-        let unread = inbox.bytes() + inbox.records() > 0;
-        let mut passes = false;
-        inbox.each_passed(&mut |_| passes = true);
-        if !passes {
-            inbox.clear();
-            end.note(&inbox);
-        }
-        (unread, passes)
-    };
-    if passes {
-        // Nothing goes in any more.
-        transit::lock().empty(end);
-        end.inbox.lock().clear();
     }
+    let unread = transit::discard(end);
     let (peer, place, backlog, senders) = {
         let mut state = end.state.lock();
         let backlog = core::mem::take(&mut state.backlog);

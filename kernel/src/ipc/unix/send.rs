@@ -112,7 +112,8 @@ impl End {
         state.peer.as_ref().is_none_or(|peer| core::ptr::eq(&**peer, other))
     }
 
-    /// A datagram socket is connected no more; if `only` is given, only if it is connected to that.
+    /// A datagram socket is connected no more; if `only` is given, only if it is connected to that. What it has not
+    /// received is lost, and the other side is told if it is connected back.
     pub fn disconnect(&self, only: Option<&Arc<End>>) {
         let old = {
             let mut state = self.state.lock();
@@ -120,6 +121,13 @@ impl End {
         };
         if let Some(old) = old {
             End::forget_sender(&old, self);
+            transit::discard(self);
+            transit::settle();
+            self.tell_senders();
+            if old.shut() & CLOSED == 0 && old.is_peer(self) {
+                old.set_error(Errno::ECONNRESET);
+                old.stir();
+            }
         }
     }
 

@@ -195,6 +195,25 @@ fn each_inbox(end: &End, each: &mut dyn FnMut(&End)) {
     }
 }
 
+/// Loses what is in the inbox of an end; whether there was something. Files are closed by [`settle`].
+pub fn discard(end: &End) -> bool {
+    let mut traffic;
+    let mut inbox = end.inbox.lock();
+    let something = inbox.bytes() + inbox.records() > 0;
+    let mut passes = false;
+    inbox.each_passed(&mut |_| passes = true);
+    if passes {
+        drop(inbox);
+        // Held to the end: no more files come in.
+        traffic = lock();
+        traffic.empty(end);
+        inbox = end.inbox.lock();
+    }
+    inbox.clear();
+    end.note(&inbox);
+    something
+}
+
 /// Puts files that have come out of an inbox on the list of those to be closed; [`settle`] closes them.
 fn doom(mut passed: Box<Passed>) {
     PENDING.fetch_add(1, Ordering::SeqCst);
