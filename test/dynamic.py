@@ -39,6 +39,7 @@ TERMINAL = {
         r"^/dev/pts/\d+\r?\n\d+ \d+\r?\nthrough a relay",
 }  # fmt: skip
 THREADS = {"/usr/bin/python3 /root/threads.py": r"^all well$"}
+SOCKETS = {"/usr/bin/python3 /root/sockets.py": r"^all well$"}
 FILES = {
     "/usr/bin/python3 /root/files.py": r"^all well$",
     "/bin/bash -c 'cd /tmp; mkdir d; echo text >d/f; cp -r d e; mv e/f e/g; cat e/g; ls -l e; rm -r d e; ls'": r"^text$",
@@ -54,7 +55,7 @@ def on_linux(context: Context) -> None:
     """The same programs from the same tree, with this machine's kernel below them: the image is right."""
     as_root = ["chroot"] if os.getuid() == 0 else ["unshare", "--map-root-user", "chroot"]
     path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
-    for command, pattern in {**SMALL, **PYTHON, **SHELL, **THREADS, **FILES}.items():
+    for command, pattern in {**SMALL, **PYTHON, **SHELL, **THREADS, **SOCKETS, **FILES}.items():
         # bash takes the words apart as the kernel's shell does.
         shown = context.command([*as_root, str(ROOT), "/bin/bash", "-c", command], settings={"PATH": path})
         if not re.search(pattern, shown, re.MULTILINE):
@@ -90,4 +91,5 @@ def tests() -> list[Test]:
         Test("dynamic/python-threads", runs(THREADS), SECONDS, needs=NEEDS),
         Test("dynamic/python-threads-smp1", runs(THREADS, SMP="1"), SECONDS, needs=NEEDS),
     ]
+    always.append(Test("dynamic/python-sockets", runs(SOCKETS), SECONDS, needs=NEEDS))
     return always + ([Test("dynamic/files", runs(FILES), SECONDS, needs=NEEDS)] if KERNEL_WRITES_EXT2 else [])

@@ -10,6 +10,7 @@ from harness.plan import OUT, TOP, Context, Failure, Test
 PURE_CRATES = ("abi", "klib", "fs", "macros")
 PROGRAMS = TOP / "build/user/root"
 IPC_PROGRAMS = ("pipes", "polling", "events", "waiting")
+SOCKET_PROGRAMS = ("sockets", "socket-names", "socket-messages")
 PROCESS_PROGRAMS = ("processes", "signals", "handlers", "threads", "corners", "vdso", "scheduling", "priorities", "pidfd", "rseq", "proc", "system", "cputime", "privileges", "pty", "pty-sessions", "huge", "sharing", "programs")
 
 
@@ -92,6 +93,7 @@ def tests() -> list[Test]:
         Test("host/linux-opening", in_directory("opening"), 60, needs=oracle),
         Test("host/linux-inotify", in_directory("inotify"), 120, needs=oracle),
         Test("host/linux-mounts", in_directory("mounts"), 60, needs=oracle),
+        *(Test(f"host/linux-{name}", in_directory(name), 120, needs=oracle) for name in SOCKET_PROGRAMS),
         Test("host/linux-xattr", in_directory("xattr"), 60, needs=oracle),
         Test("host/linux-mapping", in_directory("mapping"), 120, needs=oracle),
         Test("host/linux-reclaim", on_linux("tests/reclaim", str(OUT / "linux-reclaim"), "16"), 60, needs=oracle),

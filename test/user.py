@@ -4,7 +4,7 @@ the programs that pass on Linux pass here."""
 import re
 import signal
 
-from host import IPC_PROGRAMS, PROCESS_PROGRAMS, fault_table
+from host import IPC_PROGRAMS, PROCESS_PROGRAMS, SOCKET_PROGRAMS, fault_table
 
 from harness.console import Boot, boot
 from harness.plan import TOP, Context, Failure, Test
@@ -76,6 +76,18 @@ def program(command: str, *patterns: str, **settings: str):
 
     def run(context: Context) -> None:
         boot(context, f"mount 2; exec {command}; exit", **settings).wants(*patterns)
+
+    return run
+
+
+def sockets(name: str, **settings: str):
+    """A test of sockets, with their nodes in memory and on the disk."""
+
+    def run(context: Context) -> None:
+        commands = f"mount 2; mount tmpfs /tmp; exec /tests/{name} /tmp; exec /tests/{name} /root; exit"
+        found = boot(context, commands, SMP="4", **settings).console
+        passed = len(re.findall(r"^[1-9]\d* passed, 0 failed$", found, re.MULTILINE))
+        context.check(passed == 2, f"{passed} of 2 runs passed")
 
     return run
 
@@ -165,6 +177,8 @@ def tests() -> list[Test]:
             Test(f"user/{name}-debug", program(f"/tests/{name}", r"^[1-9]\d* passed, 0 failed$", RUST_BUILD_MODE="debug"), SECONDS, needs=DEBUG_NEEDS)
             for name in PROCESS_PROGRAMS
         ),
+        *(Test(f"user/{name}", sockets(name), SECONDS, needs=NEEDS) for name in SOCKET_PROGRAMS),
+        *(Test(f"user/{name}-debug", sockets(name, RUST_BUILD_MODE="debug"), SECONDS, needs=DEBUG_NEEDS) for name in SOCKET_PROGRAMS),
         Test("user/virtual-terminals", program("/tests/virtual-terminals", r"^[1-9]\d* passed, 0 failed$"), SECONDS, needs=NEEDS),
         Test(
             "user/virtual-terminals-debug",

@@ -11,6 +11,7 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/timerfd.h>
@@ -271,6 +272,52 @@ static void files(void)
     close(directory);
 }
 
+static void sockets(void)
+{
+    int pair[2], stream = socket(AF_UNIX, SOCK_STREAM, 0), waiting = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    struct sockaddr family = {.sa_family = AF_UNIX};
+    int size = 100;
+    CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0 && bind(waiting, &family, 2) == 0 && listen(waiting, 1) == 0);
+    BAD(SYS_socketpair, AF_UNIX, SOCK_STREAM, 0, P);
+    BAD(SYS_bind, stream, P, 100);
+    BAD(SYS_connect, stream, P, 100);
+    BAD(SYS_getsockname, pair[0], P, (long)&size);
+    BAD(SYS_getsockname, pair[0], (long)scratch, P);
+    BAD(SYS_getpeername, pair[0], P, (long)&size);
+    BAD(SYS_getpeername, pair[0], (long)scratch, P);
+    BAD(SYS_sendto, pair[0], P, 4, MSG_DONTWAIT, 0, 0);
+    BAD(SYS_sendto, pair[0], (long)scratch, 4, MSG_DONTWAIT, N, 100);
+    BAD(SYS_sendmsg, pair[0], P, MSG_DONTWAIT);
+    BAD(SYS_sendmmsg, pair[0], P, 1, MSG_DONTWAIT);
+    BAD(SYS_setsockopt, pair[0], SOL_SOCKET, SO_SNDBUF, P, 4);
+    BAD(SYS_getsockopt, pair[0], SOL_SOCKET, SO_TYPE, P, (long)&size);
+    BAD(SYS_getsockopt, pair[0], SOL_SOCKET, SO_TYPE, (long)scratch, P);
+    BAD(SYS_recvmsg, pair[1], P, MSG_DONTWAIT);
+    BAD(SYS_recvmmsg, pair[1], P, 1, MSG_DONTWAIT, 0);
+    BAD(SYS_recvmmsg, pair[1], (long)scratch, 0, MSG_DONTWAIT, N);
+    CHECK(write(pair[0], scratch, 100) == 100);
+    BAD(SYS_recvfrom, pair[1], P, 4, MSG_DONTWAIT | MSG_PEEK, 0, 0);
+    BAD(SYS_recvfrom, pair[1], (long)scratch, 4, MSG_DONTWAIT | MSG_PEEK, (long)scratch, P);
+    for (unsigned i = 0; i < 2; i++) {
+        // A connection waits each time, and is gone with its address.
+        for (unsigned j = 0; j < sizeof bad / sizeof *bad; j++) {
+            int client = socket(AF_UNIX, SOCK_STREAM, 0);
+            struct sockaddr_storage own;
+            socklen_t len = sizeof own;
+            CHECK(getsockname(waiting, (void *)&own, &len) == 0 && connect(client, (void *)&own, len) == 0);
+            if (i == 0)
+                CHECK_ERRNO(syscall(SYS_accept, waiting, scratch, bad[j]), EFAULT);
+            else
+                CHECK_ERRNO(syscall(SYS_accept4, waiting, scratch, bad[j], 0), EFAULT);
+            close(client);
+        }
+    }
+    close(pair[0]);
+    close(pair[1]);
+    close(stream);
+    close(waiting);
+}
+
 static void waiting(void)
 {
     int ready = eventfd(1, 0), epoll = epoll_create1(0), timer = timerfd_create(CLOCK_MONOTONIC, 0);
@@ -382,6 +429,7 @@ int main(int argc, char **argv)
     order_of_checks(file);
     paths();
     files();
+    sockets();
     waiting();
     times();
     processes();

@@ -22,6 +22,7 @@ pub mod process;
 pub mod rseq;
 pub mod sigframe;
 pub mod signal;
+pub mod socket;
 pub mod syscall;
 pub mod system;
 pub mod termios;

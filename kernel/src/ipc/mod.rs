@@ -1,7 +1,7 @@
 //! What processes talk and wait through that no directory need show: pipes, counters, timers, and waiting for many files
 //! at once.
 //!
-//! From the bottom up: `ring` bytes in pages · [`pipe`] · [`eventfd`] · [`timerfd`] · [`signalfd`] · [`inotify`] · [`poll`] waiting for files · [`epoll`].
+//! From the bottom up: `ring` bytes in pages · [`pipe`] · [`eventfd`] · [`timerfd`] · [`signalfd`] · [`inotify`] · [`poll`] waiting for files · [`epoll`] · [`unix`] sockets.
 //! Each kind of file is a
 //! [`FileOperations`](crate::vfs::FileOperations); readers and writers sleep in its wait queues, and whoever waits for
 //! several files watches these ([`machine::sync::Watcher`]).
@@ -15,7 +15,11 @@ mod ring;
 pub mod signalfd;
 mod tests;
 pub mod timerfd;
+pub mod unix;
 
+use crate::process::{self, send::sent_by};
+use abi::Signal;
+use abi::sigframe::SI_USER;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 /// Starts what needs the file tree.
@@ -27,4 +31,11 @@ pub fn init() {
 fn next_inode_number() -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+/// Nobody reads what the current thread writes: SIGPIPE.
+fn break_pipe() {
+    if let Some(thread) = process::current_thread() {
+        thread.send(Signal::SIGPIPE, sent_by(thread.process(), Signal::SIGPIPE, SI_USER));
+    }
 }

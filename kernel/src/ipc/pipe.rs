@@ -5,14 +5,13 @@
 //! that they take no lock. A writer of at most [`PIPE_BUF`] bytes waits until all of them fit, so that they stay together;
 //! a longer one writes as room comes.
 
-use super::next_inode_number;
 use super::ring::Ring;
-use crate::process::{self, send::sent_by};
+use super::{break_pipe, next_inode_number};
+use crate::process;
 use crate::vfs::{File, FileOperations, Result, Sink, Source, flags};
+use abi::Errno;
 use abi::fcntl::{F_GETPIPE_SZ, F_SETPIPE_SZ};
-use abi::sigframe::SI_USER;
 use abi::termios::FIONREAD;
-use abi::{Errno, Signal};
 use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
 use core::sync::atomic::{AtomicUsize, Ordering};
@@ -190,8 +189,8 @@ impl Pipe {
             if !waits {
                 return Err(Errno::EAGAIN);
             }
-            let due = || (self.filled() > 0 || !self.has_writer()).then_some(());
-            self.readable.wait_until(None, process::interrupted, due).map_err(|_| Errno::EINTR)?;
+            let due = || self.filled() > 0 || !self.has_writer();
+            self.readable.wait_here(None, process::interrupted, due).map_err(|_| Errno::EINTR)?;
         }
     }
 
@@ -204,9 +203,7 @@ impl Pipe {
                 let mut ring = self.ring.lock();
                 if !self.has_reader() {
                     drop(ring);
-                    if let Some(thread) = process::current_thread() {
-                        thread.send(Signal::SIGPIPE, sent_by(thread.process(), Signal::SIGPIPE, SI_USER));
-                    }
+                    break_pipe();
                     result = Err(Errno::EPIPE);
                     break;
                 }
@@ -224,8 +221,8 @@ impl Pipe {
                 result = Err(Errno::EAGAIN);
                 break;
             }
-            let due = || (self.room.load(Ordering::SeqCst) >= least || !self.has_reader()).then_some(());
-            result = self.writable.wait_until(None, process::interrupted, due).map_err(|_| Errno::EINTR);
+            let due = || self.room.load(Ordering::SeqCst) >= least || !self.has_reader();
+            result = self.writable.wait_here(None, process::interrupted, due).map_err(|_| Errno::EINTR);
         }
         if done == 0 { result.map(|()| 0) } else { Ok(done) }
     }

@@ -43,6 +43,7 @@ impl Ring {
     }
 
     /// Moves bytes in until the ring is full or the source, which has `left`, has no more: how many, and what ended it.
+    #[inline(always)] // into the writes of pipes and of sockets, which are made often
     pub fn fill(&mut self, source: &mut dyn Source, mut left: usize) -> (usize, Result<()>) {
         let (before, mut result) = (self.len, Ok(()));
         while left > 0 && self.len < self.capacity() && result.is_ok() {
@@ -79,6 +80,44 @@ impl Ring {
         (before - self.len, result)
     }
 
+    /// Moves at most `wanted` bytes to a sink that takes `left`, and keeps them.
+    pub fn copy_out(&self, sink: &mut dyn Sink, wanted: usize, left: usize) -> (usize, Result<()>) {
+        let (mut done, mut result) = (0, Ok(()));
+        let wanted = wanted.min(self.len);
+        while done < wanted && result.is_ok() {
+            let at = (self.head + done) & (self.capacity() - 1);
+            let part = (wanted - done).min(PAGE_SIZE - at % PAGE_SIZE);
+            let Some(frame) = &self.frames[at / PAGE_SIZE] else { panic!("a page of a ring is missing") };
+            result = sink.put_frame(frame, at % PAGE_SIZE, part);
+            done = if result.is_ok() { done + part } else { left - sink.remaining() };
+        }
+        (done, result)
+    }
+
+    /// Takes the first `count` bytes out, of those that are there.
+    #[inline]
+    pub fn discard(&mut self, mut count: usize) {
+        while count > 0 {
+            let part = count.min(PAGE_SIZE - self.head % PAGE_SIZE);
+            self.consume(part);
+            count -= part;
+        }
+    }
+
+    /// Takes the last `count` bytes out, of those that are there.
+    pub fn cut(&mut self, mut count: usize) {
+        while count > 0 {
+            let last = (self.head + self.len - 1) & (self.capacity() - 1);
+            let part = count.min(last % PAGE_SIZE + 1);
+            self.len -= part;
+            count -= part;
+            // The page of the first byte is not its own: the ring may begin behind these bytes.
+            if part == last % PAGE_SIZE + 1 && last / PAGE_SIZE != self.head / PAGE_SIZE {
+                self.frames[last / PAGE_SIZE] = None;
+            }
+        }
+    }
+
     /// The frame of a page, made if there is none.
     fn frame(&mut self, page: usize) -> Result<&Frame> {
         Ok(match &mut self.frames[page] {
@@ -108,6 +147,7 @@ impl Ring {
     }
 
     /// Takes the first `count` bytes out; they lie in one page.
+    #[inline]
     fn consume(&mut self, count: usize) {
         let page = self.head / PAGE_SIZE;
         self.head = (self.head + count) & (self.capacity() - 1);

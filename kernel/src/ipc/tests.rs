@@ -2,6 +2,7 @@
 
 use super::pipe::{self, PIPE_BUF};
 use super::poll::PollWait;
+use super::ring::Ring;
 use super::{epoll, eventfd, timerfd};
 use crate::sched;
 use crate::vfs::flags::*;
@@ -418,4 +419,36 @@ fn timers_wake_those_who_wait_for_them() -> Result<(), String> {
         })?;
     }
     team.join()
+}
+
+#[kernel_test]
+fn a_ring_gives_what_went_in_and_was_not_cut() -> Result<(), String> {
+    let mut ring = Ring::new(4).map_err(|error| error.name())?;
+    let mut model: Vec<u8> = Vec::new();
+    let mut numbers = Numbers::new(7);
+    for _ in 0..4000 {
+        let len = numbers.below(6000);
+        match numbers.below(4) {
+            0 => {
+                let cut = len.min(model.len());
+                ring.cut(cut);
+                model.truncate(model.len() - cut);
+            }
+            1 | 2 => {
+                let bytes: Vec<u8> = (0..len.min(ring.room())).map(|_| numbers.below(256) as u8).collect();
+                let filled = ring.fill(&mut SliceSource::new(&bytes), bytes.len());
+                assert_eq!(filled, (bytes.len(), Ok(())));
+                model.extend(bytes);
+            }
+            _ => {
+                let mut buffer = vec![0; len];
+                let (seen, _) = ring.copy_out(&mut SliceSink::new(&mut buffer), len, len);
+                assert!(seen == len.min(model.len()) && buffer[..seen] == model[..seen], "what was looked at");
+                ring.discard(seen);
+                model.drain(..seen);
+            }
+        }
+        assert_eq!(ring.len(), model.len());
+    }
+    Ok(())
 }

@@ -91,9 +91,14 @@ impl FileTable {
         }
     }
 
+    /// Whether a descriptor below `limit` is free.
+    pub fn has_free(&self, limit: usize) -> bool {
+        self.lowest_free(0..limit).is_some()
+    }
+
     /// Puts `file` at the lowest free descriptor of `range`, which ends at the process's limit. EMFILE if there is none.
     pub fn insert(&mut self, file: Arc<File>, range: Range<usize>, close_on_exec: bool) -> Result<i32, Errno> {
-        let fd = { range }.find(|&fd| self.entries.get(fd).is_none_or(Option::is_none)).ok_or(Errno::EMFILE)?;
+        let fd = self.lowest_free(range).ok_or(Errno::EMFILE)?;
         self.put(fd, Entry { file, close_on_exec })?;
         Ok(fd as i32)
     }
@@ -129,6 +134,10 @@ impl FileTable {
         let entry = self.entries.get_mut(index).and_then(Option::as_mut).ok_or(Errno::EBADF)?;
         entry.close_on_exec = close;
         Ok(())
+    }
+
+    fn lowest_free(&self, mut range: Range<usize>) -> Option<usize> {
+        range.find(|&fd| self.entries.get(fd).is_none_or(Option::is_none))
     }
 
     fn entry(&self, fd: i32) -> Result<&Entry, Errno> {

@@ -87,6 +87,7 @@ pub fn timerfd_gettime(caller: &mut Caller<'_>, fd: Fd, out: UserOut<Itimerspec>
 }
 
 /// Gives a file the lowest free descriptor.
+#[inline(never)] // it is used in many calls, none of them often
 pub(super) fn insert(caller: &Caller<'_>, file: Arc<File>, flags: u32) -> SyscallResult {
     let process = caller.thread.process();
     let fd = process.add_file(file, flags & O_CLOEXEC != 0)?;

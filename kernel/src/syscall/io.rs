@@ -2,10 +2,11 @@
 
 use super::argument::{Fd, UserIn, UserOut, UserRange};
 use super::{Caller, SyscallResult};
-use crate::vfs::flags::{S_IFIFO, S_IFMT};
+use crate::vfs::flags::{O_NONBLOCK, O_PATH, S_IFIFO, S_IFMT};
 use abi::Errno;
 use abi::fs::Iovec;
 use abi::pod::Pod;
+use abi::termios::{FIOCLEX, FIONBIO, FIONCLEX};
 use alloc::vec::Vec;
 use machine::user::copy;
 
@@ -55,7 +56,19 @@ pub fn lseek(caller: &mut Caller<'_>, fd: Fd, offset: i64, whence: u32) -> Sysca
 }
 
 pub fn ioctl(caller: &mut Caller<'_>, fd: Fd, command: u32, argument: u64) -> SyscallResult {
-    fd.file(caller.thread)?.ioctl(command, argument)
+    let file = fd.file(caller.thread)?;
+    match command {
+        // What fcntl(2) does as well, for every file.
+        FIONBIO if file.flags() & O_PATH == 0 => {
+            let on = UserIn::<i32>::at(argument).read()? != 0;
+            file.set_flags(if on { file.flags() | O_NONBLOCK } else { file.flags() & !O_NONBLOCK });
+        }
+        FIOCLEX | FIONCLEX if file.flags() & O_PATH == 0 => {
+            caller.thread.process().files.with(|files| files.set_close_on_exec(fd.0, command == FIOCLEX))?;
+        }
+        _ => return file.ioctl(command, argument),
+    }
+    Ok(0)
 }
 
 pub fn fsync(caller: &mut Caller<'_>, fd: Fd) -> SyscallResult {
@@ -101,7 +114,7 @@ pub(super) fn read_vectors(vectors: u64, count: usize) -> Result<Vec<(u64, usize
 }
 
 /// EFAULT if the range leaves the user half; its length, cut to the most that one call moves.
-fn check(address: u64, len: usize) -> Result<usize, Errno> {
+pub(super) fn check(address: u64, len: usize) -> Result<usize, Errno> {
     match address.checked_add(len as u64) {
         Some(end) if end <= machine::addr::USER_END => Ok(len.min(MAX_TRANSFER)),
         _ => Err(Errno::EFAULT),

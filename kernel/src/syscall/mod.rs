@@ -7,6 +7,7 @@
 mod argument;
 mod attributes;
 mod capability;
+mod control;
 pub mod describe;
 mod directory;
 mod epoll;
@@ -33,6 +34,8 @@ mod restart;
 mod schedule;
 mod select;
 mod signal;
+mod socket;
+mod socket_option;
 mod time;
 mod timer;
 mod transfer;
@@ -42,6 +45,7 @@ use crate::process::Thread;
 use crate::process::deliver::Interrupted;
 use abi::Errno;
 use abi::signal::{Sigaction, SigaltStack};
+use abi::socket::Msghdr;
 use alloc::sync::Arc;
 use argument::{Argument, Fd, Kind, UserIn, UserOut, UserPath};
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -84,6 +88,7 @@ macro_rules! syscalls {
     ($($number:literal => $module:ident::$name:ident($($argument:ident: $type:ty),*);)*) => {
         static SHAPES: &[(u16, Shape)] = &[$(($number, shape_of(&[$(<$type as Argument>::KIND),*]))),*];
 
+        #[inline(always)] // for the same reason as `handle`
         fn dispatch(caller: &mut Caller<'_>, number: u64, arguments: [u64; 6]) -> SyscallResult {
             let mut arguments = arguments.into_iter();
             // Every call has at most six arguments.
@@ -138,6 +143,21 @@ syscalls! {
     38 => timer::setitimer(which: u32, new: UserIn<abi::time::Itimerval>, old: UserOut<abi::time::Itimerval>);
     39 => identity::getpid();
     40 => transfer::sendfile(to: Fd, from: Fd, offset: u64, count: usize);
+    41 => socket::socket(family: i32, kind: u32, protocol: i32);
+    42 => socket::connect(fd: Fd, name: u64, size: i32);
+    43 => socket::accept(fd: Fd, name: u64, size: UserOut<i32>);
+    44 => socket::sendto(fd: Fd, buffer: UserIn<u8>, len: usize, flags: u32, name: u64, size: i32);
+    45 => socket::recvfrom(fd: Fd, buffer: UserOut<u8>, len: usize, flags: u32, name: u64, size: UserOut<i32>);
+    46 => socket::sendmsg(fd: Fd, message: UserIn<Msghdr>, flags: u32);
+    47 => socket::recvmsg(fd: Fd, message: UserOut<Msghdr>, flags: u32);
+    48 => socket::shutdown(fd: Fd, how: u32);
+    49 => socket::bind(fd: Fd, name: u64, size: i32);
+    50 => socket::listen(fd: Fd, backlog: i32);
+    51 => socket::getsockname(fd: Fd, name: u64, size: UserOut<i32>);
+    52 => socket::getpeername(fd: Fd, name: u64, size: UserOut<i32>);
+    53 => socket::socketpair(family: i32, kind: u32, protocol: i32, out: UserOut<[i32; 2]>);
+    54 => socket_option::setsockopt(fd: Fd, level: u32, option: u32, value: u64, size: i32);
+    55 => socket_option::getsockopt(fd: Fd, level: u32, option: u32, value: u64, size: UserOut<i32>);
     56 => process::clone(flags: u64, stack: u64, parent_tid: u64, child_tid: u64, tls: u64);
     57 => process::fork();
     58 => process::vfork();
@@ -298,6 +318,7 @@ syscalls! {
     285 => attributes::fallocate(fd: Fd, mode: u32, offset: i64, len: i64);
     286 => event::timerfd_settime(fd: Fd, flags: u32, new: UserIn<abi::time::Itimerspec>, old: UserOut<abi::time::Itimerspec>);
     287 => event::timerfd_gettime(fd: Fd, out: UserOut<abi::time::Itimerspec>);
+    288 => socket::accept4(fd: Fd, name: u64, size: UserOut<i32>, flags: u32);
     289 => event::signalfd4(fd: Fd, mask: UserIn<abi::signal::SigSet>, size: usize, flags: u32);
     290 => event::eventfd2(count: u32, flags: u32);
     291 => epoll::epoll_create1(flags: u32);
@@ -307,8 +328,10 @@ syscalls! {
     295 => transfer::preadv(fd: Fd, vectors: u64, count: usize, low: u64, high: u64);
     296 => transfer::pwritev(fd: Fd, vectors: u64, count: usize, low: u64, high: u64);
     297 => signal::rt_tgsigqueueinfo(pid: i32, tid: i32, signal: i32, info: UserIn<abi::sigframe::Siginfo>);
+    299 => socket::recvmmsg(fd: Fd, messages: u64, count: u32, flags: u32, timeout: UserOut<abi::time::Timespec>);
     302 => identity::prlimit64(pid: u32, resource: u32, new: UserIn<abi::system::Rlimit64>, old: UserOut<abi::system::Rlimit64>);
     306 => mount::syncfs(fd: Fd);
+    307 => socket::sendmmsg(fd: Fd, messages: u64, count: u32, flags: u32);
     309 => schedule::getcpu(cpu: UserOut<u32>, node: UserOut<u32>);
     314 => policy::sched_setattr(tid: u32, attr: u64, flags: u32);
     315 => policy::sched_getattr(tid: u32, attr: u64, size: u32, flags: u32);

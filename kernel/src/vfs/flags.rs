@@ -35,6 +35,7 @@ pub const SEEK_HOLE: u32 = 4;
 
 pub const S_IFMT: u32 = 0o170000;
 pub const S_IFIFO: u32 = 0o010000;
+pub const S_IFSOCK: u32 = 0o140000;
 pub const S_ISGID: u32 = 0o2000;
 /// What `chmod` can change.
 pub const PERMISSION_BITS: u32 = 0o7777;

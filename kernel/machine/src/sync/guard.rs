@@ -86,10 +86,17 @@ impl Drop for PreemptGuard {
 }
 
 #[cold]
+#[inline(never)] // there are a thousand ends of guards
 fn reschedule_unless_off() {
     if interrupts_on() {
         hooks::schedule();
     }
+}
+
+#[cold]
+#[inline(never)]
+fn reschedule() {
+    hooks::schedule();
 }
 
 impl IrqGuard {
@@ -154,7 +161,7 @@ impl Drop for IrqGuard {
         if self.were_on {
             interrupts_enable();
             if preempt_word() == 0 {
-                hooks::schedule();
+                reschedule();
             }
         }
     }

@@ -54,7 +54,10 @@ impl<T: ?Sized> Mutex<T> {
     pub fn lock(&self) -> MutexGuard<'_, T> {
         might_sleep();
         lockdep::acquire_sleeping(&self.identity);
-        let guard = self.take().unwrap_or_else(|| self.wait());
+        let guard = self.take().unwrap_or_else(|| {
+            wait(&self.locked, &self.waiters);
+            MutexGuard { mutex: self, _not_send: core::marker::PhantomData }
+        });
         lockdep::acquired_sleeping(&self.identity);
         guard
     }
@@ -67,18 +70,22 @@ impl<T: ?Sized> Mutex<T> {
         Some(guard)
     }
 
-    #[cold]
-    fn wait(&self) -> MutexGuard<'_, T> {
-        self.waiters.wait(|| self.take())
-    }
-
     #[inline]
     fn take(&self) -> Option<MutexGuard<'_, T>> {
-        self.locked
-            .compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed)
-            .is_ok()
-            .then(|| MutexGuard { mutex: self, _not_send: core::marker::PhantomData })
+        take(&self.locked).map(|()| MutexGuard { mutex: self, _not_send: core::marker::PhantomData })
     }
+}
+
+#[inline]
+fn take(locked: &AtomicBool) -> Option<()> {
+    locked.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed).is_ok().then_some(())
+}
+
+/// Sleeps until the lock is taken. One for all types of what is locked.
+#[cold]
+#[inline(never)]
+fn wait(locked: &AtomicBool, waiters: &WaitQueue) {
+    waiters.wait(|| take(locked));
 }
 
 impl<T: ?Sized> Deref for MutexGuard<'_, T> {

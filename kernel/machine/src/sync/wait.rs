@@ -81,23 +81,64 @@ impl WaitQueue {
 
     /// Sleeps until `condition` gives a value, `deadline` comes, or `interrupted` says so; `interrupted` is looked at
     /// after `condition`, so that what is there is not given up.
+    #[inline]
     pub fn wait_until<R>(
         &self,
         deadline: Option<Instant>,
         mut interrupted: impl FnMut() -> bool,
         mut condition: impl FnMut() -> Option<R>,
     ) -> Result<R, WaitEnd> {
-        if let Some(value) = condition() {
-            return Ok(value);
+        let mut found = condition();
+        if found.is_none() {
+            self.sleep_until(deadline, &mut interrupted, &mut || {
+                found = condition();
+                found.is_some()
+            })?;
         }
+        match found {
+            Some(value) => Ok(value),
+            None => unreachable!("a wait ends without what was waited for"),
+        }
+    }
+
+    /// As [`WaitQueue::wait_until`], built into the caller: for the waits that programs make most.
+    #[inline(always)]
+    pub fn wait_here(
+        &self,
+        deadline: Option<Instant>,
+        interrupted: impl FnMut() -> bool,
+        mut condition: impl FnMut() -> bool,
+    ) -> Result<(), WaitEnd> {
+        if condition() { Ok(()) } else { self.sleep(deadline, interrupted, condition) }
+    }
+
+    /// For conditions of all kinds, so that there is one copy of it.
+    #[inline(never)]
+    fn sleep_until(
+        &self,
+        deadline: Option<Instant>,
+        interrupted: &mut dyn FnMut() -> bool,
+        condition: &mut dyn FnMut() -> bool,
+    ) -> Result<(), WaitEnd> {
+        self.sleep(deadline, interrupted, condition)
+    }
+
+    /// A wait after its first look.
+    #[inline(always)]
+    fn sleep(
+        &self,
+        deadline: Option<Instant>,
+        mut interrupted: impl FnMut() -> bool,
+        mut condition: impl FnMut() -> bool,
+    ) -> Result<(), WaitEnd> {
         might_sleep();
         let current = task::current().arc();
         #[cfg(debug_assertions)]
         let _noted = (self.bounded && deadline.is_none()).then(|| current.note_bounded_wait(self.name));
         let end = loop {
             self.enter(&current);
-            if let Some(value) = condition() {
-                break Ok(value);
+            if condition() {
+                break Ok(());
             }
             if interrupted() {
                 break Err(WaitEnd::Interrupted);
@@ -107,8 +148,8 @@ impl WaitQueue {
             }
             hooks::park(self.name, deadline);
             // Mostly it was woken for good, and need not enter again to see that.
-            if let Some(value) = condition() {
-                break Ok(value);
+            if condition() {
+                break Ok(());
             }
         };
         let still_there = self.leave(&current);

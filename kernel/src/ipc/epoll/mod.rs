@@ -167,8 +167,8 @@ impl Epoll {
             if given > 0 || !waits {
                 return Ok(given);
             }
-            let something = || (!self.ready.lock().list.is_empty()).then_some(());
-            match self.waiters.wait_until(deadline, process::interrupted, something) {
+            let something = || !self.ready.lock().list.is_empty();
+            match self.waiters.wait_here(deadline, process::interrupted, something) {
                 Ok(()) => {}
                 Err(machine::sync::WaitEnd::TimedOut) => return Ok(0),
                 Err(machine::sync::WaitEnd::Interrupted) => return Err(Errno::EINTR),

@@ -1,0 +1,95 @@
+//! Receiving: out of the own inbox.
+
+use super::end::{End, Kind, Phase, RECEIVE, sleep};
+use super::inbox::Taken;
+use super::transit;
+use crate::vfs::{Result, Sink};
+use abi::Errno;
+use abi::socket::{MSG_OOB, MSG_PEEK, MSG_WAITALL};
+
+impl End {
+    /// Receives a packet, or bytes of a stream: how many bytes were moved; what went with them is left in `taken`. `flags`
+    /// are `MSG_*`. EAGAIN, ECONNRESET, EINVAL and ENOTCONN for what is not connected, EOPNOTSUPP, EFAULT, EINTR.
+    pub fn receive(&self, sink: &mut dyn Sink, flags: u32, waits: bool, taken: &mut Taken) -> Result<usize> {
+        let stream = self.kind == Kind::Stream;
+        if self.kind != Kind::Datagram && self.phase() != Phase::Connected {
+            return Err(if stream { Errno::EINVAL } else { Errno::ENOTCONN });
+        }
+        if flags & MSG_OOB != 0 {
+            return Err(if stream { Errno::EINVAL } else { Errno::EOPNOTSUPP });
+        }
+        let wanted = sink.remaining();
+        let all = stream && flags & (MSG_WAITALL | MSG_PEEK) == MSG_WAITALL;
+        let (mut done, mut deadline) = (0, None);
+        let result = loop {
+            if stream && done == wanted {
+                break Ok(());
+            }
+            // Looked at first: what was sent before it ended is in the inbox then.
+            let ended = self.shut() & RECEIVE != 0;
+            if let Some(error) = if stream { None } else { self.take_error() } {
+                break Err(error);
+            }
+            match self.take(sink, flags & MSG_PEEK != 0, taken) {
+                Ok(()) => {
+                    done += taken.moved;
+                    if !all || taken.has_files() {
+                        break Ok(());
+                    }
+                    continue;
+                }
+                Err(Errno::EAGAIN) => {}
+                Err(error) => break Err(error),
+            }
+            if let Some(error) = self.take_error() {
+                break Err(error);
+            }
+            if ended && (waits || self.kind != Kind::Datagram) {
+                break Ok(());
+            }
+            if !waits {
+                break Err(Errno::EAGAIN);
+            }
+            deadline = deadline.or_else(|| self.options.deadline(false));
+            let due = || self.has_something() || self.shut() & RECEIVE != 0 || self.has_error();
+            if let Err(error) = sleep(&self.readable, deadline, &due) {
+                break Err(error);
+            }
+        };
+        if done > 0 { Ok(done) } else { result.map(|()| 0) }
+    }
+
+    /// Takes what is next out of the inbox; EAGAIN if there is nothing.
+    fn take(&self, sink: &mut dyn Sink, peek: bool, taken: &mut Taken) -> Result<()> {
+        let mut traffic = None;
+        let mut inbox = self.inbox.lock();
+        if inbox.next_passed().is_some() {
+            drop(inbox);
+            traffic = Some(transit::lock());
+            inbox = self.inbox.lock();
+        }
+        if inbox.bytes() + inbox.records() == 0 {
+            return Err(Errno::EAGAIN);
+        }
+        if let (Some(passed), true) = (inbox.next_passed(), peek) {
+            taken.peeked = passed.copy()?;
+        }
+        inbox.take(sink, self.kind != Kind::Stream, peek, taken)?;
+        if let (Some(traffic), Some(passed)) = (&mut traffic, &taken.mark.passed) {
+            traffic.leave(passed);
+        }
+        if !peek {
+            self.note(&inbox);
+        }
+        drop(inbox);
+        drop(traffic);
+        if !peek {
+            self.tell_senders();
+            if self.has_something() {
+                // What was sent woke one receiver; what that one leaves is for the next.
+                self.readable.wake_next();
+            }
+        }
+        Ok(())
+    }
+}
