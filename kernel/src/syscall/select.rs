@@ -133,7 +133,7 @@ fn look_at_table<const W: usize>(
                 left &= left - 1;
                 let file = files.get(at).ok_or(Errno::EBADF)?;
                 if file.poll() & asked == 0 {
-                    hits &= !(1 << at);
+                    hits = without(hits, at);
                 }
             }
             found[set][word] = hits;
@@ -141,6 +141,13 @@ fn look_at_table<const W: usize>(
         }
     }
     Ok(ready)
+}
+
+/// Out of line, so that a descriptor with something to tell, as most have that are looked at, costs a test and no more.
+#[cold]
+#[inline(never)]
+fn without(hits: u64, at: u32) -> u64 {
+    hits & !(1 << at)
 }
 
 /// Calls `visit` with each descriptor of the sets, its bit in its word, and what is asked of it.
