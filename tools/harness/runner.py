@@ -54,8 +54,7 @@ class Runner:
 
     def run_all(self) -> list[Result]:
         """Runs everything; returns when the last test has ended."""
-        # One more than there are cores, as tests often wait: for a clock, a device, a person who types slowly.
-        jobs = int(os.environ.get("JOBS") or min((os.cpu_count() or 1) + 1, MAX_JOBS))
+        jobs = int(os.environ.get("JOBS") or min(os.cpu_count() or 1, MAX_JOBS))
         workers = [threading.Thread(target=self.work, daemon=True) for _ in range(max(1, jobs))]
         for worker in workers:
             worker.start()
