@@ -273,6 +273,7 @@ static void interrupted_calls(void)
 {
     CHECK(pipe(a_pipe) == 0);
     signal(SIGCHLD, SIG_IGN);
+    int late = 0;
     for (int restart = 0; restart < 2; restart++) {
         for (int i = 0; i < SLEEPS; i++) {
             on(SIGUSR1, count, restart ? SA_RESTART : 0);
@@ -287,6 +288,13 @@ static void interrupted_calls(void)
             errno = 0;
             int result = sleeps[i].sleep(), error = errno;
             double took = now_s() - start;
+            if (handled == 0 && sleeps[i].end != -2 && late < 10) {
+                // On a busy machine the sleep has ended by itself before the signal was sent: that says nothing.
+                for (late++; handled == 0;)
+                    sleep_ms(1);
+                i--;
+                continue;
+            }
             int holds = handled == 1;
             if (restart && sleeps[i].restarts)
                 holds &= took >= 0.11 && (sleeps[i].end == -2 ? result == 1 : result == sleeps[i].end && error == sleeps[i].error);
