@@ -1,11 +1,17 @@
 //! Kernel tests of a terminal of their own: what is typed is given to [`Terminal::receive`].
 
 use super::Terminal;
+use super::line::Line;
 use super::terminal::Waiting;
+use crate::sched;
+use crate::vfs::Result as LineResult;
 use abi::Errno;
-use abi::termios::{LocalFlags, VMIN, VTIME, Winsize};
+use abi::termios::{LocalFlags, Termios, VMIN, VTIME, Winsize};
 use alloc::string::String;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicUsize, Ordering};
 use core::time::Duration;
+use machine::sync::{Rank, SpinLock};
 use machine::time;
 use macros::kernel_test;
 
@@ -106,4 +112,59 @@ fn settings_and_window_are_kept() {
     terminal.receive(b"gone");
     assert_eq!((terminal.flush(0), terminal.flush(9)), (Ok(()), Err(Errno::EINVAL)));
     assert_eq!(terminal.readable_bytes(), 0);
+}
+
+/// A line that keeps what is sent on it.
+struct Keeper(SpinLock<Vec<u8>>);
+
+impl Line for Keeper {
+    fn open(&self, _: &Termios, _: u32) -> LineResult<()> {
+        Ok(())
+    }
+    fn close(&self) {}
+    fn room(&self) -> usize {
+        usize::MAX
+    }
+    fn send(&self, bytes: &[u8]) {
+        self.0.lock().extend_from_slice(bytes);
+    }
+    fn unsent(&self) -> (usize, bool) {
+        (0, true)
+    }
+    fn discard(&self) {}
+    fn hold(&self, _: bool) {}
+}
+
+/// Whoever brings input sends its echo after the terminal is released: it must come in the order of what was typed.
+#[kernel_test]
+fn echo_stays_in_the_order_of_the_input() -> Result<(), String> {
+    const TYPISTS: u8 = 4;
+    const KEYS: usize = 400;
+    static LINE: Keeper = Keeper(SpinLock::new("sent on a line", Rank::Device, Vec::new()));
+    static TERMINAL: Terminal = Terminal::on_line(&LINE, Termios::INITIAL, 0);
+    static DONE: AtomicUsize = AtomicUsize::new(0);
+    LINE.0.lock().clear();
+    DONE.store(0, Ordering::SeqCst);
+    raw(&TERMINAL, 1, 0);
+    let mut settings = TERMINAL.settings();
+    settings.c_lflag |= LocalFlags::ECHO.bits();
+    TERMINAL.set_settings(settings, None, true);
+    for typist in 0..TYPISTS {
+        let types = move || {
+            for _ in 0..KEYS {
+                TERMINAL.receive(&[b'a' + typist]);
+            }
+            DONE.fetch_add(1, Ordering::SeqCst);
+        };
+        sched::spawn("typist", types).map_err(|_| "no memory for a task")?;
+    }
+    while DONE.load(Ordering::SeqCst) < TYPISTS.into() {
+        sched::sleep(Duration::from_millis(1));
+    }
+    let typed = read(&TERMINAL, 2 * KEYS * usize::from(TYPISTS)).map_err(|error| alloc::format!("{error:?}"))?;
+    let echoed = String::from_utf8_lossy(&LINE.0.lock()).into_owned();
+    assert_eq!((typed.len(), echoed.len()), (KEYS * usize::from(TYPISTS), KEYS * usize::from(TYPISTS)));
+    let differs = typed.bytes().zip(echoed.bytes()).position(|(typed, echoed)| typed != echoed);
+    assert_eq!(differs, None, "the echo of this byte is another one's");
+    Ok(())
 }

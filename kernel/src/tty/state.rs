@@ -1,7 +1,8 @@
 //! What a terminal's lock guards, and what input and output do while it is held.
 //!
-//! Nothing here sends, signals or wakes: that is noted in [`Effects`], for when the lock is released. Output for the
-//! master of a pseudo-terminal is the exception, as its queue is part of the state: echo and output stay in order.
+//! Nothing here sends, signals or wakes: that is noted in [`Effects`], for when the lock is released. Echo is kept here until
+//! it is sent, so that it stays in the order of what was typed, whoever sends it. For the master of a pseudo-terminal it goes
+//! to its queue at once, which is part of the state: echo and output stay in order.
 
 use abi::Errno;
 use abi::Signal;
@@ -35,6 +36,8 @@ pub struct State {
     pub throttled: bool,
     /// What came in while the discipline had no room.
     pub incoming: VecDeque<u8>,
+    /// Echo that is still to be sent on the line.
+    pub echo: Vec<u8>,
     /// On the console: while there is no session, the kernel's shell has the terminal.
     pub shell: Option<Shell>,
     /// On a pseudo-terminal: the other side.
@@ -84,8 +87,6 @@ pub struct Pair {
 /// What a change leads to once the lock is released.
 #[derive(Default)]
 pub struct Effects {
-    /// To be sent on the line.
-    pub echo: Vec<u8>,
     /// Process groups and what they get.
     pub signals: Vec<(u32, Signal)>,
     /// Ctrl-C for the shell's command.
@@ -104,6 +105,7 @@ impl State {
             untidy: false,
             throttled: false,
             incoming: VecDeque::new(),
+            echo: Vec::new(),
             shell,
             pair: None,
             window: Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 },
@@ -167,12 +169,12 @@ impl State {
         effects: &mut Effects,
         input: impl FnOnce(&mut LineDiscipline, &mut Vec<u8>) -> Option<Signal>,
     ) {
-        let (before, was_stopped) = (effects.echo.len(), self.discipline.is_stopped());
-        let signal = input(&mut self.discipline, &mut effects.echo);
+        let (before, was_stopped) = (self.echo.len(), self.discipline.is_stopped());
+        let signal = input(&mut self.discipline, &mut self.echo);
         self.note_stop(was_stopped);
         if let Some(signal) = signal {
             if !self.discipline.has(LocalFlags::NOFLSH) {
-                effects.echo.drain(..before);
+                self.echo.drain(..before);
                 self.flush_output();
             }
             if let Some(session) = self.controlled() {
@@ -180,8 +182,8 @@ impl State {
             }
         }
         if self.pair.is_some() {
-            self.send(&effects.echo);
-            effects.echo.clear();
+            let echo = core::mem::take(&mut self.echo);
+            self.send(&echo);
         }
     }
 

@@ -1,7 +1,7 @@
 //! A terminal: input edited and kept for whoever reads it, output translated.
 //!
 //! A line discipline (`klib::ldisc`) stands between the line and its reads; while the kernel's shell has the console, the
-//! bytes are keys for it. All state is under `state` (rank Terminal); echo, signals and wake-ups happen after it is
+//! bytes are keys for it. All state is under `state` (rank Terminal); echo is sent, and signals and wake-ups happen, after it is
 //! released. Reading is in `reading`, sessions in `session`.
 //!
 //! A terminal that is hung up counts that: files that were opened before are dead from then on.
@@ -252,15 +252,14 @@ impl Terminal {
         if let Some(line) = self.line {
             return line.send_urgent(byte);
         }
-        let mut effects = Effects { changed: true, ..Effects::default() };
         {
             let mut state = self.state.lock();
             match state.pair.is_some() {
                 true => state.send(&[byte]),
-                false => effects.echo.push(byte),
+                false => state.echo.push(byte),
             }
         }
-        self.settle(effects);
+        self.settle(Effects { changed: true, ..Effects::default() });
     }
 
     /// Whether a write would not wait.
@@ -387,8 +386,7 @@ impl Terminal {
 
     /// Does what a change has led to, with the lock released.
     pub(super) fn settle(&self, effects: Effects) {
-        // Echo asks a virtual terminal nothing.
-        let _ = self.send_raw(&effects.echo);
+        self.send_echo();
         for (group, signal) in effects.signals {
             send::kill_group(group, signal);
         }
@@ -406,17 +404,35 @@ impl Terminal {
         }
     }
 
+    /// Sends the echo that there is, of others too. Taken out with the output locked, it is sent in its order.
+    fn send_echo(&self) {
+        {
+            let mut state = self.state.lock();
+            if state.echo.is_empty() {
+                return;
+            }
+            if let Some(line) = self.line {
+                return line.send(&core::mem::take(&mut state.echo));
+            }
+        }
+        let _output = self.output.lock();
+        let echo = core::mem::take(&mut self.state.lock().echo);
+        // It asks a virtual terminal nothing.
+        let _ = self.send_locked(&echo);
+    }
+
     /// Sends bytes as they are: what a virtual terminal answers to them, if they ask it something. What the console's screen
     /// answers comes in by itself.
     pub(super) fn send_raw(&self, bytes: &[u8]) -> Vec<u8> {
         if bytes.is_empty() {
             return Vec::new();
         }
-        if let Some(line) = self.line {
-            line.send(bytes);
-            return Vec::new();
-        }
         let _output = self.output.lock();
+        self.send_locked(bytes)
+    }
+
+    /// The same with `output` locked.
+    fn send_locked(&self, bytes: &[u8]) -> Vec<u8> {
         if let Some(number) = self.screen.filter(|&number| number > 0) {
             return screen::write(number, bytes);
         }
