@@ -13,7 +13,7 @@ use alloc::collections::VecDeque;
 use alloc::sync::{Arc, Weak};
 use core::sync::atomic::{AtomicI32, AtomicU64, AtomicUsize, Ordering};
 use machine::sync::{Rank, SpinLock, WaitQueue};
-use machine::user::copy;
+use machine::user::value;
 
 /// Events that wait at most, instances and watches at most, as Linux has it unless told otherwise. Instances are
 /// counted for all users together, watches for each instance.
@@ -163,7 +163,7 @@ impl FileOperations for Handle {
         match command {
             FIONREAD => {
                 let len: usize = self.0.queue.lock().iter().map(|event| HEADER + event.name_len()).sum();
-                copy::write(argument, &(len as i32).to_le_bytes()).map_err(|_| Errno::EFAULT)?;
+                value::put(argument, &(len as i32))?;
                 Ok(0)
             }
             _ => Err(Errno::ENOTTY),

@@ -17,7 +17,7 @@ use alloc::sync::{Arc, Weak};
 use core::sync::atomic::{AtomicUsize, Ordering};
 use machine::PAGE_SIZE;
 use machine::sync::{Mutex, Rank, SpinLock, WaitQueue};
-use machine::user::copy;
+use machine::user::value;
 
 /// Bytes that a write keeps together (`limits.h`).
 pub const PIPE_BUF: usize = 4096;
@@ -287,7 +287,7 @@ impl FileOperations for PipeEnd {
         match command {
             FIONREAD => {
                 let readable = self.pipe.filled() as i32;
-                copy::write(argument, &readable.to_le_bytes()).map_err(|_| Errno::EFAULT)?;
+                value::put(argument, &readable)?;
                 Ok(0)
             }
             _ => Err(Errno::ENOTTY),

@@ -289,27 +289,18 @@ pub fn is_on(stack: &SigaltStack, rsp: u64) -> bool {
     stack.ss_flags & (SS_DISABLE | SS_AUTODISARM) == 0 && rsp > stack.ss_sp && rsp - stack.ss_sp <= stack.ss_size
 }
 
+/// Copies the registers that a frame and a thread's context have both, under the same names.
+macro_rules! copy_registers {
+    ($from:ident to $to:ident: $($register:ident)*) => { $($to.$register = $from.$register;)* };
+    ($from:ident to $to:ident) => {
+        copy_registers!($from to $to: r8 r9 r10 r11 r12 r13 r14 r15 rdi rsi rbp rbx rdx rax rcx rsp rip rflags)
+    };
+}
+
 #[inline(never)] // each register goes from memory to memory instead of all waiting for room
 fn save_registers(to: &mut Sigcontext, context: &UserContext) {
     let from = context.registers();
-    to.r8 = from.r8;
-    to.r9 = from.r9;
-    to.r10 = from.r10;
-    to.r11 = from.r11;
-    to.r12 = from.r12;
-    to.r13 = from.r13;
-    to.r14 = from.r14;
-    to.r15 = from.r15;
-    to.rdi = from.rdi;
-    to.rsi = from.rsi;
-    to.rbp = from.rbp;
-    to.rbx = from.rbx;
-    to.rdx = from.rdx;
-    to.rax = from.rax;
-    to.rcx = from.rcx;
-    to.rsp = from.rsp;
-    to.rip = from.rip;
-    to.rflags = from.rflags;
+    copy_registers!(from to to);
     to.cs = USER_CODE;
     to.ss = USER_STACK;
 }
@@ -318,22 +309,5 @@ fn save_registers(to: &mut Sigcontext, context: &UserContext) {
 #[inline(never)] // as `save_registers`
 fn restore_registers(context: &mut UserContext, from: &Sigcontext) {
     let to = context.registers_mut();
-    to.r8 = from.r8;
-    to.r9 = from.r9;
-    to.r10 = from.r10;
-    to.r11 = from.r11;
-    to.r12 = from.r12;
-    to.r13 = from.r13;
-    to.r14 = from.r14;
-    to.r15 = from.r15;
-    to.rdi = from.rdi;
-    to.rsi = from.rsi;
-    to.rbp = from.rbp;
-    to.rbx = from.rbx;
-    to.rdx = from.rdx;
-    to.rax = from.rax;
-    to.rcx = from.rcx;
-    to.rsp = from.rsp;
-    to.rip = from.rip;
-    to.rflags = from.rflags;
+    copy_registers!(from to to);
 }

@@ -13,7 +13,7 @@ use abi::socket::{SHUT_RD, SHUT_RDWR, SHUT_WR, Ucred};
 use abi::termios::{FIONREAD, TIOCOUTQ};
 use alloc::sync::Arc;
 use machine::sync::WaitQueue;
-use machine::user::copy;
+use machine::user::value;
 
 impl Socket {
     /// The open file of an end that has none. `file_flags` may hold `O_NONBLOCK`.
@@ -122,7 +122,7 @@ impl FileOperations for Socket {
             TIOCOUTQ => self.end.peer().map_or(0, |peer| peer.used()),
             _ => return Err(Errno::ENOTTY),
         };
-        copy::write(argument, &(count as i32).to_le_bytes()).map_err(|_| Errno::EFAULT)?;
+        value::put(argument, &(count as i32))?;
         Ok(0)
     }
 
