@@ -8,7 +8,6 @@ use abi::fs::Iovec;
 use abi::pod::Pod;
 use abi::termios::{FIOCLEX, FIONBIO, FIONCLEX};
 use alloc::vec::Vec;
-use machine::user::copy;
 
 /// Most bytes of one transfer (Linux's MAX_RW_COUNT).
 const MAX_TRANSFER: usize = 0x7fff_f000;
@@ -119,9 +118,4 @@ pub(super) fn check(address: u64, len: usize) -> Result<usize, Errno> {
         Some(end) if end <= machine::addr::USER_END => Ok(len.min(MAX_TRANSFER)),
         _ => Err(Errno::EFAULT),
     }
-}
-
-/// One word to user memory.
-pub(super) fn write_u64(address: u64, value: u64) -> Result<(), Errno> {
-    copy::write(address, &value.to_le_bytes()).map_err(|_| Errno::EFAULT)
 }

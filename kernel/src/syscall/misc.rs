@@ -12,7 +12,7 @@ use core::sync::atomic::Ordering;
 use machine::addr::USER_END;
 use machine::mm::FrameKind;
 use machine::mm::frame;
-use machine::user::copy;
+use machine::user::{copy, value};
 use machine::{task, time};
 
 pub fn uname(_: &mut Caller<'_>, out: UserOut<Utsname>) -> SyscallResult {
@@ -74,8 +74,8 @@ pub fn arch_prctl(_: &mut Caller<'_>, code: u32, address: u64) -> SyscallResult 
         ARCH_SET_FS | ARCH_SET_GS if address >= USER_END => return Err(Errno::EPERM),
         ARCH_SET_FS => current.set_segment_bases(address, gs),
         ARCH_SET_GS => current.set_segment_bases(fs, address),
-        ARCH_GET_FS => super::io::write_u64(address, fs)?,
-        ARCH_GET_GS => super::io::write_u64(address, gs)?,
+        ARCH_GET_FS => value::put(address, &fs)?,
+        ARCH_GET_GS => value::put(address, &gs)?,
         _ => return Err(Errno::EINVAL),
     }
     Ok(0)

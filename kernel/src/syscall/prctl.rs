@@ -7,7 +7,7 @@ use abi::Errno;
 use abi::capability::prctl::*;
 use abi::capability::{CAP_LAST_CAP, CAP_SETPCAP, CAP_SYS_RESOURCE, secure};
 use core::sync::atomic::Ordering;
-use machine::user::copy;
+use machine::user::{copy, value};
 
 /// What a thread's timers may be late by, in ns, when it has not said (PR_SET_TIMERSLACK).
 const DEFAULT_SLACK_NS: u64 = 50_000;
@@ -75,7 +75,7 @@ pub fn prctl(
         PR_GET_THP_DISABLE if argument == 0 && no_more => Ok((!process.space().may_have_huge_pages()).into()),
         PR_GET_SECCOMP => Ok(0),
         PR_GET_TID_ADDRESS => {
-            super::io::write_u64(argument, caller.thread.clear_on_exit.load(Ordering::Relaxed))?;
+            value::put(argument, &caller.thread.clear_on_exit.load(Ordering::Relaxed))?;
             Ok(0)
         }
         PR_SET_MM if !process.credentials().has(CAP_SYS_RESOURCE) => Err(Errno::EPERM),

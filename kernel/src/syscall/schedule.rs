@@ -11,6 +11,7 @@ use alloc::vec::Vec;
 use core::sync::atomic::Ordering;
 use machine::cpu;
 use machine::percpu::this_cpu;
+use machine::user::value;
 
 pub fn sched_yield(_: &mut Caller<'_>) -> SyscallResult {
     sched::yield_now();
@@ -96,7 +97,7 @@ pub fn sched_getaffinity(caller: &mut Caller<'_>, tid: u32, len: usize, out: Use
         return Err(Errno::EINVAL);
     }
     let mask = thread.task().map_or(u64::MAX, |task| sched::data(&task).affinity()) & cpu::online_mask();
-    super::io::write_u64(out.0, mask)?;
+    value::put(out.0, &mask)?;
     Ok(8)
 }
 

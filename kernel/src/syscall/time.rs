@@ -16,7 +16,7 @@ use abi::time::{
 use core::time::Duration;
 use machine::task;
 use machine::time::{self, Instant};
-use machine::user::copy;
+use machine::user::{copy, value};
 
 const NS_PER_SECOND: u64 = 1_000_000_000;
 /// Ticks a second of times(2).
@@ -39,7 +39,7 @@ pub fn gettimeofday(_: &mut Caller<'_>, out: UserOut<Timeval>, zone: u64) -> Sys
     let now = clock::realtime_ns();
     out.write_if_given(&Timeval { tv_sec: (now / NS_PER_SECOND) as i64, tv_usec: (now / 1000 % 1_000_000) as i64 })?;
     if zone != 0 {
-        super::io::write_u64(zone, 0)?;
+        value::put(zone, &0u64)?;
     }
     Ok(0)
 }
