@@ -356,10 +356,13 @@ static void waiting(void)
     int s[2];
     char buf[8];
     pair_of(SOCK_STREAM, s);
-    // A handler ends a call, or has it begin again.
-    for (int restarts = 0; restarts < 2; restarts++) {
-        struct sigaction action = {.sa_handler = note, .sa_flags = restarts ? SA_RESTART : 0};
+    // A handler ends a call, or has it begin again, which a time limit of the socket prevents.
+    struct timeval limit = {20, 0}, none = {0, 0};
+    for (int round = 0; round < 3; round++) {
+        int restarts = round == 1;
+        struct sigaction action = {.sa_handler = note, .sa_flags = round ? SA_RESTART : 0};
         sigaction(SIGUSR1, &action, 0);
+        CHECK(setsockopt(s[0], SOL_SOCKET, SO_RCVTIMEO, round == 2 ? &limit : &none, sizeof limit) == 0);
         caught = 0;
         pid_t parent = getpid(), child = fork();
         if (child == 0) {

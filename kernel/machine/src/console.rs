@@ -139,9 +139,10 @@ pub fn set_emergency_mirror(write: fn(&str)) {
     EMERGENCY_MIRROR.call_once(|| write);
 }
 
-/// Log lines up to `level` also go to the console.
-pub fn set_console_level(level: log::LevelFilter) {
-    CONSOLE_LEVEL.store(level as u8, Ordering::Relaxed);
+/// Log lines up to `level` also go to the console; gives what it was.
+pub fn set_console_level(level: log::LevelFilter) -> log::LevelFilter {
+    let before = CONSOLE_LEVEL.swap(level as u8, Ordering::Relaxed);
+    log::LevelFilter::iter().find(|known| *known as u8 == before).unwrap_or(log::LevelFilter::Off)
 }
 
 /// Whether console output may have colours.

@@ -1,7 +1,7 @@
 //! The kernel's log for programs: syslog(2), whose calls dmesg(1) and klogd(8) make.
 //!
-//! A line of the log is shown as Linux has it: its priority, when it was, and what it says. Locks: `READ_ON`, a sleeping one,
-//! alone.
+//! A line of the log is shown as Linux has it: its priority, when it was, and what it says. Locks: `READ_ON` and `SHOWN`,
+//! sleeping ones, each alone.
 
 use super::argument::UserOut;
 use super::{Caller, SyscallResult};
@@ -25,6 +25,8 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 static CLEARED: AtomicU64 = AtomicU64::new(0);
 /// Where reads that take lines away go on: a position, and how much of the line there has been taken.
 static READ_ON: Mutex<(u64, usize)> = Mutex::new("reading the log", (0, 0));
+/// What the console showed before it was told to show nothing (SYSLOG_ACTION_CONSOLE_OFF).
+static SHOWN: Mutex<Option<LevelFilter>> = Mutex::new("what the console shows", None);
 static MORE: WaitQueue = WaitQueue::new("a line of the log");
 
 pub fn syslog(caller: &mut Caller<'_>, action: u32, buffer: UserOut<u8>, len: i32) -> SyscallResult {
@@ -48,16 +50,25 @@ pub fn syslog(caller: &mut Caller<'_>, action: u32, buffer: UserOut<u8>, len: i3
             clear();
             Ok(0)
         }
-        6 => show(LevelFilter::Off),
-        7 => show(LevelFilter::Warn),
-        8 => show(match len {
-            1..=3 => LevelFilter::Off,
-            4 => LevelFilter::Error,
-            5 | 6 => LevelFilter::Warn,
-            7 => LevelFilter::Info,
-            8 => LevelFilter::Trace,
-            _ => return Err(Errno::EINVAL),
-        }),
+        6 => {
+            show_nothing();
+            Ok(0)
+        }
+        7 => {
+            show_again();
+            Ok(0)
+        }
+        8 => {
+            show(match len {
+                1..=3 => LevelFilter::Off,
+                4 => LevelFilter::Error,
+                5 | 6 => LevelFilter::Warn,
+                7 => LevelFilter::Info,
+                8 => LevelFilter::Trace,
+                _ => return Err(Errno::EINVAL),
+            });
+            Ok(0)
+        }
         9 => {
             let (position, taken) = *READ_ON.lock();
             let unread: usize = lines_from(position)?.iter().map(|line| line.text.len()).sum();
@@ -68,9 +79,22 @@ pub fn syslog(caller: &mut Caller<'_>, action: u32, buffer: UserOut<u8>, len: i3
     }
 }
 
-fn show(level: LevelFilter) -> SyscallResult {
+fn show(level: LevelFilter) {
+    let mut shown = SHOWN.lock();
+    *shown = None;
     console::set_console_level(level);
-    Ok(0)
+}
+
+fn show_nothing() {
+    let mut shown = SHOWN.lock();
+    let before = console::set_console_level(LevelFilter::Off);
+    shown.get_or_insert(before);
+}
+
+fn show_again() {
+    if let Some(before) = SHOWN.lock().take() {
+        console::set_console_level(before);
+    }
 }
 
 fn clear() {
@@ -175,4 +199,26 @@ fn as_linux(raw: &[u8]) -> Result<Vec<u8>, Errno> {
         text.extend_from_slice(part);
     }
     Ok(text)
+}
+
+#[cfg(debug_assertions)]
+mod checks {
+    use super::{show, show_again, show_nothing};
+    use log::LevelFilter;
+    use machine::console;
+    use macros::kernel_test;
+
+    #[kernel_test]
+    fn the_console_shows_again_what_it_showed() {
+        let at_first = console::set_console_level(LevelFilter::Info);
+        show_again(); // of nothing
+        show_nothing();
+        show_nothing();
+        show_again();
+        assert_eq!(console::set_console_level(LevelFilter::Error), LevelFilter::Info);
+        show_nothing();
+        show(LevelFilter::Debug);
+        show_again();
+        assert_eq!(console::set_console_level(at_first), LevelFilter::Debug);
+    }
 }

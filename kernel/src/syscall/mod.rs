@@ -370,7 +370,8 @@ pub fn handle(thread: &Arc<Thread>, context: &mut UserContext) -> Option<Interru
         Ok(value) => value,
         Err(error) => error.to_ret(),
     });
-    (result == Err(Errno::EINTR)).then(|| Interrupted { number, restart: restart::of(number, &arguments) })
+    let interrupted = result == Err(Errno::EINTR);
+    interrupted.then(|| Interrupted { number, restart: restart::of(&Caller { thread, context }, number, &arguments) })
 }
 
 /// Numbers that have been logged, one bit each.
