@@ -63,6 +63,7 @@ fn run(thread: &Arc<Thread>, context: &mut UserContext) {
         match user::run(context, thread.attention()) {
             Exit::Syscall => {
                 if trace::on() {
+                    thread.trace_call_begin(context);
                     syscall::describe::begin(thread, context);
                 }
                 call = syscall::handle(thread, context);
@@ -81,8 +82,10 @@ fn run(thread: &Arc<Thread>, context: &mut UserContext) {
         if call.is_some() || asked {
             if trace::on() {
                 syscall::describe::end(thread, context);
+                thread.trace_call_end(context, &mut call);
             }
             if !deliver::attend(thread, context, call.take(), &mut handling) {
+                thread.trace_exit(context);
                 return;
             }
         }
@@ -113,7 +116,7 @@ impl Fault {
             cr2: if self.exception == Exception::PageFault { self.address } else { last.cr2 },
         };
         let Some(signal) = Signal::new(info.si_signo) else { return };
-        if !thread.catches(signal) {
+        if !thread.catches(signal) && !thread.is_traced() {
             self.report(thread, signal, context.registers().rip);
         }
         thread.force(signal, info);

@@ -19,6 +19,7 @@ pub mod mm;
 pub mod pod;
 pub mod poll;
 pub mod process;
+pub mod ptrace;
 pub mod rseq;
 pub mod sigframe;
 pub mod signal;

@@ -146,6 +146,8 @@ pub enum WaitStatus {
     },
     /// A signal stopped it.
     Stopped(Signal),
+    /// It stopped for its tracer (`ptrace(2)`): a signal's number, and an event in the bits above.
+    Trapped(u32),
     /// It goes on after a stop.
     Continued,
 }
@@ -157,6 +159,7 @@ impl WaitStatus {
             WaitStatus::Exited(status) => i32::from(status) << 8,
             WaitStatus::Signaled { signal, core_dumped } => i32::from(signal.number()) | i32::from(core_dumped) << 7,
             WaitStatus::Stopped(signal) => i32::from(signal.number()) << 8 | 0x7f,
+            WaitStatus::Trapped(code) => (code << 8 | 0x7f) as i32,
             WaitStatus::Continued => 0xffff,
         }
     }
@@ -198,6 +201,8 @@ mod tests {
         assert_eq!(WaitStatus::Signaled { signal: Signal::SIGKILL, core_dumped: false }.encode(), 9);
         assert_eq!(WaitStatus::Signaled { signal: Signal::SIGSEGV, core_dumped: true }.encode(), 0x8b);
         assert_eq!(WaitStatus::Stopped(Signal::SIGSTOP).encode(), 0x137f);
+        assert_eq!(WaitStatus::Trapped(0x80 | 5).encode(), 0x857f);
+        assert_eq!(WaitStatus::Trapped(5 | 4 << 8).encode(), 0x4057f);
         assert_eq!(WaitStatus::Continued.encode(), 0xffff);
     }
 

@@ -58,6 +58,8 @@ pub const CLD_EXITED: i32 = 1;
 pub const CLD_KILLED: i32 = 2;
 /// `si_code` of `SIGCHLD`: a signal killed it, with a core dump.
 pub const CLD_DUMPED: i32 = 3;
+/// `si_code` of `SIGCHLD`: it stopped for its tracer.
+pub const CLD_TRAPPED: i32 = 4;
 /// `si_code` of `SIGCHLD`: it stopped.
 pub const CLD_STOPPED: i32 = 5;
 /// `si_code` of `SIGCHLD`: it goes on.
@@ -189,6 +191,12 @@ impl KernelSiginfo {
         info.fields[2] = user_ticks as u64;
         info.fields[3] = system_ticks as u64;
         info
+    }
+
+    /// The same about process or thread `pid`.
+    pub fn about(mut self, pid: i32) -> KernelSiginfo {
+        self.fields[0] = self.fields[0] & !u64::from(u32::MAX) | u64::from(pid as u32);
+        self
     }
 
     /// Whether its code says which fields there are: else they may be any of `siginfo_t`, more than are here.

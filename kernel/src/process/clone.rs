@@ -42,7 +42,7 @@ pub struct CloneRequest {
 
 /// Makes a process or a thread like the current one, `maker`, whose registers are `context`; its number. EINTR if a signal
 /// comes first: the call is to begin again when that has been seen to.
-pub fn clone(maker: &Arc<Thread>, context: &UserContext, request: &CloneRequest) -> Result<u32, Errno> {
+pub fn clone(maker: &Arc<Thread>, context: &mut UserContext, request: &CloneRequest) -> Result<u32, Errno> {
     check(request)?;
     let signals = maker.process().signals_to_many.load(Ordering::SeqCst);
     if maker.has_deliverable() {
@@ -56,6 +56,7 @@ pub fn clone(maker: &Arc<Thread>, context: &UserContext, request: &CloneRequest)
     let thread = Thread::new(process.clone(), number, maker.name(), maker.blocked());
     thread.inherit(maker);
     maker.pass_watcher_on(&thread);
+    let event = maker.clone_event(request);
     if request.flags.contains(CloneFlags::CHILD_CLEARTID) {
         thread.clear_on_exit.store(request.child_tid, Ordering::Relaxed);
     }
@@ -98,12 +99,19 @@ pub fn clone(maker: &Arc<Thread>, context: &UserContext, request: &CloneRequest)
             process.threads.lock().clear(); // which keep it
         })?;
     }
+    if event.is_some() || request.flags.contains(CloneFlags::PTRACE) {
+        maker.pass_tracer_on(&thread);
+    }
     sched::start_task(&task);
     drop((thread, task));
+    if let Some(event) = event {
+        maker.trace_event(context, event, number.into());
+    }
     if request.flags.contains(CloneFlags::VFORK) {
         let released = || process.released_maker.load(Ordering::SeqCst).then_some(());
         // A maker that is killed meanwhile does not wait for its child.
         let _ = process.maker.wait_until(None, super::ending, released);
+        maker.trace_vfork_done(context, number);
     }
     Ok(number)
 }

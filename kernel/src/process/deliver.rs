@@ -92,13 +92,18 @@ pub fn attend(
     let mut call = call;
     loop {
         thread.attention.store(false, Ordering::SeqCst);
+        thread.trace_attend(context);
         if thread.cpu_time_due.load(Ordering::Relaxed) {
             cpu_limit::check(thread);
         }
         if thread.is_ending() {
             return false;
         }
-        if thread.process().is_stopped() {
+        if thread.trace_pause(context, &mut call) {
+            thread.attention.store(true, Ordering::SeqCst);
+            continue;
+        }
+        if thread.process().is_stopped() && !thread.is_traced() {
             thread.process().wait_while_stopped(thread);
             thread.attention.store(true, Ordering::SeqCst);
             continue;
@@ -108,6 +113,7 @@ pub fn attend(
         if trace::on() {
             thread.show_signal(signal, &info);
         }
+        let Some((signal, info)) = thread.trace_signal(context, &mut call, (signal, info)) else { continue };
         match thread.process().actions.take(signal) {
             Disposition::Default(action) => default_action(thread, signal, action, continuations),
             Disposition::Handler(action) => {
@@ -128,6 +134,8 @@ pub fn attend(
                         thread.process().actions.action(signal, Some(Sigaction::default()));
                     }
                     thread.force(Signal::SIGSEGV, KernelSiginfo::kernel(Signal::SIGSEGV));
+                } else {
+                    thread.trace_handler(context);
                 }
             }
         }
@@ -136,6 +144,7 @@ pub fn attend(
     if thread.rseq.update(context).is_err() {
         thread.force(Signal::SIGSEGV, KernelSiginfo::kernel(Signal::SIGSEGV)); // taken before user mode
     }
+    thread.trace_enter(context);
     true
 }
 

@@ -3,9 +3,10 @@
 use super::start::hooks;
 use super::table::{self, INIT, Table};
 use super::wait::{forget, notify_of_end, tell_of_end, wants_no_zombies};
-use super::{ExitStatus, Process, Thread, send};
+use super::{ExitStatus, Process, Thread, ptrace, send};
 use crate::futex;
 use crate::sched::tick::Sample;
+use abi::process::WaitStatus;
 use abi::sigframe::KernelSiginfo;
 use abi::{Errno, Signal};
 use alloc::sync::Arc;
@@ -45,6 +46,7 @@ impl Thread {
     /// The thread has left user mode for good and given its address space back. Called in its context.
     pub fn finish(self: &Arc<Self>) {
         let process = self.process();
+        self.trace_end(self.end_status());
         let time = self.end_time(Sample::of(&task::current()));
         table::lock().remove_thread(self.tid());
         futex::owner_ended(self.tid());
@@ -75,6 +77,15 @@ impl Thread {
     }
 }
 
+impl Thread {
+    /// How it ends: with its process, or by itself.
+    pub(super) fn end_status(&self) -> WaitStatus {
+        let process = self.process();
+        let own = ExitStatus::Exited(process.last_code.load(Ordering::Relaxed));
+        process.status().unwrap_or(own).wait_status()
+    }
+}
+
 /// What the process, whose last thread is ending, ends with.
 fn end_status(process: &Process) -> ExitStatus {
     process.exit(ExitStatus::Exited(process.last_code.load(Ordering::Relaxed))); // unless it has a status
@@ -87,6 +98,7 @@ fn end(process: &Arc<Process>) {
     super::alarm::cancel_all(process);
     let space = process.space.lock().take();
     drop(space);
+    process.tracees.close();
     process.files.leave();
     process.position.leave(); // a zombie keeps no file system busy
     let timers = core::mem::take(&mut *process.timers.lock());
@@ -180,6 +192,7 @@ fn become_zombie(process: &Arc<Process>, status: ExitStatus) {
     if let Some(file) = process.pid_file.get() {
         file.tell_end();
     }
+    ptrace::tell_of_end(process, status.wait_status());
     match parent {
         Some(parent) if told => parent.child_changed.wake_all(),
         Some(parent) => notify_of_end(&parent, process, status),

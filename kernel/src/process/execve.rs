@@ -4,7 +4,7 @@ use super::exec::Program;
 use super::{Thread, alarm, short_name, table};
 use abi::Errno;
 use abi::signal::SigaltStack;
-use alloc::sync::Arc;
+use alloc::sync::{Arc, Weak};
 use core::any::Any;
 use core::sync::atomic::Ordering;
 use klib::trace::{Event, Label, Life};
@@ -21,6 +21,7 @@ pub fn replace(thread: &Arc<Thread>, context: &mut UserContext, program: Program
     process.end_other_threads(thread)?;
     thread.leave_memory();
     thread.forget_rseq();
+    let former_tid = thread.tid();
     take_over(thread);
     let former = process.space.lock().replace(program.space.clone());
     program.space.allow_huge_pages(former.as_ref().is_none_or(|former| former.may_have_huge_pages()));
@@ -55,6 +56,10 @@ pub fn replace(thread: &Arc<Thread>, context: &mut UserContext, program: Program
     let old = core::mem::replace(&mut *process.credentials.lock(), credentials);
     drop(old);
     process.has_executed.store(true, Ordering::Relaxed);
+    if changes {
+        thread.shake_tracer_off();
+    }
+    thread.trace_exec(context, former_tid);
     Ok(())
 }
 
@@ -66,5 +71,8 @@ fn take_over(thread: &Arc<Thread>) {
         let mut table = table::lock();
         table.remove_thread(former);
         table.add_thread(thread);
+        drop(table);
+        // The first thread has ended, but not its process.
+        *thread.process().tracer_of_first.lock() = Weak::new();
     }
 }

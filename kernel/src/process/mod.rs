@@ -28,6 +28,7 @@ mod memory_hog;
 mod own;
 pub mod pidfd;
 mod place;
+pub mod ptrace;
 pub mod rseq;
 pub mod sampled;
 pub mod send;
@@ -56,7 +57,7 @@ use crate::vm::fault;
 use abi::system::{RLIMIT_FSIZE, RLIMIT_NOFILE};
 use alarm::Timer;
 use alloc::collections::BTreeMap;
-use alloc::sync::Arc;
+use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use context::Position;
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU32, Ordering};
@@ -70,6 +71,7 @@ use machine::sync::{Once, SpinLock, WaitQueue};
 use machine::task;
 use machine::time::Instant;
 use pidfd::PidFile;
+use ptrace::Tracees;
 use shareable::Shareable;
 use signal::{Actions, Pending};
 use users::OfUser;
@@ -157,6 +159,12 @@ pub struct Process {
     /// Timers by the clocks of the process and its threads, whosever they are. Rank `JobControl`: their states are
     /// locked under it.
     cpu_timers: SpinLock<Vec<Arc<Timer>>>,
+    /// Whom it traces.
+    pub tracees: Tracees,
+    /// Number of who traces its threads, or some of them; 0 for nobody.
+    tracer: AtomicU32,
+    /// Who traced its first thread until that ended.
+    tracer_of_first: SpinLock<Weak<Process>>,
 }
 
 /// The thread that the current task runs; None for kernel tasks.

@@ -107,7 +107,7 @@ impl Process {
     /// Sends a signal to the process: some thread takes it. False if there was no room for it.
     pub fn send(self: &Arc<Self>, signal: Signal, info: KernelSiginfo) -> bool {
         self.prepare(signal);
-        if self.actions.is_ignored(signal) && self.taker(signal).is_some() {
+        if self.actions.is_ignored(signal) && self.taker(signal).is_some_and(|thread| !thread.is_traced()) {
             return true;
         }
         if !self.pending.add(signal, info, self.room_for_signals()) {
@@ -137,6 +137,7 @@ impl Process {
     fn prepare(self: &Arc<Self>, signal: Signal) {
         if signal == Signal::SIGKILL {
             self.exit(ExitStatus::Killed(signal));
+            self.threads().iter().for_each(|thread| thread.end_trace_stops());
         } else if signal == Signal::SIGCONT {
             self.resume();
         } else if STOPS.contains(signal) {
@@ -187,6 +188,7 @@ impl Process {
             if was_stopped { tell_parent(&table, self, Report::Continued) } else { None }
         };
         self.resumed.wake_all();
+        self.threads().iter().for_each(|thread| thread.trace_continued());
         if let Some(parent) = parent {
             parent.child_changed.wake_all();
         }
@@ -203,7 +205,7 @@ impl Process {
 
     /// Sleeps while the process is stopped, unless the thread is to end.
     pub fn wait_while_stopped(&self, thread: &Thread) {
-        self.resumed.wait(|| (!self.is_stopped() || thread.is_ending()).then_some(()));
+        self.resumed.wait(|| (!self.is_stopped() || thread.is_ending() || thread.is_traced()).then_some(()));
     }
 
     /// Makes the process end with `status`: the first call counts, and every thread sees it on its way to user mode.
@@ -218,7 +220,7 @@ impl Thread {
     /// Sends a signal to this very thread. False if there was no room for it.
     pub fn send(&self, signal: Signal, info: KernelSiginfo) -> bool {
         self.process().prepare(signal);
-        if self.process().actions.is_ignored(signal) && !self.blocks(signal) {
+        if self.process().actions.is_ignored(signal) && !self.blocks(signal) && !self.is_traced() {
             return true;
         }
         if !self.pending.add(signal, info, self.process().room_for_signals()) {

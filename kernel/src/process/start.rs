@@ -7,6 +7,7 @@ use super::credentials::Credentials;
 use super::exec;
 use super::files::FileTable;
 use super::limits::{self, Limits};
+use super::ptrace::Tracees;
 use super::shareable::Shareable;
 use super::signal::{Actions, Pending};
 use super::table::{self, INIT, Ties};
@@ -232,6 +233,9 @@ impl Parts {
             timers: SpinLock::new("process timers", Rank::Process, BTreeMap::new()),
             cpu: CpuTime::new(self.limits.watch_cpu_time()),
             cpu_timers: SpinLock::new("timers of CPU time", Rank::JobControl, Vec::new()),
+            tracees: Tracees::new(),
+            tracer: AtomicU32::new(0),
+            tracer_of_first: SpinLock::new("tracer of the first thread", Rank::Process, Weak::new()),
         })
     }
 }

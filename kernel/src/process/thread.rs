@@ -3,12 +3,14 @@
 use super::Process;
 use super::cpu_time::Division;
 use super::own::{OwnStack, OwnWord};
+use super::ptrace::Tracee;
 use super::rseq::Rseq;
 use super::signal::Pending;
 use crate::sched;
 use crate::sched::tick::Sample;
 use abi::signal::SigSet;
 use abi::{Errno, Signal};
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::{Arc, Weak};
 use core::any::Any;
@@ -64,6 +66,8 @@ pub struct Thread {
     pub(super) traced_call: AtomicU32,
     /// The begin of the line about that call, for [`super::watched::Watcher`].
     pub(super) call_line: SpinLock<String>,
+    /// How it is traced by another process, once it has been.
+    pub(super) tracee: Once<Box<Tracee>>,
 }
 
 impl Thread {
@@ -92,6 +96,7 @@ impl Thread {
             cpu_time_due: AtomicBool::new(false),
             traced_call: AtomicU32::new(NO_CALL),
             call_line: SpinLock::new("line about a call", Rank::Process, String::new()),
+            tracee: Once::new(),
         })
     }
 
@@ -180,7 +185,7 @@ impl Thread {
     /// Whether there is something to do before user mode that ends sleeps.
     pub fn has_deliverable(&self) -> bool {
         self.attention.load(Ordering::SeqCst)
-            && (!self.deliverable().is_empty() || self.is_ending() || self.process.is_stopped())
+            && (!self.deliverable().is_empty() || self.is_ending() || self.has_to_stop())
     }
 
     /// Whether `deliver::attend` has something to look at before user mode.

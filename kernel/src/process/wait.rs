@@ -6,7 +6,7 @@
 use super::table::{self, Table};
 use super::{ExitStatus, Process};
 use abi::process::{WaitFlags, WaitStatus};
-use abi::sigframe::{CLD_CONTINUED, CLD_EXITED, CLD_KILLED, CLD_STOPPED, KernelSiginfo};
+use abi::sigframe::{CLD_CONTINUED, CLD_EXITED, CLD_KILLED, CLD_STOPPED, CLD_TRAPPED, KernelSiginfo};
 use abi::signal::SaFlags;
 use abi::{Errno, Signal};
 use alloc::sync::Arc;
@@ -61,25 +61,30 @@ pub enum Target {
 /// What a wait found.
 #[derive(Clone)]
 pub struct Waited {
-    /// The child; None if there is nothing yet and the caller does not wait.
+    /// The child, or the process of a thread that is traced; None if there is nothing yet and the caller does not wait.
     pub child: Option<Arc<Process>>,
+    /// Its number, or that of the thread.
+    pub number: u32,
+    /// It is a child, and not just traced: its end is for its parent to take.
+    pub is_child: bool,
     /// What happened to it.
     pub status: WaitStatus,
 }
 
 /// Waits for a change of one of the children that `flags` ask for (EXITED too). ECHILD if there is none to wait for.
 pub fn wait(parent: &Arc<Process>, target: Target, flags: WaitFlags) -> Result<Waited, Errno> {
-    let look = || match find_change(parent, target, flags) {
+    let look = || match find_any_change(parent, target, flags) {
         Ok(None) if flags.contains(WaitFlags::NOHANG) => {
-            Some(Ok(Waited { child: None, status: WaitStatus::Exited(0) }))
+            Some(Ok(Waited { child: None, number: 0, is_child: false, status: WaitStatus::Exited(0) }))
         }
         Ok(None) => None,
         Ok(Some(found)) => Some(Ok(found)),
         Err(error) => Some(Err(error)),
     };
     let waited = parent.child_changed.wait_until(None, super::interrupted, look).map_err(|_| Errno::EINTR)??;
-    if let (Some(child), false, WaitStatus::Exited(_) | WaitStatus::Signaled { .. }) =
-        (&waited.child, flags.contains(WaitFlags::NOWAIT), waited.status)
+    if let (Some(child), WaitStatus::Exited(_) | WaitStatus::Signaled { .. }) = (&waited.child, waited.status)
+        && waited.is_child
+        && !flags.contains(WaitFlags::NOWAIT)
     {
         account(parent, child);
         forget(child);
@@ -87,6 +92,17 @@ pub fn wait(parent: &Arc<Process>, target: Target, flags: WaitFlags) -> Result<W
     // Whoever made the change that was found still has the table locked, until the signal that tells of it is sent.
     drop(table::lock());
     Ok(waited)
+}
+
+/// A change of a child, or of a thread that `parent` traces, that is there now.
+fn find_any_change(parent: &Process, target: Target, flags: WaitFlags) -> Result<Option<Waited>, Errno> {
+    match find_change(parent, target, flags) {
+        Ok(Some(found)) => Ok(Some(found)),
+        of_children => match parent.tracees.find_change(target, flags) {
+            Err(Errno::ECHILD) => of_children,
+            of_tracees => of_tracees,
+        },
+    }
 }
 
 /// A change that is there now. A child that has ended is taken out of the parent's children, unless it is to stay.
@@ -104,10 +120,11 @@ fn find_change(parent: &Process, target: Target, flags: WaitFlags) -> Result<Opt
             if flags.contains(WaitFlags::EXITED) {
                 let status = child.status().unwrap_or(ExitStatus::Exited(0)).wait_status();
                 let child = if keep { child.clone() } else { children.swap_remove(at) };
-                return Ok(Some(Waited { child: Some(child), status }));
+                return Ok(Some(Waited { number: child.pid(), is_child: true, child: Some(child), status }));
             }
-        } else if let Some(report) = take_report(child, flags, keep) {
-            return Ok(Some(Waited { child: Some(child.clone()), status: report.status() }));
+        } else if let Some(report) = take_report(parent, child, flags, keep) {
+            let (number, status) = (child.pid(), report.status());
+            return Ok(Some(Waited { number, is_child: true, child: Some(child.clone()), status }));
         }
     }
     if any { Ok(None) } else { Err(Errno::ECHILD) }
@@ -124,9 +141,11 @@ fn matches(child: &Process, target: Target, flags: WaitFlags) -> bool {
     named && (flags.contains(WaitFlags::ALL) || flags.contains(WaitFlags::CLONE) == is_clone)
 }
 
-fn take_report(child: &Process, flags: WaitFlags, keep: bool) -> Option<Report> {
+fn take_report(parent: &Process, child: &Process, flags: WaitFlags, keep: bool) -> Option<Report> {
     let number = child.report.load(Ordering::SeqCst);
     let report = Report::decode(number).filter(|report| match report {
+        // Who traces it sees its threads stop.
+        Report::Stopped(_) if child.tracer.load(Ordering::Relaxed) == parent.pid() => false,
         Report::Stopped(_) => flags.contains(WaitFlags::STOPPED) && child.is_stopped(),
         Report::Continued => flags.contains(WaitFlags::CONTINUED),
     })?;
@@ -203,6 +222,7 @@ pub fn code_of_wait(status: WaitStatus) -> (i32, i32) {
         WaitStatus::Exited(status) => (CLD_EXITED, status.into()),
         WaitStatus::Signaled { signal, .. } => (CLD_KILLED, signal.number().into()),
         WaitStatus::Stopped(signal) => (CLD_STOPPED, signal.number().into()),
+        WaitStatus::Trapped(code) => (CLD_TRAPPED, code as i32),
         WaitStatus::Continued => (CLD_CONTINUED, Signal::SIGCONT.number().into()),
     }
 }

@@ -3,7 +3,7 @@
 use super::subject::{process, put_path};
 use crate::process::Process;
 use crate::vfs::Result;
-use crate::vfs::pseudo::{Subject, Text};
+use crate::vfs::pseudo::{Bytes, Subject, Text};
 use crate::vm::{AddressSpace, Area, Backing, Program};
 use abi::Errno;
 use abi::fs::split_dev;
@@ -67,6 +67,22 @@ fn areas(space: &AddressSpace) -> Result<Vec<Area>> {
         Err(_) => result = Err(Errno::ENOMEM),
     });
     result.map(|()| areas)
+}
+
+/// `/proc/[pid]/mem`.
+pub(super) static BYTES: Bytes = Bytes {
+    read: |subject, position, out| {
+        let Some(space) = process(subject)?.try_space() else { return Ok(0) };
+        some(space.read(position, out), out.len())
+    },
+    write: |subject, position, bytes| {
+        let Some(space) = process(subject)?.try_space() else { return Ok(0) };
+        some(space.write(position, bytes), bytes.len())
+    },
+};
+
+fn some(done: usize, wanted: usize) -> Result<usize> {
+    if done == 0 && wanted > 0 { Err(Errno::EIO) } else { Ok(done) }
 }
 
 /// How much a process has of what, in bytes or, where it says so, pages.

@@ -34,7 +34,7 @@ static DESCRIPTOR_INFO: Members = Members {
 const DESCRIPTOR_LINK: u32 = 0o700;
 
 /// The files of a process and, but for those of a whole one, of a thread.
-static ENTRIES: [Entry; 20] = [
+static ENTRIES: [Entry; 21] = [
     Entry { name: "task", mode: SOME | 0o555, kind: Kind::Members(&[], &THREADS) },
     Entry { name: "fd", mode: PRIVATE | 0o500, kind: Kind::Members(&[], &DESCRIPTORS) },
     Entry { name: "fdinfo", mode: PRIVATE | 0o555, kind: Kind::Members(&[], &DESCRIPTOR_INFO) },
@@ -46,6 +46,7 @@ static ENTRIES: [Entry; 20] = [
     Entry { name: "exe", mode: PRIVATE | 0o777, kind: Kind::Magic(|s, text| path(program(s), text), program) },
     Entry { name: "limits", mode: 0o444, kind: Kind::Text(status::limits) },
     Entry { name: "maps", mode: PRIVATE | 0o444, kind: Kind::Text(memory::maps) },
+    Entry { name: "mem", mode: PRIVATE | 0o600, kind: Kind::Bytes(&memory::BYTES) },
     Entry { name: "mountinfo", mode: 0o444, kind: Kind::Text(mounts::info) },
     Entry { name: "mounts", mode: 0o444, kind: Kind::Text(mounts::table) },
     Entry { name: "oom_score", mode: 0o444, kind: Kind::Text(oom_score) },

@@ -49,6 +49,8 @@ pub(super) struct View {
     /// Pending signals of the thread and of its process, blocked, ignored and caught ones.
     signals: [SigSet; 5],
     no_new_privileges: bool,
+    /// Number of who traces the thread; 0 for nobody.
+    tracer: u32,
 }
 
 impl View {
@@ -67,11 +69,13 @@ impl View {
             waits_for: "",
             signals: [SigSet::EMPTY, process.pending.set(), SigSet::EMPTY, ignored, caught],
             no_new_privileges: false,
+            tracer: 0,
             process,
         };
         let Some(thread) = thread(&view.process, subject)? else { return Ok(view) };
         view.number = thread.tid();
         view.no_new_privileges = thread.no_new_privileges.load(Ordering::Relaxed);
+        view.tracer = thread.tracer_pid();
         view.signals[0] = thread.pending.set();
         view.signals[2] = thread.blocked();
         let Some(task) = thread.task().filter(|_| !view.process.is_gone()) else { return Ok(view) };
@@ -79,6 +83,7 @@ impl View {
         // A sleep for a disk is one like others here.
         view.state = match info.state {
             "dead" => view.state,
+            _ if thread.is_trace_stopped() => "t (tracing stop)",
             // Its parent may know before it sleeps.
             _ if view.process.is_stopped() => "T (stopped)",
             "waiting" => "S (sleeping)",
@@ -162,7 +167,8 @@ pub(super) fn status(subject: Subject, text: &mut Text) -> Result<()> {
     text.put(b"Name:\t");
     put_name(process, subject, text)?;
     writeln!(text, "\nUmask:\t{:04o}\nState:\t{}", process.umask(), view.state);
-    let numbers = [("Tgid", process.pid()), ("Pid", view.number), ("PPid", process.parent()), ("TracerPid", 0)];
+    let numbers =
+        [("Tgid", process.pid()), ("Pid", view.number), ("PPid", process.parent()), ("TracerPid", view.tracer)];
     for (name, number) in numbers {
         writeln!(text, "{name}:\t{number}");
     }

@@ -30,6 +30,7 @@ mod poll;
 mod power;
 mod prctl;
 mod process;
+mod ptrace;
 mod restart;
 mod schedule;
 mod select;
@@ -195,6 +196,7 @@ syscalls! {
     98 => identity::getrusage(who: i32, out: UserOut<abi::system::Rusage>);
     99 => misc::sysinfo(out: UserOut<abi::system::Sysinfo>);
     100 => time::times(out: UserOut<abi::system::Tms>);
+    101 => ptrace::ptrace(request: u32, tid: i32, address: u64, data: u64);
     102 => identity::getuid();
     103 => kernel_log::syslog(action: u32, buffer: UserOut<u8>, len: i32);
     104 => identity::getgid();

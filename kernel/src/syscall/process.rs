@@ -207,7 +207,7 @@ impl Own {
             limits: process.limits().of_memory(&credentials),
             credentials,
             randomized: process.personality.load(Ordering::Relaxed) & super::misc::ADDR_NO_RANDOMIZE == 0,
-            no_new_privileges: thread.no_new_privileges.load(Ordering::Relaxed),
+            no_new_privileges: thread.no_new_privileges.load(Ordering::Relaxed) || thread.is_traced_without_rights(),
         }
     }
 
@@ -278,11 +278,11 @@ pub fn wait4(
         group if group < 0 => Target::Group(group.unsigned_abs()),
         pid => Target::Pid(pid.unsigned_abs()),
     };
-    let Waited { child, status: found } = wait::wait(process, target, flags | WaitFlags::EXITED)?;
+    let Waited { child, number, status: found, .. } = wait::wait(process, target, flags | WaitFlags::EXITED)?;
     let Some(child) = child else { return Ok(0) };
     status.write_if_given(&found.encode())?;
     usage.write_if_given(&usage_of_child(&child))?;
-    Ok(child.pid().into())
+    Ok(number.into())
 }
 
 pub fn waitid(
@@ -321,7 +321,7 @@ pub fn waitid(
     if waited.is_err() {
         info.write_if_given(&Siginfo::default())?;
     }
-    let Waited { child, status } = waited?;
+    let Waited { child, number: pid, status, .. } = waited?;
     let Some(child) = child else {
         if !asked.contains(WaitFlags::NOHANG) {
             return Err(Errno::EAGAIN); // the descriptor's doing
@@ -330,7 +330,7 @@ pub fn waitid(
         return Ok(0);
     };
     let (code, number) = wait::code_of_wait(status);
-    info.write_if_given(&wait::child_info(&child, code, number).into())?;
+    info.write_if_given(&wait::child_info(&child, code, number).about(pid as i32).into())?;
     usage.write_if_given(&usage_of_child(&child))?;
     Ok(0)
 }

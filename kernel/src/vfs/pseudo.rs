@@ -66,6 +66,8 @@ pub enum Kind {
     Value(&'static (dyn fmt::Display + Sync)),
     /// A regular file that takes what is written to it: one write is one value.
     Setting(Make, fn(Subject, &[u8]) -> Result<()>),
+    /// A regular file that is read and written at any position. Whether the caller may is asked each time.
+    Bytes(&'static Bytes),
     /// A symbolic link to a path.
     Link(Make),
     /// A symbolic link to a place, whatever the path that it shows.
@@ -74,6 +76,14 @@ pub enum Kind {
     Directory(&'static [Entry]),
     /// A directory that has members besides.
     Members(&'static [Entry], &'static Members),
+}
+
+/// Bytes that lie at positions, some of them.
+pub struct Bytes {
+    /// Fills a buffer from a position on; how many bytes. EIO if there is none there.
+    pub read: fn(Subject, u64, &mut [u8]) -> Result<usize>,
+    /// Puts bytes there; how many.
+    pub write: fn(Subject, u64, &[u8]) -> Result<usize>,
 }
 
 /// Names that come and go.
@@ -101,6 +111,9 @@ pub struct PseudoFs {
     /// Fills in whom a file belongs to, and what its permission bits are if the table does not say it.
     pub describe: fn(Subject, &Entry, &mut Metadata),
 }
+
+/// Bytes that go through a buffer at once.
+const PIECE: usize = 512;
 
 /// Directory positions below this are `.`, `..` and the rows of the table; from here on they are members' numbers.
 const FIRST_MEMBER: i64 = 1 << 12;
@@ -177,7 +190,7 @@ impl Node {
 impl Inode for Node {
     fn file_type(&self) -> FileType {
         match self.entry.kind {
-            Kind::Text(_) | Kind::Value(_) | Kind::Setting(..) => FileType::Regular,
+            Kind::Text(_) | Kind::Value(_) | Kind::Setting(..) | Kind::Bytes(_) => FileType::Regular,
             Kind::Link(_) | Kind::Magic(..) => FileType::Symlink,
             Kind::Directory(_) | Kind::Members(..) => FileType::Directory,
         }
@@ -214,6 +227,10 @@ impl Inode for Node {
         }
         if flags & O_ACCMODE != O_RDONLY {
             (self.system.check)(self.subject, true)?;
+        }
+        if let Kind::Bytes(bytes) = self.entry.kind {
+            let whole = Subject { part: 0, ..self.subject };
+            return Ok(Some(Arc::new(BytesFile { node: Node { subject: whole, ..*self }, bytes })));
         }
         Ok(Some(Arc::new(TextFile { node: *self, text: Mutex::new("pseudo file", None) })))
     }
@@ -287,6 +304,56 @@ impl Inode for Node {
         let Kind::Magic(_, place) = self.entry.kind else { return Ok(None) };
         self.check()?;
         Ok(Some(Box::new(place(self.subject)?)))
+    }
+}
+
+/// An open file of bytes at positions.
+struct BytesFile {
+    /// Of the whole object: it stays when the part does not by which it was opened.
+    node: Node,
+    bytes: &'static Bytes,
+}
+
+impl FileOperations for BytesFile {
+    fn read(&self, offset: u64, _: u32, sink: &mut dyn Sink) -> Result<usize> {
+        self.node.check()?;
+        let mut page = [0; PIECE];
+        let mut done = 0;
+        while sink.remaining() > 0 {
+            let wanted = &mut page[..sink.remaining().min(PIECE)];
+            let len = match (self.bytes.read)(self.node.subject, offset + done as u64, wanted) {
+                Err(_) if done > 0 => 0,
+                read => read?,
+            };
+            sink.put(&page[..len])?;
+            done += len;
+            if len < PIECE {
+                break;
+            }
+        }
+        Ok(done)
+    }
+
+    fn write(&self, offset: u64, _: u32, source: &mut dyn Source) -> Result<usize> {
+        self.node.check()?;
+        let mut page = [0; PIECE];
+        let mut done = 0;
+        while source.remaining() > 0 {
+            let len = source.take(&mut page)?;
+            let put = match (self.bytes.write)(self.node.subject, offset + done as u64, &page[..len]) {
+                Err(_) if done > 0 => 0,
+                put => put?,
+            };
+            done += put;
+            if put < len {
+                break;
+            }
+        }
+        Ok(done)
+    }
+
+    fn positions(&self) -> Positions {
+        Positions::Bytes(0)
     }
 }
 

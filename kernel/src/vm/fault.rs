@@ -68,14 +68,20 @@ pub fn resolve(space: &AddressSpace, address: u64, access: Access) -> Result<(),
         };
         trace::note(Event::Fault { address, access });
     }
-    let result = make_accessible(space, address, access);
+    let result = make_accessible(space, address, access, false);
     if trace::on() {
         trace::note(Event::FaultEnd { address, resolved: result.is_ok() });
     }
     result
 }
 
-fn make_accessible(space: &AddressSpace, address: u64, access: Access) -> Result<(), FaultError> {
+/// Makes the page at `address` one that may be written without anybody but the program seeing it, or that it shares for
+/// writing, also where it only reads: for debuggers.
+pub(super) fn resolve_forced(space: &AddressSpace, address: u64) -> Result<(), FaultError> {
+    make_accessible(space, address, Access::Write, true)
+}
+
+fn make_accessible(space: &AddressSpace, address: u64, access: Access, forced: bool) -> Result<(), FaultError> {
     if address >= USER_END {
         return Err(FaultError::NotMapped);
     }
@@ -85,7 +91,7 @@ fn make_accessible(space: &AddressSpace, address: u64, access: Access) -> Result
     let mut tries = Tries::default();
     let mut announced = None;
     loop {
-        let step = attempt(space, page, access, announced).and_then(|step| match step {
+        let step = attempt(space, page, access, announced, forced).and_then(|step| match step {
             Step::Done => Ok(true),
             Step::Dirty(file, index) => {
                 let revocations = file.revocations();
@@ -109,15 +115,34 @@ fn make_accessible(space: &AddressSpace, address: u64, access: Access) -> Result
 
 /// One look, under the lock. `announced` says that the file knows of the store, and how many times it had taken pages away
 /// by then.
-fn attempt(space: &AddressSpace, page: u64, access: Access, announced: Option<u64>) -> Result<Step, FaultError> {
+fn attempt(
+    space: &AddressSpace,
+    page: u64,
+    access: Access,
+    announced: Option<u64>,
+    forced: bool,
+) -> Result<Step, FaultError> {
     let mut layout = space.layout();
     let layout = &mut *layout;
     if let Some(area) = layout.areas.map().find(page) {
+        check(area, access, forced)?;
         return attempt_in(space, area, page, access, announced);
     }
     layout.grow_stack(page)?;
     let area = layout.areas.map().find(page).ok_or(FaultError::NotMapped)?;
+    check(area, access, forced)?;
     attempt_in(space, area, page, access, announced)
+}
+
+/// Whether the area allows that; a debugger may write to what is the program's own.
+fn check(area: &Area, access: Access, forced: bool) -> Result<(), FaultError> {
+    let has = area.protection;
+    let allowed = match access {
+        Access::Read => has.read,
+        Access::Write => has.read && (has.write || forced && !area.is_shared()),
+        Access::Execute => has.read && has.execute,
+    };
+    if allowed { Ok(()) } else { Err(FaultError::Forbidden) }
 }
 
 fn attempt_in(
@@ -127,14 +152,6 @@ fn attempt_in(
     access: Access,
     announced: Option<u64>,
 ) -> Result<Step, FaultError> {
-    let allowed = match access {
-        Access::Read => area.protection.read,
-        Access::Write => area.protection.read && area.protection.write,
-        Access::Execute => area.protection.read && area.protection.execute,
-    };
-    if !allowed {
-        return Err(FaultError::Forbidden);
-    }
     let present = match &area.backing {
         Backing::Anonymous if space.map_huge(area, page, access) => return Ok(Step::Done),
         Backing::Anonymous => space.tables.map_with(page, || anonymous(area, access))?,

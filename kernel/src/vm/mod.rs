@@ -9,6 +9,7 @@
 mod advise;
 mod area;
 pub mod fault;
+mod foreign;
 pub mod huge;
 mod limits;
 mod lock;

@@ -1,11 +1,9 @@
 //! What a program has where in its address space, and reading it from outside: for proc(5).
 
-use super::fault;
-use super::{AddressSpace, AreaFlags, Backing, PAGE};
+use super::{AddressSpace, AreaFlags, Backing};
 use crate::vfs::Location;
 use alloc::sync::Arc;
 use core::ops::Range;
-use machine::hooks::Access;
 
 /// What execve(2) put where. A forked process has the same.
 #[derive(Clone)]
@@ -81,22 +79,5 @@ impl AddressSpace {
         let others = resident.file + resident.shared_memory;
         resident.anonymous = (self.resident_pages() as u64).saturating_sub(others);
         resident
-    }
-
-    /// Reads what the program could, from `address` on; how many bytes, up to a place that it could not read. Any task may
-    /// call it; what is not in memory is brought in.
-    pub fn read(&self, address: u64, out: &mut [u8]) -> usize {
-        let mut done = 0;
-        while done < out.len() {
-            let at = address + done as u64;
-            let offset = (at % PAGE) as usize;
-            let len = (out.len() - done).min(PAGE as usize - offset);
-            let resolved = fault::resolve(self, at, Access::Read);
-            // It may be taken away again meanwhile.
-            let Some(mapping) = resolved.ok().and_then(|()| self.mapping(at)) else { break };
-            mapping.frame.read(offset, &mut out[done..done + len]);
-            done += len;
-        }
-        done
     }
 }

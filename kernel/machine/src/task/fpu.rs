@@ -8,6 +8,7 @@ use crate::mm::OutOfMemory;
 use alloc::alloc::{alloc_zeroed, dealloc};
 use core::alloc::Layout;
 use core::arch::asm;
+use core::ops::Range;
 use core::ptr::NonNull;
 
 const ALIGN: usize = 64;
@@ -19,6 +20,8 @@ const FCW_DEFAULT: u16 = 0x037f;
 /// What FXSAVE saves, in bytes; the header of XSAVE follows, whose first word tells the components that are there (SDM
 /// volume 1, 13.4).
 const LEGACY_LEN: usize = 512;
+/// Where the header lies.
+const HEADER: Range<usize> = LEGACY_LEN..LEGACY_LEN + 64;
 /// Its upper half is reserved.
 const MXCSR_OFFSET: usize = 24;
 /// x87 and SSE.
@@ -63,13 +66,44 @@ impl FpuState {
     /// register cannot hold are taken out, and the rest is at its initial value.
     pub fn from_legacy(bytes: &[u8; LEGACY_LEN]) -> Result<Self, OutOfMemory> {
         let mut state = FpuState::new()?;
-        let area = state.bytes_mut();
-        area[..LEGACY_LEN].copy_from_slice(bytes);
-        area[MXCSR_OFFSET + 2..MXCSR_OFFSET + 4].fill(0);
-        if let Some(header) = area.get_mut(LEGACY_LEN..LEGACY_LEN + 8) {
+        state.put_legacy(bytes);
+        if let Some(header) = state.bytes_mut().get_mut(LEGACY_LEN..LEGACY_LEN + 8) {
             header.copy_from_slice(&LEGACY_COMPONENTS.to_le_bytes());
         }
         Ok(state)
+    }
+
+    /// The same with another part of what FXSAVE saves, which is sifted as in [`FpuState::from_legacy`].
+    pub fn with_legacy(mut self, bytes: &[u8; LEGACY_LEN]) -> Self {
+        self.put_legacy(bytes);
+        if let Some(header) = self.bytes_mut().get_mut(LEGACY_LEN..LEGACY_LEN + 8) {
+            header[0] |= LEGACY_COMPONENTS as u8;
+        }
+        self
+    }
+
+    /// A state in the format of XSAVE from anywhere; what XRSTOR would refuse is taken out. What `bytes` lacks is at its initial
+    /// value.
+    pub fn from_xsave(bytes: &[u8]) -> Result<Self, OutOfMemory> {
+        let mut state = FpuState::new()?;
+        let Some(legacy) = bytes.first_chunk() else { return Ok(state) };
+        state.put_legacy(legacy);
+        let area = state.bytes_mut();
+        let len = area.len().min(bytes.len());
+        if let (Some(header), Some(given)) = (area.get_mut(HEADER), bytes.get(HEADER)) {
+            // Of the header there is but the first word: which components there are.
+            for (at, byte) in features::get().xcr0.to_le_bytes().iter().enumerate() {
+                header[at] = given[at] & byte;
+            }
+            area[HEADER.end..len].copy_from_slice(&bytes[HEADER.end..len]);
+        }
+        Ok(state)
+    }
+
+    fn put_legacy(&mut self, bytes: &[u8; LEGACY_LEN]) {
+        let area = self.bytes_mut();
+        area[..LEGACY_LEN].copy_from_slice(bytes);
+        area[MXCSR_OFFSET + 2..MXCSR_OFFSET + 4].fill(0);
     }
 
     fn bytes_mut(&mut self) -> &mut [u8] {

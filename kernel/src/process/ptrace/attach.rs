@@ -1,0 +1,331 @@
+//! Who traces whom: the beginning and the end of it, from either side.
+
+use super::{GoOn, KILLED, SEIZED, State, TRACED, TRAP, Tracee};
+use crate::process::wait::{self, Target, Waited};
+use crate::process::{Process, Thread, table};
+use abi::capability::CAP_SYS_PTRACE;
+use abi::process::{WaitFlags, WaitStatus};
+use abi::ptrace::Options;
+use abi::sigframe::{CLD_EXITED, CLD_KILLED, KernelSiginfo};
+use abi::{Errno, Signal};
+use alloc::boxed::Box;
+use alloc::sync::{Arc, Weak};
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, Ordering};
+use machine::sync::{Rank, SpinLock};
+use machine::trace::Watching;
+
+/// Most ends of threads that a tracer has not waited for.
+const MAX_ENDED: usize = 32768;
+
+/// Whom a process traces.
+pub struct Tracees {
+    list: SpinLock<List>,
+    /// There may be something in it; read without the lock.
+    used: AtomicBool,
+}
+
+struct List {
+    /// The system calls of all tasks are looked at while there is a tracee.
+    traced: Vec<(Arc<Thread>, Watching)>,
+    /// Tracees that have ended and have not been waited for.
+    ended: Vec<Ended>,
+    /// The tracer has ended.
+    closed: bool,
+}
+
+/// A tracee that has ended.
+struct Ended {
+    tid: u32,
+    process: Arc<Process>,
+    status: WaitStatus,
+}
+
+impl Tracees {
+    /// Nobody.
+    pub const fn new() -> Self {
+        let list = List { traced: Vec::new(), ended: Vec::new(), closed: false };
+        Tracees { list: SpinLock::new("tracees", Rank::Process, list), used: AtomicBool::new(false) }
+    }
+
+    /// Tracee `tid`; ESRCH if that is none.
+    pub fn find(&self, tid: u32) -> Result<Arc<Thread>, Errno> {
+        let list = self.list.lock();
+        list.traced.iter().find(|(thread, _)| thread.tid() == tid).map(|(thread, _)| thread.clone()).ok_or(Errno::ESRCH)
+    }
+
+    /// Adds a tracee. ESRCH if the tracer has ended.
+    fn add(&self, thread: &Arc<Thread>) -> Result<(), Errno> {
+        let watching = Watching::begin();
+        let mut list = self.list.lock();
+        if list.closed {
+            drop(list);
+            return Err(Errno::ESRCH);
+        }
+        list.traced.push((thread.clone(), watching));
+        self.used.store(true, Ordering::SeqCst);
+        Ok(())
+    }
+
+    /// Takes one out; the number of others that are of the same process.
+    fn remove(&self, thread: &Arc<Thread>) -> usize {
+        let mut list = self.list.lock();
+        let at = list.traced.iter().position(|(other, _)| Arc::ptr_eq(other, thread));
+        let removed = at.map(|at| list.traced.swap_remove(at));
+        let others = list.traced.iter().filter(|(other, _)| Arc::ptr_eq(other.process(), thread.process())).count();
+        drop(list);
+        drop(removed);
+        others
+    }
+
+    /// What a wait finds: a stop that was not told, or an end. ECHILD if there is nobody to wait for.
+    pub(in crate::process) fn find_change(&self, target: Target, flags: WaitFlags) -> Result<Option<Waited>, Errno> {
+        if !self.used.load(Ordering::SeqCst) {
+            return Err(Errno::ECHILD);
+        }
+        let matches = |tid: u32, process: &Process| match target {
+            Target::Any => true,
+            Target::Pid(wanted) => tid == wanted,
+            Target::Group(group) => process.group() == group,
+        };
+        let keep = flags.contains(WaitFlags::NOWAIT);
+        let mut list = self.list.lock();
+        let ended = list.ended.iter().position(|ended| matches(ended.tid, &ended.process));
+        if let Some(at) = ended.filter(|_| flags.contains(WaitFlags::EXITED)) {
+            let Ended { tid, process, status } = match keep {
+                true => Ended { process: list.ended[at].process.clone(), ..list.ended[at] },
+                false => list.ended.swap_remove(at),
+            };
+            return Ok(Some(Waited { child: Some(process), number: tid, is_child: false, status }));
+        }
+        let mut threads = Vec::new();
+        threads.try_reserve_exact(list.traced.len()).map_err(|_| Errno::ENOMEM)?;
+        threads.extend(list.traced.iter().map(|(thread, _)| thread.clone()));
+        drop(list);
+        threads.retain(|thread| matches(thread.tid(), thread.process()));
+        for thread in &threads {
+            if let Some(code) = thread.tracee().and_then(|tracee| tracee.take_stop(keep)) {
+                let child = Some(thread.process().clone());
+                let (number, status) = (thread.tid(), WaitStatus::Trapped(code));
+                return Ok(Some(Waited { child, number, is_child: false, status }));
+            }
+        }
+        if threads.is_empty() && ended.is_none() { Err(Errno::ECHILD) } else { Ok(None) }
+    }
+
+    /// The tracer ends: its tracees go on by themselves, or are killed with it if it wanted that.
+    pub(in crate::process) fn close(&self) {
+        let (traced, ended) = {
+            let mut list = self.list.lock();
+            list.closed = true;
+            (core::mem::take(&mut list.traced), core::mem::take(&mut list.ended))
+        };
+        drop(ended);
+        for (thread, watching) in traced {
+            if let Some(tracee) = thread.tracee() {
+                let kills = tracee.state.lock().options.is_some_and(|options| options.contains(Options::EXITKILL));
+                tracee.leave(None); // a signal that it has stopped for is taken
+                thread.process().tracer.store(0, Ordering::Relaxed);
+                thread.look_again();
+                if kills {
+                    thread.process().send(Signal::SIGKILL, KernelSiginfo::kernel(Signal::SIGKILL));
+                }
+            }
+            drop(watching);
+        }
+    }
+
+    /// Notes the end of a tracee, and tells `tracer`, whose tracees these are.
+    fn note_end(&self, tracer: &Arc<Process>, ended: Ended) {
+        let (code, number) = wait::code_of_wait(ended.status);
+        debug_assert!([CLD_EXITED, CLD_KILLED].contains(&code));
+        let info = wait::child_info(&ended.process, code, number).about(ended.tid as i32);
+        {
+            let mut list = self.list.lock();
+            if list.closed || list.ended.len() >= MAX_ENDED {
+                return;
+            }
+            list.ended.push(ended);
+        }
+        tracer.send(Signal::SIGCHLD, info);
+        tracer.child_changed.wake_all();
+    }
+}
+
+impl Tracee {
+    /// Nobody traces the thread any more. If it has stopped it goes on, `how` or as if it had not.
+    fn leave(&self, how: Option<GoOn>) {
+        let mut state = self.state.lock();
+        state.tracer = Weak::new();
+        state.options = None;
+        if let Some(stop) = &mut state.stop {
+            stop.go_on = how;
+        }
+        self.flags.fetch_and(KILLED, Ordering::SeqCst);
+        drop(state);
+        self.let_go.wake_all();
+    }
+}
+
+/// What begins tracing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Begin {
+    /// PTRACE_TRACEME, PTRACE_ATTACH: signals and SIGTRAPs stand for events.
+    Attach,
+    /// PTRACE_SEIZE: events are events.
+    Seize(Options),
+}
+
+impl Thread {
+    /// Makes `tracer` trace this thread. EPERM if somebody does already.
+    fn begin_tracing(self: &Arc<Self>, tracer: &Arc<Process>, begin: Begin, trap: bool) -> Result<(), Errno> {
+        let tracee = self.tracee.call_once(|| Box::new(Tracee::new()));
+        {
+            let mut state = tracee.state.lock();
+            if tracee.has(TRACED) {
+                return Err(Errno::EPERM);
+            }
+            let (flags, options) = match begin {
+                Begin::Attach => (TRACED, None),
+                Begin::Seize(options) => (TRACED | SEIZED, Some(options)),
+            };
+            *state = State { tracer: Arc::downgrade(tracer), options, stop: state.stop.take(), message: 0 };
+            tracee.flags.fetch_or(flags | if trap { TRAP } else { 0 }, Ordering::SeqCst);
+        }
+        self.process().tracer.store(tracer.pid(), Ordering::Relaxed);
+        tracer.tracees.add(self).inspect_err(|_| tracee.leave(None))
+    }
+
+    /// PTRACE_TRACEME: the parent traces the thread.
+    pub fn trace_by_parent(self: &Arc<Self>) -> Result<(), Errno> {
+        let parent = table::find(self.process().parent()).ok_or(Errno::EPERM)?;
+        if !parent.credentials().may_trace(&self.process().credentials(), self.process().is_dumpable()) {
+            return Err(Errno::EPERM);
+        }
+        self.begin_tracing(&parent, Begin::Attach, false)
+    }
+
+    /// PTRACE_ATTACH, PTRACE_SEIZE by `tracer`.
+    pub fn trace(self: &Arc<Self>, tracer: &Arc<Process>, begin: Begin) -> Result<(), Errno> {
+        let process = self.process();
+        let may = || tracer.credentials().may_trace(&process.credentials(), process.is_dumpable());
+        if Arc::ptr_eq(process, tracer) || !may() {
+            return Err(Errno::EPERM);
+        }
+        if self.is_ending() {
+            return Err(Errno::ESRCH);
+        }
+        self.begin_tracing(tracer, begin, false)?;
+        // It may have got a program meanwhile that may do more.
+        if !may() {
+            self.end_tracing(tracer, None);
+            return Err(Errno::EPERM);
+        }
+        if begin == Begin::Attach {
+            self.send(Signal::SIGSTOP, KernelSiginfo::kernel(Signal::SIGSTOP));
+        }
+        self.look_again();
+        Ok(())
+    }
+
+    /// Looks once more what there is to do, also if its process is stopped.
+    fn look_again(&self) {
+        self.process().resumed.wake_all();
+        self.notify();
+    }
+
+    /// PTRACE_DETACH by `tracer`: the thread goes on with `signal`.
+    pub fn end_tracing(self: &Arc<Self>, tracer: &Arc<Process>, signal: Option<Signal>) {
+        let Some(tracee) = self.tracee() else { return };
+        tracee.leave(Some(GoOn { signal, ..GoOn::default() }));
+        if tracer.tracees.remove(self) == 0 {
+            self.process().tracer.store(0, Ordering::Relaxed);
+        }
+        self.look_again();
+    }
+
+    /// Who traces the maker traces its new thread or process too, if that is wished. Before that runs.
+    pub(in crate::process) fn pass_tracer_on(&self, thread: &Arc<Thread>) {
+        let Some(tracee) = self.tracee() else { return };
+        let (tracer, options) = {
+            let state = tracee.state.lock();
+            (state.tracer.upgrade(), state.options)
+        };
+        let Some(tracer) = tracer else { return };
+        let seized = tracee.has(SEIZED);
+        let begin = if seized { Begin::Seize(options.unwrap_or(Options::empty())) } else { Begin::Attach };
+        if thread.begin_tracing(&tracer, begin, seized).is_err() {
+            return; // the tracer has ended
+        }
+        if !seized {
+            thread.set_trace_options(options);
+            let stop = KernelSiginfo::kernel(Signal::SIGSTOP);
+            thread.pending.add(Signal::SIGSTOP, stop, u64::MAX);
+        }
+    }
+
+    /// PTRACE_SETOPTIONS.
+    pub fn set_trace_options(&self, options: Option<Options>) {
+        if let Some(tracee) = self.tracee() {
+            tracee.state.lock().options = options;
+        }
+    }
+
+    /// A program that may do more than the one before is not shown to a tracer that could not trace it from now on.
+    pub(in crate::process) fn shake_tracer_off(self: &Arc<Self>) {
+        if let Some(tracer) =
+            self.tracee().and_then(Tracee::tracer).filter(|tracer| !tracer.credentials().has(CAP_SYS_PTRACE))
+        {
+            self.end_tracing(&tracer, None);
+        }
+    }
+
+    /// Whether a program gives the thread no rights that it has not, as its tracer could use them.
+    pub fn is_traced_without_rights(&self) -> bool {
+        let tracer = self.tracee().and_then(Tracee::tracer);
+        tracer.is_some_and(|tracer| !tracer.credentials().has(CAP_SYS_PTRACE))
+    }
+
+    /// The thread ends, with `status`. Its tracer is told at once, but of the first thread only when its process is gone.
+    pub(in crate::process) fn trace_end(self: &Arc<Self>, status: WaitStatus) {
+        let Some(tracer) = self.tracee().and_then(Tracee::tracer) else { return };
+        let process = self.process();
+        self.end_tracing(&tracer, None);
+        if self.tid() == process.pid() {
+            *process.tracer_of_first.lock() = Arc::downgrade(&tracer);
+        } else {
+            tracer.tracees.note_end(&tracer, Ended { tid: self.tid(), process: process.clone(), status });
+        }
+    }
+
+    /// SIGKILL is on its way.
+    pub(in crate::process) fn end_trace_stops(&self) {
+        if let Some(tracee) = self.tracee() {
+            tracee.flags.fetch_or(KILLED, Ordering::SeqCst);
+            tracee.let_go.wake_all();
+        }
+    }
+
+    /// PTRACE_INTERRUPT: it stops as soon as it can. EIO if it was not seized.
+    pub fn interrupt_for_tracer(&self) -> Result<(), Errno> {
+        let tracee = self.tracee().filter(|tracee| tracee.has(SEIZED)).ok_or(Errno::EIO)?;
+        tracee.flags.fetch_or(TRAP, Ordering::SeqCst);
+        tracee.let_go.wake_all();
+        self.notify();
+        Ok(())
+    }
+}
+
+/// Tells who traced the first thread of `process`, which is gone, unless that is its parent, who is told anyway.
+pub(in crate::process) fn tell_of_end(process: &Arc<Process>, status: WaitStatus) {
+    let tracer = core::mem::take(&mut *process.tracer_of_first.lock()).upgrade();
+    if let Some(tracer) = tracer.filter(|tracer| tracer.pid() != process.parent()) {
+        tracer.tracees.note_end(&tracer, Ended { tid: process.pid(), process: process.clone(), status });
+    }
+}
+
+impl Default for Tracees {
+    fn default() -> Self {
+        Tracees::new()
+    }
+}
