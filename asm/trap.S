@@ -5,7 +5,7 @@
 # registers fills the context in place; the kernel then goes on behind machine::user::run as if that call had returned.
 # From kernel mode the same layout lies on the kernel stack as a TrapFrame.
 #
-# Owner: machine::trap. Operands: {kernel_trap}, {paranoid_trap}, {user_return_rsp}, {gs_base_msr}.
+# Owner: machine::trap. Operands: {kernel_trap}, {paranoid_trap}, {user_context}, {user_return_rsp}, {gs_base_msr}.
 
 .macro PUSH_REGISTERS
     push rdi
@@ -61,7 +61,9 @@ interrupt_stubs:
     push 0
     .endif
     push vector
-    .if vector == 2 || vector == 8 || vector == 18
+    .if vector == 1
+    jmp debug_interrupt
+    .elseif vector == 2 || vector == 8 || vector == 18
     jmp paranoid_interrupt
     .else
     jmp common_interrupt
@@ -111,4 +113,31 @@ paranoid_interrupt:
     iretq
 .global paranoid_interrupt_end
 paranoid_interrupt_end:
+
+# A debug exception can come at the first instruction of syscall_entry, on a stack and with a GS that are the user's: MOV SS
+# from a watched place puts it off until then. So it has a stack of its own, from which what comes from user mode goes on to
+# the end of the context as on the common path: vector, error code and the five words that the CPU has pushed.
+.balign 16
+.global debug_interrupt
+debug_interrupt:
+    cld
+    test byte ptr [rsp + 24], 3         # cs: from user mode?
+    jz paranoid_interrupt
+    swapgs
+    push rax
+    push rcx
+    mov rax, gs:[{user_context}]
+.set word, 0
+.rept 7
+    mov rcx, [rsp + 16 + 8 * word]
+    mov [rax - 56 + 8 * word], rcx
+    .set word, word + 1
+.endr
+    mov rcx, [rsp + 8]                  # rax, by way of the place that rdi will have
+    mov [rax - 64], rcx
+    pop rcx
+    lea rsp, [rax - 64]
+    pop rax
+    PUSH_REGISTERS
+    RETURN_FROM_USER
 .text

@@ -8,7 +8,7 @@ use crate::vm::fault::{self, FaultError};
 use abi::Signal;
 use abi::sigframe::{
     BUS_ADRALN, BUS_ADRERR, FPE_FLTDIV, FPE_FLTINV, FPE_FLTOVF, FPE_FLTRES, FPE_FLTUND, FPE_INTDIV, ILL_ILLOPN,
-    KernelSiginfo, SEGV_ACCERR, SEGV_MAPERR, SI_KERNEL, TRAP_TRACE,
+    KernelSiginfo, SEGV_ACCERR, SEGV_MAPERR, SI_KERNEL, TRAP_BRKPT, TRAP_HWBKPT, TRAP_TRACE,
 };
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -24,6 +24,9 @@ use machine::user::{self, Exit, UserContext, copy};
 /// Error code of a page fault: a store, an instruction fetch (SDM volume 3, figure 4-12).
 const FAULT_WRITE: u64 = 1 << 1;
 const FAULT_FETCH: u64 = 1 << 4;
+/// In DR6: an address of the debug registers was reached; one instruction was executed (SDM volume 3, 18.2.3).
+const DR6_HITS: u64 = 0xf;
+const DR6_STEP: u64 = 1 << 14;
 /// Offsets in the FXSAVE area: x87 control and status word, MXCSR, whose mask bits lie this much above the flags.
 const FXSAVE_CONTROL: usize = 0;
 const FXSAVE_STATUS: usize = 2;
@@ -92,11 +95,20 @@ fn run(thread: &Arc<Thread>, context: &mut UserContext) {
     }
 }
 
+/// Which kind of debug exception DR6 tells of.
+fn debug_code(status: u64) -> i32 {
+    match status {
+        _ if status & DR6_HITS != 0 => TRAP_HWBKPT,
+        _ if status & DR6_STEP != 0 => TRAP_TRACE,
+        _ => TRAP_BRKPT,
+    }
+}
+
 /// An exception in user mode.
 struct Fault {
     exception: Exception,
     error: u64,
-    /// Of a page fault the address, else that of the instruction.
+    /// Of a page fault the address, of a debug exception what it is about, else that of the instruction.
     address: u64,
 }
 
@@ -199,7 +211,7 @@ impl Fault {
                 KernelSiginfo::fault(Signal::SIGFPE, self.floating_point_code(), rip)
             }
             Exception::InvalidOpcode => KernelSiginfo::fault(Signal::SIGILL, ILL_ILLOPN, rip),
-            Exception::Debug => KernelSiginfo::fault(Signal::SIGTRAP, TRAP_TRACE, rip),
+            Exception::Debug => KernelSiginfo::fault(Signal::SIGTRAP, debug_code(self.address), rip),
             Exception::Breakpoint => KernelSiginfo::fault(Signal::SIGTRAP, SI_KERNEL, 0),
             Exception::AlignmentCheck => KernelSiginfo::fault(Signal::SIGBUS, BUS_ADRALN, 0),
             Exception::StackFault => KernelSiginfo::kernel(Signal::SIGBUS),

@@ -52,6 +52,8 @@ pub const ILL_PRVOPC: i32 = 5;
 pub const TRAP_BRKPT: i32 = 1;
 /// `si_code` of `SIGTRAP`: single step.
 pub const TRAP_TRACE: i32 = 2;
+/// `si_code` of `SIGTRAP`: an address of the debug registers.
+pub const TRAP_HWBKPT: i32 = 4;
 /// `si_code` of `SIGCHLD`: it ended by itself.
 pub const CLD_EXITED: i32 = 1;
 /// `si_code` of `SIGCHLD`: a signal killed it.

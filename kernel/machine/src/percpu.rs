@@ -105,7 +105,7 @@ pub(crate) const fn offsets_address() -> *const u8 {
 }
 
 /// Bytes behind each copy that have no initial value, for stacks. The linker script knows it too.
-pub(crate) const TAIL_LEN: usize = 0x6000;
+pub(crate) const TAIL_LEN: usize = 0x8000;
 
 fn section_len() -> usize {
     &raw const percpu_end as usize - &raw const percpu_start as usize

@@ -8,7 +8,7 @@ use alloc::sync::{Arc, Weak};
 use core::any::Any;
 use core::sync::atomic::Ordering;
 use klib::trace::{Event, Label, Life};
-use machine::task::{self, FpuState};
+use machine::task::{self, DebugRegisters, FpuState};
 use machine::trace;
 use machine::user::UserContext;
 
@@ -31,6 +31,7 @@ pub fn replace(thread: &Arc<Thread>, context: &mut UserContext, program: Program
     process.barriers.store(0, Ordering::Relaxed);
     task::current().set_fpu(fpu);
     task::current().set_segment_bases(0, 0);
+    task::current().set_debug_registers(DebugRegisters::default());
     *context = *program.context;
     let (closed, identity) = process.files.with(|files| (files.take_close_on_exec(), files.identity()));
     let identity: Arc<dyn Any + Send + Sync> = identity;

@@ -142,22 +142,33 @@ fn peek_user(stop: &Stop, offset: u64) -> Result<u64, Errno> {
     if offset % 8 != 0 || offset > USER_LEN - 8 {
         return Err(Errno::EIO);
     }
+    if let Some(number) = debug_register(offset) {
+        return Ok(stop.debug.get(number));
+    }
     let mut image = [0; UserRegs::SIZE];
     stop.registers.write_bytes(&mut image);
     // What lies behind the registers is there for debuggers of programs long gone.
     Ok(image.get(offset as usize..).and_then(|rest| rest.first_chunk()).map_or(0, |word| u64::from_le_bytes(*word)))
 }
 
+/// Which of the debug registers lies there in `struct user`.
+fn debug_register(offset: u64) -> Option<usize> {
+    offset.checked_sub(DEBUG_REGISTERS_OFFSET).map(|offset| (offset / 8) as usize)
+}
+
 fn poke_user(stop: &mut Stop, offset: u64, word: u64) -> Result<(), Errno> {
     if offset % 8 != 0 || offset > USER_LEN - 8 {
         return Err(Errno::EIO);
+    }
+    if let Some(number) = debug_register(offset) {
+        stop.debug.set(number, word).map_err(|_| Errno::EINVAL)?;
+        stop.debug_changed = true;
+        return Ok(());
     }
     let mut image = [0; UserRegs::SIZE];
     stop.registers.write_bytes(&mut image);
     match image.get_mut(offset as usize..).and_then(|rest| rest.first_chunk_mut()) {
         Some(place) => *place = word.to_le_bytes(),
-        // There are no hardware breakpoints, so the debug registers hold zero.
-        None if offset >= DEBUG_REGISTERS_OFFSET && word == 0 => return Ok(()),
         None => return Err(Errno::EIO),
     }
     set_registers(stop, UserRegs::read_bytes(&image))

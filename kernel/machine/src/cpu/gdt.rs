@@ -26,9 +26,12 @@ pub const IST_DOUBLE_FAULT: u8 = 1;
 pub const IST_NMI: u8 = 2;
 /// Stack of machine checks.
 pub const IST_MACHINE_CHECK: u8 = 3;
+/// Stack of debug exceptions in kernel mode, and where those in user mode begin.
+pub const IST_DEBUG: u8 = 4;
+const IST_STACKS: usize = 4;
 
 /// They lie behind the CPU's variables.
-const IST_STACK_LEN: usize = percpu::TAIL_LEN / 3;
+const IST_STACK_LEN: usize = percpu::TAIL_LEN / IST_STACKS;
 const _: () = assert!(IST_STACK_LEN == 8192);
 
 #[repr(C, packed(4))]
@@ -89,7 +92,7 @@ pub(crate) fn init_this_cpu(pin: &impl Pinned) {
     // clear it, so gs is left alone.
     unsafe {
         let stacks = percpu::tail(pin).cast::<[u8; IST_STACK_LEN]>();
-        for index in 0..3 {
+        for index in 0..IST_STACKS {
             (*tables.tss.get()).ist[index] = stacks.add(index + 1) as u64;
         }
         let gdt = &mut *tables.gdt.get();

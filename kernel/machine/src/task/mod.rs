@@ -7,6 +7,7 @@
 //! cells belong to the CPU that has it, or to the creator before that. Each CPU's `CURRENT` owns one reference to the
 //! running task.
 
+pub(crate) mod debug;
 mod fpu;
 mod list;
 #[cfg(debug_assertions)]
@@ -29,6 +30,7 @@ use core::marker::PhantomData;
 use core::ops::Deref;
 use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
+pub use debug::{BadDebugRegister, DebugRegisters};
 pub use fpu::FpuState;
 use klib::objects::{Counted, Kind};
 use klib::trace::Label;
@@ -88,6 +90,8 @@ pub struct Task {
 struct UserState {
     space: Option<Arc<UserSpace>>,
     fpu: Option<FpuState>,
+    /// There if they look for something.
+    debug: Option<Box<DebugRegisters>>,
     fs_base: u64,
     gs_base: u64,
     /// Where its registers were when it was last in user mode; null outside of a program.
@@ -145,7 +149,14 @@ impl Task {
             saved_rsp: UnsafeCell::new(rsp),
             on_cpu: AtomicBool::new(false),
             entry: Cell::new(entry),
-            user: UnsafeCell::new(UserState { space: None, fpu: None, fs_base: 0, gs_base: 0, context: ptr::null() }),
+            user: UnsafeCell::new(UserState {
+                space: None,
+                fpu: None,
+                debug: None,
+                fs_base: 0,
+                gs_base: 0,
+                context: ptr::null(),
+            }),
             data_type: (*data).type_id(),
             data,
             links: Links::new(),
@@ -289,6 +300,35 @@ impl CurrentTask {
         state.try_clone().ok()
     }
 
+    /// The debug registers that user code runs with.
+    pub fn debug_registers(&self) -> DebugRegisters {
+        // SAFETY: (1) as in `space`.
+        unsafe { (*self.user.get()).debug.as_deref().copied().unwrap_or_default() }
+    }
+
+    /// Sets them.
+    pub fn set_debug_registers(&self, registers: DebugRegisters) {
+        let new = registers.is_used().then(|| Box::new(registers));
+        let guard = IrqGuard::new();
+        // SAFETY: (1) as in `set_space`.
+        let user = unsafe { &mut *self.user.get() };
+        match &new {
+            Some(new) => new.load(),
+            None => debug::unload(),
+        }
+        let old = core::mem::replace(&mut user.debug, new);
+        drop(guard);
+        drop(old);
+    }
+
+    /// Notes what a debug exception in user mode was about.
+    pub(crate) fn note_debug_status(&self, status: u64) {
+        // SAFETY: (1) as in `set_space`: interrupts are off there, or no switch changes what this does.
+        if let Some(debug) = unsafe { &mut (*self.user.get()).debug } {
+            debug.note(status);
+        }
+    }
+
     /// Bases of FS and GS in user mode.
     pub fn segment_bases(&self) -> (u64, u64) {
         // SAFETY: (1) as in `space`.
@@ -396,6 +436,11 @@ fn switch_user_state(from: &mut UserState, to: &mut UserState, guard: &IrqGuard)
     }
     if let Some(fpu) = &to.fpu {
         fpu.restore();
+    }
+    match (&from.debug, &to.debug) {
+        (None, None) => {}
+        (_, Some(debug)) => debug.load(),
+        (Some(_), None) => debug::unload(),
     }
     let same = match (&from.space, &to.space) {
         (Some(from), Some(to)) => Arc::ptr_eq(from, to),

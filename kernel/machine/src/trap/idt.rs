@@ -32,6 +32,7 @@ fn build() -> Idt {
     let stubs = &raw const interrupt_stubs as u64;
     for (vector, entry) in idt.0.iter_mut().enumerate() {
         let ist = match vector {
+            1 => gdt::IST_DEBUG,
             2 => gdt::IST_NMI,
             8 => gdt::IST_DOUBLE_FAULT,
             18 => gdt::IST_MACHINE_CHECK,

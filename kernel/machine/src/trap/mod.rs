@@ -16,6 +16,7 @@ use crate::percpu;
 use crate::profile;
 use crate::report::{self, Report};
 use crate::sync::guard;
+use crate::task;
 use crate::time;
 use crate::trace;
 use crate::user;
@@ -30,6 +31,7 @@ global_asm!(
     include_str!("../../../../asm/trap.S"),
     kernel_trap = sym kernel_trap,
     paranoid_trap = sym paranoid_trap,
+    user_context = sym user::USER_CONTEXT,
     user_return_rsp = sym user::USER_RETURN_RSP,
     gs_base_msr = const msr::GS_BASE,
 );
@@ -118,8 +120,13 @@ fn fixed_up(frame: &mut TrapFrame) -> bool {
     }
 }
 
-/// NMI, double fault, machine check: on their own stacks, from anywhere.
+/// NMI, double fault, machine check, and debug exceptions in kernel mode: on their own stacks, from anywhere.
 extern "C" fn paranoid_trap(frame: &mut TrapFrame) {
+    // A program has set a watchpoint on memory that the kernel just copied; or it loaded SS from there right before SYSCALL,
+    // which puts the exception off to the first instruction of the kernel.
+    if frame.exception() == Some(Exception::Debug) && task::debug::take_status() & task::debug::HITS != 0 {
+        return;
+    }
     if frame.exception() == Some(Exception::NonMaskable) {
         if crate::panic::panicking() {
             crate::panic::stop_this_cpu(frame);

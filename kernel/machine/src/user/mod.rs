@@ -17,16 +17,19 @@ use crate::trap::{Exception, FIRST_INTERRUPT, TrapFrame};
 use core::arch::{asm, global_asm};
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+/// Vector of the debug exception.
+const DEBUG_VECTOR: u64 = 1;
 /// Vector number that stands for SYSCALL in a context.
 const SYSCALL_VECTOR: u64 = 0x100;
 const FLAG_CARRY_TO_OVERFLOW: u64 = 0xcd5; // CF PF AF ZF SF DF OF
 const FLAG_TRAP: u64 = 1 << 8;
 const FLAG_INTERRUPT: u64 = 1 << 9;
+const FLAG_RESUME: u64 = 1 << 16;
 const FLAG_ALIGNMENT: u64 = 1 << 18;
 const FLAG_ID: u64 = 1 << 21;
 const FLAG_ALWAYS: u64 = 1 << 1;
 /// Flags that belong to the program.
-const USER_FLAGS: u64 = FLAG_CARRY_TO_OVERFLOW | FLAG_TRAP | FLAG_ALIGNMENT | FLAG_ID;
+const USER_FLAGS: u64 = FLAG_CARRY_TO_OVERFLOW | FLAG_TRAP | FLAG_RESUME | FLAG_ALIGNMENT | FLAG_ID;
 /// Flags cleared by SYSCALL: TF, IF, DF, IOPL, NT, AC.
 const SYSCALL_FLAG_MASK: u64 = 0x4_7700;
 
@@ -34,7 +37,7 @@ percpu! {
     /// Stack pointer with which `user_enter` returns.
     pub(crate) static USER_RETURN_RSP: AtomicU64 = AtomicU64::new(0);
     /// End of the context in user mode now.
-    static USER_CONTEXT: AtomicU64 = AtomicU64::new(0);
+    pub(crate) static USER_CONTEXT: AtomicU64 = AtomicU64::new(0);
     static USER_SCRATCH: AtomicU64 = AtomicU64::new(0);
 }
 
@@ -75,7 +78,7 @@ pub enum Exit {
         exception: Exception,
         /// The CPU's error code.
         error: u64,
-        /// For a page fault, the address.
+        /// For a page fault, the address; for a debug exception, what DR6 says of it; else that of the instruction.
         address: u64,
     },
     /// An interrupt; it has been served.
@@ -184,7 +187,7 @@ pub fn run(context: &mut UserContext, attention: &AtomicBool) -> Exit {
 }
 
 /// Back in the kernel, with interrupts off.
-fn leave(frame: &TrapFrame) -> Exit {
+fn leave(frame: &mut TrapFrame) -> Exit {
     if frame.vector == SYSCALL_VECTOR {
         // SYSCALL itself has cleared AC, which would open user memory to the kernel.
         guard::interrupts_enable();
@@ -198,10 +201,27 @@ fn leave(frame: &TrapFrame) -> Exit {
         guard::interrupts_enable();
         return if sampled { Exit::Sampled } else { Exit::Interrupt };
     }
+    let is_debug = frame.vector == DEBUG_VECTOR;
+    let status = if is_debug { note_debug_exception(frame) } else { 0 };
     guard::interrupts_enable();
+    if is_debug {
+        return Exit::Fault { exception: Exception::Debug, error: frame.error, address: status };
+    }
     let exception = frame.exception().unwrap_or(Exception::Reserved(frame.vector as u8));
     let address = if exception == Exception::PageFault { address } else { frame.rip };
     Exit::Fault { exception, error: frame.error, address }
+}
+
+/// What a debug exception is about. An instruction that it stopped at is executed when the program goes on.
+#[cold]
+fn note_debug_exception(frame: &mut TrapFrame) -> u64 {
+    let status = task::debug::take_status();
+    let task = task::current();
+    task.note_debug_status(status);
+    if task.debug_registers().stops_at_execution(status) {
+        frame.rflags |= FLAG_RESUME;
+    }
+    status
 }
 
 /// The return addresses on the stack of the current program, by its frame pointers from `rbp` on: each is given to `visit`

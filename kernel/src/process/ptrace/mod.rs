@@ -22,7 +22,7 @@ use alloc::boxed::Box;
 use alloc::sync::{Arc, Weak};
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use machine::sync::{Rank, SpinLock, WaitQueue};
-use machine::task::FpuState;
+use machine::task::{DebugRegisters, FpuState};
 
 /// Somebody traces the thread.
 const TRACED: u32 = 1 << 0;
@@ -73,12 +73,16 @@ pub struct Stop {
     pub registers: UserRegs,
     /// Its floating-point state; None if there was no memory for it.
     pub fpu: Option<FpuState>,
+    /// Its debug registers.
+    pub debug: DebugRegisters,
     /// What is known of the signal; None if the process has stopped.
     pub info: Option<KernelSiginfo>,
-    /// The tracer has changed the registers, or the floating-point state.
+    /// The tracer has changed the registers, the floating-point state, the debug registers.
     pub changed: bool,
     /// See `changed`.
     pub fpu_changed: bool,
+    /// See `changed`.
+    pub debug_changed: bool,
     /// A wait has told of it.
     told: bool,
     /// It stays as it is until the process is continued (PTRACE_LISTEN).

@@ -86,9 +86,11 @@ impl Thread {
             place: reason.place,
             registers,
             fpu: task::current().fpu(),
+            debug: task::current().debug_registers(),
             info: reason.info,
             changed: false,
             fpu_changed: false,
+            debug_changed: false,
             told: false,
             listens: false,
             go_on: None,
@@ -118,10 +120,13 @@ impl Thread {
 
     /// What the tracer has changed comes into force.
     fn take_over_registers(&self, context: &mut UserContext, stop: Box<Stop>) -> Option<After> {
-        let Stop { registers, fpu, info, changed, fpu_changed, listens, go_on, .. } = *stop;
+        let Stop { registers, fpu, debug, info, changed, fpu_changed, debug_changed, listens, go_on, .. } = *stop;
         if changed {
             put_registers(context, &registers);
             task::current().set_segment_bases(registers.fs_base, registers.gs_base);
+        }
+        if debug_changed {
+            task::current().set_debug_registers(debug);
         }
         if let Some(fpu) = fpu.filter(|_| fpu_changed) {
             task::current().set_fpu(fpu);
