@@ -25,6 +25,7 @@ pub mod line_edit;
 pub mod objects;
 pub mod profile;
 pub mod rate_limit;
+pub mod small_map;
 pub mod sort;
 pub mod trace;
 pub mod traces;

@@ -125,7 +125,7 @@ pub(super) fn tell_overruns(process: &Process, info: &mut KernelSiginfo) {
 /// Takes the timers of timer_create(2) away, as execve(2) does.
 pub(super) fn delete_created(process: &Process) {
     let timers = core::mem::take(&mut *process.timers.lock());
-    for timer in timers.values() {
+    for (_, timer) in timers.entries() {
         timer.set(None, Duration::ZERO);
     }
 }

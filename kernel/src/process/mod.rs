@@ -56,7 +56,6 @@ use crate::vm::AddressSpace;
 use crate::vm::fault;
 use abi::system::{RLIMIT_FSIZE, RLIMIT_NOFILE};
 use alarm::Timer;
-use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use context::Position;
@@ -65,6 +64,7 @@ use cpu_time::CpuTime;
 use credentials::Credentials;
 use files::FileTable;
 use klib::objects::Counted;
+use klib::small_map::SmallMap;
 use limits::Limits;
 use machine::hooks::Access;
 use machine::sync::{Once, SpinLock, WaitQueue};
@@ -153,7 +153,7 @@ pub struct Process {
     /// The timers of setitimer(2), by its numbers; the first is that of alarm(2), too.
     pub interval_timers: [Once<Arc<Timer>>; 3],
     /// Timers of timer_create(2), by number.
-    pub timers: SpinLock<BTreeMap<i32, Arc<Timer>>>,
+    pub timers: SpinLock<SmallMap<i32, Arc<Timer>>>,
     /// CPU time, and whether something is to happen when it has reached something.
     pub cpu: CpuTime,
     /// Timers by the clocks of the process and its threads, whosever they are. Rank `JobControl`: their states are

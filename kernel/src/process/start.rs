@@ -19,13 +19,13 @@ use crate::vm::AddressSpace;
 use abi::Errno;
 use abi::signal::SigSet;
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::any::Any;
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU32, Ordering};
 use klib::objects::{Counted, Kind};
+use klib::small_map::SmallMap;
 use machine::sync::{Once, Rank, SpinLock, WaitQueue};
 use machine::task::FpuState;
 use machine::time;
@@ -230,7 +230,7 @@ impl Parts {
             started: time::now(),
             last_code: AtomicU8::new(0),
             interval_timers: [const { Once::new() }; 3],
-            timers: SpinLock::new("process timers", Rank::Process, BTreeMap::new()),
+            timers: SpinLock::new("process timers", Rank::Process, SmallMap::new()),
             cpu: CpuTime::new(self.limits.watch_cpu_time()),
             cpu_timers: SpinLock::new("timers of CPU time", Rank::JobControl, Vec::new()),
             tracees: Tracees::new(),

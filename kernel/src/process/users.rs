@@ -4,11 +4,11 @@
 //! Lock: the table's, rank `AddressSpace`; nothing is taken under it.
 
 use abi::Errno;
-use alloc::collections::BTreeMap;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use klib::small_map::SmallMap;
 use machine::sync::{Rank, SpinLock};
 
-static COUNTS: SpinLock<BTreeMap<u32, u64>> = SpinLock::new("threads by user", Rank::AddressSpace, BTreeMap::new());
+static COUNTS: SpinLock<SmallMap<u32, u64>> = SpinLock::new("threads by user", Rank::AddressSpace, SmallMap::new());
 
 /// The threads of a process, which are of one user; one at least counts until it is dropped.
 pub(super) struct OfUser {
@@ -46,7 +46,7 @@ impl OfUser {
         if former != user {
             let threads = self.threads.load(Ordering::Relaxed);
             leave(&mut counts, former, threads);
-            *counts.entry(user).or_default() += threads;
+            *counts.get_or_insert_with(user, || 0) += threads;
         }
     }
 }
@@ -57,8 +57,8 @@ impl Drop for OfUser {
     }
 }
 
-fn add(counts: &mut BTreeMap<u32, u64>, user: u32, limit: u64) -> Result<(), Errno> {
-    let count = counts.entry(user).or_default();
+fn add(counts: &mut SmallMap<u32, u64>, user: u32, limit: u64) -> Result<(), Errno> {
+    let count = counts.get_or_insert_with(user, || 0);
     if *count >= limit {
         return Err(Errno::EAGAIN);
     }
@@ -66,7 +66,7 @@ fn add(counts: &mut BTreeMap<u32, u64>, user: u32, limit: u64) -> Result<(), Err
     Ok(())
 }
 
-fn leave(counts: &mut BTreeMap<u32, u64>, user: u32, threads: u64) {
+fn leave(counts: &mut SmallMap<u32, u64>, user: u32, threads: u64) {
     if let Some(count) = counts.get_mut(&user) {
         *count -= threads;
         if *count == 0 {

@@ -139,7 +139,7 @@ fn mask(thread: &Thread, request: u32, size: u64, data: u64) -> SyscallResult {
 
 /// A word of `struct user`: a register, or a debug register.
 fn peek_user(stop: &Stop, offset: u64) -> Result<u64, Errno> {
-    if offset % 8 != 0 || offset > USER_LEN - 8 {
+    if !offset.is_multiple_of(8) || offset > USER_LEN - 8 {
         return Err(Errno::EIO);
     }
     if let Some(number) = debug_register(offset) {
@@ -157,7 +157,7 @@ fn debug_register(offset: u64) -> Option<usize> {
 }
 
 fn poke_user(stop: &mut Stop, offset: u64, word: u64) -> Result<(), Errno> {
-    if offset % 8 != 0 || offset > USER_LEN - 8 {
+    if !offset.is_multiple_of(8) || offset > USER_LEN - 8 {
         return Err(Errno::EIO);
     }
     if let Some(number) = debug_register(offset) {

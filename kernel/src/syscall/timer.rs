@@ -80,7 +80,7 @@ pub fn timer_create(caller: &mut Caller<'_>, clock: u32, event: UserIn<Sigevent>
     let event = event.read_if_given()?;
     let process = caller.thread.process();
     let mut timers = process.timers.lock();
-    let id = (0..MAX_TIMERS as i32).find(|id| !timers.contains_key(id)).ok_or(Errno::EAGAIN)?;
+    let id = (0..MAX_TIMERS as i32).find(|id| timers.get(id).is_none()).ok_or(Errno::EAGAIN)?;
     let action = match event {
         None => Action::Signal { signal: Signal::SIGALRM, value: id as u64, timer_id: Some(id), tid: 0 },
         Some(event) => action(process, &event, id)?,

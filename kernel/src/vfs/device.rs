@@ -4,10 +4,10 @@
 
 use super::Result;
 use abi::Errno;
-use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::sync::Arc;
 use fs::FileType;
+use klib::small_map::SmallMap;
 use machine::sync::{Once, Rank, SpinLock};
 
 pub use super::inode::FileOperations;
@@ -22,7 +22,7 @@ pub const fn device_number(major: u32, minor: u32) -> u64 {
 type Named = (String, Arc<dyn FileOperations>);
 
 /// Devices by kind (block or not) and number.
-static DEVICES: SpinLock<BTreeMap<(bool, u64), Named>> = SpinLock::new("devices", Rank::Table, BTreeMap::new());
+static DEVICES: SpinLock<SmallMap<(bool, u64), Named>> = SpinLock::new("devices", Rank::Table, SmallMap::new());
 
 /// Makes `operations` the device `number`, in place of what was it before.
 pub(super) fn register_number(block: bool, number: u64, name: &str, operations: Arc<dyn FileOperations>) {
@@ -34,8 +34,10 @@ pub(super) fn register_number(block: bool, number: u64, name: &str, operations: 
 /// The first character device from `number` on: its number and its name.
 pub fn next_character_device(number: u64) -> Option<(u64, String)> {
     let devices = DEVICES.lock();
-    let (&(_, found), (name, _)) = devices.range((false, number)..(true, 0)).next()?;
-    Some((found, name.clone()))
+    match devices.from(&(false, number)) {
+        [((false, found), (name, _)), ..] => Some((*found, name.clone())),
+        _ => None,
+    }
 }
 
 /// The device `number` is not there any more.
@@ -61,7 +63,7 @@ pub(super) fn open_fifo(key: (u64, u64), flags: u32) -> Result<Arc<dyn FileOpera
 
 /// Calls `f` with each device: whether it is one of blocks, and its number.
 pub fn for_each_number(mut f: impl FnMut(bool, u64)) {
-    DEVICES.lock().keys().for_each(|&(block, number)| f(block, number));
+    DEVICES.lock().entries().iter().for_each(|&((block, number), _)| f(block, number));
 }
 
 /// What opening a node of this kind and number gives; ENXIO if there is no such device.

@@ -99,7 +99,7 @@ impl<S: WriteStore> Edit<'_, S> {
             }
         };
         self.state.held.each_in(start..start + len, |held| exclude(held.start, held.end));
-        for window in self.state.windows.values() {
+        for (_, window) in self.state.windows.entries() {
             exclude(window.start, window.start + window.count);
         }
         let want = usize::try_from(want).unwrap_or(usize::MAX);

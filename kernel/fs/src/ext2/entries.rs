@@ -45,7 +45,7 @@ impl<S: WriteStore> Edit<'_, S> {
                 }
                 self.state.scratch = content;
                 // No room before here, at least for a name of this length; short ones lose little.
-                self.state.room_hints.insert(directory.number, base + record.0 as u64);
+                self.state.hint_room(directory.number, base + record.0 as u64);
                 return self.wrote_entries(directory);
             }
         }
@@ -65,7 +65,7 @@ impl<S: WriteStore> Edit<'_, S> {
         rules.write(&mut content, 0, len, entry);
         self.replace(block, content.into_boxed_slice());
         directory.size = size.into();
-        self.state.room_hints.insert(directory.number, number << shift);
+        self.state.hint_room(directory.number, number << shift);
         self.wrote_entries(directory)
     }
 
@@ -75,7 +75,7 @@ impl<S: WriteStore> Edit<'_, S> {
         self.changes_entries(directory);
         let hint = self.state.removal_hints.get(&directory.number).copied().unwrap_or(0);
         let found = self.find_entry(directory, name, hint)?;
-        self.state.removal_hints.insert(directory.number, found.base >> shift);
+        self.state.hint_removal(directory.number, found.base >> shift);
         let Found { base, block, mut content, before, record } = found;
         Rules::remove(&mut content, before, record);
         let offset = before.map_or(record.0, |(offset, _)| offset);

@@ -7,24 +7,27 @@
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::ops::Range;
+use klib::small_map::SmallMap;
 
 use super::orphan_list::OrphanList;
 
 /// Blocks of attributes that a writer remembers.
 const MOST_ATTRIBUTE_BLOCKS: usize = 32;
+/// Directories of which hints are kept; with one more they begin anew.
+const MOST_HINTS: usize = 1024;
 
 /// The state of writing to one volume. There is one for each; whoever has it is alone in changing the volume.
 pub struct Writer {
     pub(super) held: Held,
     /// Blocks set aside, by inode: free on the device, taken by nobody else while there is room elsewhere.
-    pub(super) windows: BTreeMap<u32, Window>,
+    pub(super) windows: SmallMap<u32, Window>,
     /// Inodes without a name.
     pub(super) orphans: OrphanList,
     /// Byte offset of the record of a directory before which there is no room for a long name, by inode. A record that
     /// is there stays where it is until a name of its block is removed.
-    pub(super) room_hints: BTreeMap<u32, u64>,
+    pub(super) room_hints: SmallMap<u32, u64>,
     /// Block of a directory in which a name was removed last, by inode: the next is likely to be near.
-    pub(super) removal_hints: BTreeMap<u32, u64>,
+    pub(super) removal_hints: SmallMap<u32, u64>,
     /// A block of a directory, read before: room for the next one.
     pub(super) scratch: Vec<u8>,
     /// Blocks of attributes written last: their hash and number, for others to share.
@@ -78,10 +81,10 @@ impl Writer {
     pub(super) fn new(journal: Option<Journal>, was_clean: bool) -> Writer {
         Writer {
             held: Held::default(),
-            windows: BTreeMap::new(),
+            windows: SmallMap::new(),
             orphans: OrphanList::default(),
-            room_hints: BTreeMap::new(),
-            removal_hints: BTreeMap::new(),
+            room_hints: SmallMap::new(),
+            removal_hints: SmallMap::new(),
             scratch: Vec::new(),
             attribute_blocks: Vec::new(),
             journal,
@@ -124,12 +127,29 @@ impl Writer {
         self.attribute_blocks.retain(|&(_, known)| known != block);
     }
 
+    /// Notes where there is room in a directory.
+    pub(super) fn hint_room(&mut self, directory: u32, offset: u64) {
+        hint(&mut self.room_hints, directory, offset);
+    }
+
+    /// Notes where a name of a directory has been removed.
+    pub(super) fn hint_removal(&mut self, directory: u32, block: u64) {
+        hint(&mut self.removal_hints, directory, block);
+    }
+
     /// `inode` is used no more: what was set aside for it is free again.
     pub fn forget(&mut self, inode: u32) {
         self.windows.remove(&inode);
         self.room_hints.remove(&inode);
         self.removal_hints.remove(&inode);
     }
+}
+
+fn hint(hints: &mut SmallMap<u32, u64>, directory: u32, place: u64) {
+    if hints.len() >= MOST_HINTS && hints.get(&directory).is_none() {
+        hints.clear();
+    }
+    hints.insert(directory, place);
 }
 
 impl Journal {

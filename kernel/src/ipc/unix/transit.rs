@@ -17,10 +17,10 @@ use super::socket::Socket;
 use crate::vfs::{File, Result};
 use abi::Errno;
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicUsize, Ordering};
+use klib::small_map::SmallMap;
 use machine::sync::{Mutex, MutexGuard, Rank, SpinLock};
 
 static TRAFFIC: Mutex<Traffic> = Mutex::new("descriptors in messages", Traffic::new());
@@ -36,7 +36,7 @@ pub struct Traffic {
     /// Sockets in inboxes. Each end has its number here, and one more, as its `under_way`.
     sockets: Vec<Sending>,
     /// Files in inboxes, by user.
-    users: BTreeMap<u32, u64>,
+    users: SmallMap<u32, u64>,
 }
 
 /// A socket that is in inboxes.
@@ -68,7 +68,7 @@ pub fn lock() -> MutexGuard<'static, Traffic> {
 
 impl Traffic {
     const fn new() -> Traffic {
-        Traffic { sockets: Vec::new(), users: BTreeMap::new() }
+        Traffic { sockets: Vec::new(), users: SmallMap::new() }
     }
 
     /// Makes room for these files; ETOOMANYREFS if their user has more than `limit` under way, ENOBUFS.
@@ -81,7 +81,7 @@ impl Traffic {
 
     /// These files are going into an inbox, for which [`Traffic::check`] has made room.
     pub fn enter(&mut self, passed: &Passed) {
-        *self.users.entry(passed.user).or_default() += passed.files.len() as u64;
+        *self.users.get_or_insert_with(passed.user, || 0) += passed.files.len() as u64;
         for file in &passed.files {
             let Some(socket) = file.device::<Socket>() else { continue };
             if self.sending(&socket.end).is_none() {

@@ -31,6 +31,7 @@ use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, Ordering};
 use fs::ext2::{self, Error, Ext2, ROOT_INODE, Writer};
+use klib::small_map::SmallMap;
 use machine::sync::{Mutex, Rank, SpinLock};
 use node::Node;
 use store::DeviceStore;
@@ -39,7 +40,7 @@ use store::DeviceStore;
 const MAGIC: u64 = 0xef53;
 
 /// Mounted volumes by device number: mounted twice, a device shows one volume twice.
-static VOLUMES: SpinLock<BTreeMap<u64, Weak<Volume>>> = SpinLock::new("ext2 volumes", Rank::Table, BTreeMap::new());
+static VOLUMES: SpinLock<SmallMap<u64, Weak<Volume>>> = SpinLock::new("ext2 volumes", Rank::Table, SmallMap::new());
 
 /// An ext2 file system on a device.
 struct Ext2Volume {
