@@ -8,7 +8,8 @@ use alloc::sync::{Arc, Weak};
 use core::any::Any;
 use core::sync::atomic::Ordering;
 use klib::trace::{Event, Label, Life};
-use machine::task::{self, DebugRegisters, FpuState};
+use machine::cpu::debug::DebugRegisters;
+use machine::task::{self, FpuState};
 use machine::trace;
 use machine::user::UserContext;
 

@@ -3,9 +3,9 @@
 use super::Process;
 use super::cpu_time::Division;
 use super::own::{OwnStack, OwnWord};
-use super::ptrace::Tracee;
 use super::rseq::Rseq;
 use super::signal::Pending;
+use super::tracee::Tracee;
 use crate::sched;
 use crate::sched::tick::Sample;
 use abi::signal::SigSet;

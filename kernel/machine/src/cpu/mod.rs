@@ -1,6 +1,7 @@
 //! CPUs: numbers, features, control and model-specific registers, descriptor tables.
 
 pub mod control;
+pub mod debug;
 pub mod features;
 pub mod gdt;
 pub(crate) mod machine_check;

@@ -7,13 +7,13 @@
 //! cells belong to the CPU that has it, or to the creator before that. Each CPU's `CURRENT` owns one reference to the
 //! running task.
 
-pub(crate) mod debug;
 mod fpu;
 mod list;
 #[cfg(debug_assertions)]
 mod watched;
 
 use crate::cpu::CpuId;
+use crate::cpu::debug::{self, DebugRegisters};
 use crate::hooks;
 use crate::mm::space::{self, KernelStack};
 use crate::mm::{OutOfMemory, UserSpace};
@@ -30,7 +30,6 @@ use core::marker::PhantomData;
 use core::ops::Deref;
 use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
-pub use debug::{BadDebugRegister, DebugRegisters};
 pub use fpu::FpuState;
 use klib::objects::{Counted, Kind};
 use klib::trace::Label;

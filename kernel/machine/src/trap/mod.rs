@@ -9,14 +9,13 @@ mod idt;
 pub mod symbols;
 
 use crate::addr;
-use crate::cpu::{control, msr};
+use crate::cpu::{control, debug, msr};
 use crate::hooks::{self, Access};
 use crate::irq;
 use crate::percpu;
 use crate::profile;
 use crate::report::{self, Report};
 use crate::sync::guard;
-use crate::task;
 use crate::time;
 use crate::trace;
 use crate::user;
@@ -124,7 +123,7 @@ fn fixed_up(frame: &mut TrapFrame) -> bool {
 extern "C" fn paranoid_trap(frame: &mut TrapFrame) {
     // A program has set a watchpoint on memory that the kernel just copied; or it loaded SS from there right before SYSCALL,
     // which puts the exception off to the first instruction of the kernel.
-    if frame.exception() == Some(Exception::Debug) && task::debug::take_status() & task::debug::HITS != 0 {
+    if frame.exception() == Some(Exception::Debug) && debug::take_status() & debug::HITS != 0 {
         return;
     }
     if frame.exception() == Some(Exception::NonMaskable) {

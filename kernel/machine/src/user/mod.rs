@@ -8,7 +8,7 @@ pub mod copy;
 pub mod value;
 
 use crate::addr::USER_END;
-use crate::cpu::{control, gdt, msr};
+use crate::cpu::{control, debug, gdt, msr};
 use crate::percpu;
 use crate::sync::guard::{self, IrqGuard};
 use crate::task;
@@ -215,7 +215,7 @@ fn leave(frame: &mut TrapFrame) -> Exit {
 /// What a debug exception is about. An instruction that it stopped at is executed when the program goes on.
 #[cold]
 fn note_debug_exception(frame: &mut TrapFrame) -> u64 {
-    let status = task::debug::take_status();
+    let status = debug::take_status();
     let task = task::current();
     task.note_debug_status(status);
     if task.debug_registers().stops_at_execution(status) {

@@ -1,6 +1,7 @@
 //! Who traces whom: the beginning and the end of it, from either side.
 
-use super::{GoOn, KILLED, SEIZED, State, TRACED, TRAP, Tracee};
+use crate::process::tracee::{GoOn, KILLED, SEIZED, State, TRACED, TRAP, Tracee};
+use crate::process::tracees::{Ended, Tracees};
 use crate::process::wait::{self, Target, Waited};
 use crate::process::{Process, Thread, table};
 use abi::capability::CAP_SYS_PTRACE;
@@ -11,43 +12,13 @@ use abi::{Errno, Signal};
 use alloc::boxed::Box;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, Ordering};
-use machine::sync::{Rank, SpinLock};
+use core::sync::atomic::Ordering;
 use machine::trace::Watching;
 
 /// Most ends of threads that a tracer has not waited for.
 const MAX_ENDED: usize = 32768;
 
-/// Whom a process traces.
-pub struct Tracees {
-    list: SpinLock<List>,
-    /// There may be something in it; read without the lock.
-    used: AtomicBool,
-}
-
-struct List {
-    /// The system calls of all tasks are looked at while there is a tracee.
-    traced: Vec<(Arc<Thread>, Watching)>,
-    /// Tracees that have ended and have not been waited for.
-    ended: Vec<Ended>,
-    /// The tracer has ended.
-    closed: bool,
-}
-
-/// A tracee that has ended.
-struct Ended {
-    tid: u32,
-    process: Arc<Process>,
-    status: WaitStatus,
-}
-
 impl Tracees {
-    /// Nobody.
-    pub const fn new() -> Self {
-        let list = List { traced: Vec::new(), ended: Vec::new(), closed: false };
-        Tracees { list: SpinLock::new("tracees", Rank::Process, list), used: AtomicBool::new(false) }
-    }
-
     /// Tracee `tid`; ESRCH if that is none.
     pub fn find(&self, tid: u32) -> Result<Arc<Thread>, Errno> {
         let list = self.list.lock();
@@ -321,11 +292,5 @@ pub(in crate::process) fn tell_of_end(process: &Arc<Process>, status: WaitStatus
     let tracer = core::mem::take(&mut *process.tracer_of_first.lock()).upgrade();
     if let Some(tracer) = tracer.filter(|tracer| tracer.pid() != process.parent()) {
         tracer.tracees.note_end(&tracer, Ended { tid: process.pid(), process: process.clone(), status });
-    }
-}
-
-impl Default for Tracees {
-    fn default() -> Self {
-        Tracees::new()
     }
 }

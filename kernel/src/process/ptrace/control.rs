@@ -1,20 +1,9 @@
 //! What a tracer does with a tracee that has stopped.
 
-use super::{CALLS, Place, SEIZED, STEPS, Stop};
 use crate::process::Thread;
-use abi::{Errno, Signal};
+use crate::process::tracee::{CALLS, GoOn, Place, SEIZED, STEPS, Stop};
+use abi::Errno;
 use core::sync::atomic::Ordering;
-
-/// How a tracee goes on.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub struct GoOn {
-    /// The signal that it takes.
-    pub signal: Option<Signal>,
-    /// It stops at the begin and the end of system calls.
-    pub calls: bool,
-    /// It stops after one instruction.
-    pub steps: bool,
-}
 
 impl Thread {
     /// Calls `f` with the stop that the thread is in; ESRCH if it runs.

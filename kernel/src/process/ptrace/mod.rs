@@ -11,122 +11,12 @@ mod attach;
 mod control;
 mod stop;
 
+pub use super::tracee::{GoOn, Place, Stop};
+pub use attach::Begin;
 pub(super) use attach::tell_of_end;
-pub use attach::{Begin, Tracees};
-pub use control::GoOn;
 
-use super::{Process, Thread};
-use abi::ptrace::{Options, UserRegs};
-use abi::sigframe::KernelSiginfo;
-use alloc::boxed::Box;
-use alloc::sync::{Arc, Weak};
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use machine::sync::{Rank, SpinLock, WaitQueue};
-use machine::task::{DebugRegisters, FpuState};
-
-/// Somebody traces the thread.
-const TRACED: u32 = 1 << 0;
-/// By PTRACE_SEIZE, or from its beginning by who had seized its maker.
-const SEIZED: u32 = 1 << 1;
-/// It stops at the begin and the end of system calls.
-const CALLS: u32 = 1 << 2;
-/// It stops after one instruction.
-const STEPS: u32 = 1 << 3;
-/// It is to stop as soon as it can (PTRACE_INTERRUPT).
-const TRAP: u32 = 1 << 4;
-/// It has told that its process is stopped, and goes on although it is if it has been let go.
-const STOP_TOLD: u32 = 1 << 5;
-/// SIGKILL came: no stop holds it any more.
-const KILLED: u32 = 1 << 6;
-
-/// As number of a system call: none.
-const NO_CALL: u64 = u64::MAX;
-
-/// How a thread is traced.
-pub struct Tracee {
-    /// The bits above. Changed with the state locked, but for those that only say that there is something to look at; read without.
-    flags: AtomicU32,
-    /// The system call that the thread is in, or has left just now; [`NO_CALL`] for none. The thread's own.
-    call: AtomicU64,
-    state: SpinLock<State>,
-    /// Woken when it may go on.
-    let_go: WaitQueue,
-}
-
-#[derive(Default)]
-struct State {
-    tracer: Weak<Process>,
-    options: Option<Options>,
-    /// There while the thread has stopped.
-    stop: Option<Box<Stop>>,
-    /// What the last event came with (PTRACE_GETEVENTMSG).
-    message: u64,
-}
-
-/// What a thread has stopped for, and what the tracer sees and changes of it.
-pub struct Stop {
-    /// The signal's number, and an event in the bits above.
-    pub code: u32,
-    /// Where it has stopped.
-    pub place: Place,
-    /// Its registers.
-    pub registers: UserRegs,
-    /// Its floating-point state; None if there was no memory for it.
-    pub fpu: Option<FpuState>,
-    /// Its debug registers.
-    pub debug: DebugRegisters,
-    /// What is known of the signal; None if the process has stopped.
-    pub info: Option<KernelSiginfo>,
-    /// The tracer has changed the registers, the floating-point state, the debug registers.
-    pub changed: bool,
-    /// See `changed`.
-    pub fpu_changed: bool,
-    /// See `changed`.
-    pub debug_changed: bool,
-    /// A wait has told of it.
-    told: bool,
-    /// It stays as it is until the process is continued (PTRACE_LISTEN).
-    listens: bool,
-    /// Set by the tracer: it may go on.
-    go_on: Option<GoOn>,
-}
-
-/// Where a thread has stopped.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Place {
-    /// Before it takes a signal.
-    Signal,
-    /// Before a system call.
-    CallBegin,
-    /// After one.
-    CallEnd,
-    /// At an event.
-    Event,
-    /// Since its process is stopped, or since it was asked to.
-    Group,
-    /// Before it ends, which nothing but SIGKILL and the tracer can hasten.
-    End,
-}
-
-impl Tracee {
-    fn new() -> Self {
-        Tracee {
-            flags: AtomicU32::new(0),
-            call: AtomicU64::new(NO_CALL),
-            state: SpinLock::new("tracee", Rank::Process, State::default()),
-            let_go: WaitQueue::new("its tracer"),
-        }
-    }
-
-    fn has(&self, flag: u32) -> bool {
-        self.flags.load(Ordering::SeqCst) & flag != 0
-    }
-
-    /// Who traces it.
-    fn tracer(&self) -> Option<Arc<Process>> {
-        self.state.lock().tracer.upgrade()
-    }
-}
+use super::Thread;
+use super::tracee::{STOP_TOLD, TRACED, TRAP, Tracee};
 
 impl Thread {
     /// How it is traced; None if nobody traces it.

@@ -1,9 +1,9 @@
 //! Stops of a traced thread, in its own context: where it stops, what it shows, and how it goes on.
 
-use super::{CALLS, KILLED, NO_CALL, Place, SEIZED, STEPS, STOP_TOLD, Stop, TRACED, TRAP, Tracee};
 use crate::process::clone::CloneRequest;
 use crate::process::deliver::{Interrupted, Restart};
 use crate::process::signal::flags;
+use crate::process::tracee::{CALLS, KILLED, NO_CALL, Place, SEIZED, STEPS, STOP_TOLD, Stop, TRACED, TRAP, Tracee};
 use crate::process::{Process, Thread, wait};
 use abi::process::CloneFlags;
 use abi::ptrace::{

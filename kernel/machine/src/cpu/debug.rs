@@ -89,11 +89,11 @@ impl DebugRegisters {
     }
 
     /// Notes what the CPU has found.
-    pub(super) fn note(&mut self, status: u64) {
+    pub(crate) fn note(&mut self, status: u64) {
         self.status = status;
     }
 
-    pub(super) fn load(&self) {
+    pub(crate) fn load(&self) {
         let [first, second, third, fourth] = self.addresses;
         // SAFETY: (1) addresses of programs, so that nothing of the kernel's own is stopped at; (2) the control register has
         // no bit that protects these registers, or that the CPU would refuse: `set` has looked.
@@ -108,7 +108,7 @@ impl DebugRegisters {
 }
 
 /// Nothing is looked for from now on.
-pub(super) fn unload() {
+pub(crate) fn unload() {
     // SAFETY: (1) all off.
     unsafe { asm!("mov dr7, {}", in(reg) CONTROL_ALWAYS, options(nostack, preserves_flags)) };
 }
