@@ -65,11 +65,11 @@ fn run(thread: &Arc<Thread>, context: &mut UserContext) {
         let mut asked = false;
         match user::run(context, thread.attention()) {
             Exit::Syscall => {
-                if trace::on() {
-                    thread.trace_call_begin(context);
-                    syscall::describe::begin(thread, context);
+                if trace::on() && !begin_watched(thread, context) {
+                    // There is no call.
+                } else {
+                    call = syscall::handle(thread, context);
                 }
-                call = syscall::handle(thread, context);
             }
             Exit::Fault { exception, error, address } => {
                 let fault = Fault { exception, error, address };
@@ -93,6 +93,17 @@ fn run(thread: &Arc<Thread>, context: &mut UserContext) {
             }
         }
     }
+}
+
+/// Before a system call, when some are watched: false if this one is not to be.
+#[cold]
+#[inline(never)]
+fn begin_watched(thread: &Arc<Thread>, context: &mut UserContext) -> bool {
+    let goes_on = thread.trace_call_begin(context);
+    if goes_on {
+        syscall::describe::begin(thread, context);
+    }
+    goes_on
 }
 
 /// Which kind of debug exception DR6 tells of.

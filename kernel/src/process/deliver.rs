@@ -92,7 +92,7 @@ pub fn attend(
     let mut call = call;
     loop {
         thread.attention.store(false, Ordering::SeqCst);
-        thread.trace_attend(context);
+        thread.trace_attend(context, call);
         if thread.cpu_time_due.load(Ordering::Relaxed) {
             cpu_limit::check(thread);
         }

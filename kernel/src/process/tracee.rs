@@ -3,12 +3,13 @@
 //! Lock: its state's, of rank `Process`.
 
 use super::Process;
+use super::own::OwnWord;
 use abi::Signal;
 use abi::ptrace::{Options, UserRegs};
 use abi::sigframe::KernelSiginfo;
 use alloc::boxed::Box;
 use alloc::sync::{Arc, Weak};
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU32, Ordering};
 use machine::cpu::debug::DebugRegisters;
 use machine::sync::{Rank, SpinLock, WaitQueue};
 use machine::task::FpuState;
@@ -28,15 +29,12 @@ pub(super) const STOP_TOLD: u32 = 1 << 5;
 /// SIGKILL came: no stop holds it any more.
 pub(super) const KILLED: u32 = 1 << 6;
 
-/// As number of a system call: none.
-pub(super) const NO_CALL: u64 = u64::MAX;
-
 /// How a thread is traced.
 pub struct Tracee {
     /// The bits above. Changed with the state locked, but for those that only say that there is something to look at; read without.
     pub(super) flags: AtomicU32,
-    /// The system call that the thread is in, or has left just now; [`NO_CALL`] for none. The thread's own.
-    pub(super) call: AtomicU64,
+    /// Number of the system call that the thread is in, or has left just now; a tracer makes it -1 for no call.
+    pub(super) call: OwnWord,
     pub(super) state: SpinLock<State>,
     /// Woken when it may go on.
     pub(super) let_go: WaitQueue,
@@ -102,7 +100,7 @@ impl Tracee {
     pub(super) fn new() -> Self {
         Tracee {
             flags: AtomicU32::new(0),
-            call: AtomicU64::new(NO_CALL),
+            call: OwnWord::new(),
             state: SpinLock::new("tracee", Rank::Process, State::default()),
             let_go: WaitQueue::new("its tracer"),
         }

@@ -18,6 +18,8 @@ use machine::user::copy;
 /// Bytes of what FXSAVE saves, and where programs look for the components that XSAVE saves.
 const FXSAVE_LEN: usize = 512;
 const COMPONENTS_AT: usize = 464;
+/// Of which the length of a set of registers is a multiple.
+const WORD: usize = 8;
 /// Codes of arch_prctl(2).
 const ARCH_SET_GS: u64 = 0x1001;
 const ARCH_SET_FS: u64 = 0x1002;
@@ -201,7 +203,7 @@ fn segment_base(thread: &Thread, address: u64, code: u64) -> Result<(), Errno> {
 /// PTRACE_GETREGSET, PTRACE_SETREGSET: `data` is an iovec, whose length becomes what was moved.
 fn register_set(thread: &Thread, request: u32, kind: u64, data: u64) -> SyscallResult {
     let [start, len] = UserIn::<[u64; 2]>::at(data).read()?;
-    let len = usize::try_from(len).map_err(|_| Errno::EINVAL)?;
+    let len = usize::try_from(len).ok().filter(|len| len.is_multiple_of(WORD)).ok_or(Errno::EINVAL)?;
     let done = match request {
         PTRACE_GETREGSET => write_set(thread, kind, start, len)?,
         _ => read_set(thread, kind, start, len)?,

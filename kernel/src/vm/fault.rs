@@ -75,10 +75,10 @@ pub fn resolve(space: &AddressSpace, address: u64, access: Access) -> Result<(),
     result
 }
 
-/// Makes the page at `address` one that may be written without anybody but the program seeing it, or that it shares for
-/// writing, also where it only reads: for debuggers.
-pub(super) fn resolve_forced(space: &AddressSpace, address: u64) -> Result<(), FaultError> {
-    make_accessible(space, address, Access::Write, true)
+/// The same for others than the program, which may do more: read all that is mapped, and write what nobody but the program
+/// sees. What the program itself may do does not change.
+pub(super) fn resolve_forced(space: &AddressSpace, address: u64, access: Access) -> Result<(), FaultError> {
+    make_accessible(space, address, access, true)
 }
 
 fn make_accessible(space: &AddressSpace, address: u64, access: Access, forced: bool) -> Result<(), FaultError> {
@@ -134,12 +134,12 @@ fn attempt(
     attempt_in(space, area, page, access, announced)
 }
 
-/// Whether the area allows that; a debugger may write to what is the program's own.
+/// Whether the area allows that, or others may do it all the same.
 fn check(area: &Area, access: Access, forced: bool) -> Result<(), FaultError> {
     let has = area.protection;
     let allowed = match access {
-        Access::Read => has.read,
-        Access::Write => has.read && (has.write || forced && !area.is_shared()),
+        Access::Read => has.read || forced,
+        Access::Write => has.read && has.write || forced && !area.is_shared(),
         Access::Execute => has.read && has.execute,
     };
     if allowed { Ok(()) } else { Err(FaultError::Forbidden) }

@@ -6,15 +6,15 @@ use machine::hooks::Access;
 use machine::mm::{Frame, FrameKind};
 
 impl AddressSpace {
-    /// Reads what the program could, from `address` on; how many bytes, up to a place that it could not read. Any task may
-    /// call it; what is not in memory is brought in.
+    /// Reads what is mapped from `address` on, whether the program may read it or not; how many bytes, up to a place where
+    /// there is nothing. Any task may call it; what is not in memory is brought in.
     pub fn read(&self, address: u64, out: &mut [u8]) -> usize {
         let mut done = 0;
         while done < out.len() {
             let at = address + done as u64;
             let offset = (at % PAGE) as usize;
             let len = (out.len() - done).min(PAGE as usize - offset);
-            let resolved = fault::resolve(self, at, Access::Read);
+            let resolved = fault::resolve_forced(self, at, Access::Read);
             // It may be taken away again meanwhile.
             let Some(mapping) = resolved.ok().and_then(|()| self.mapping(at)) else { break };
             mapping.frame.read(offset, &mut out[done..done + len]);
@@ -42,7 +42,7 @@ impl AddressSpace {
     fn frame_to_write(&self, address: u64) -> Result<Frame, FaultError> {
         let page = address & !(PAGE - 1);
         loop {
-            fault::resolve_forced(self, address)?;
+            fault::resolve_forced(self, address, Access::Write)?;
             // It may have been taken away, or copied by fork(2), meanwhile.
             let layout = self.layout();
             let shared = layout.areas.map().find(page).ok_or(FaultError::NotMapped)?.is_shared();

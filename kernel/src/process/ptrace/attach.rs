@@ -94,8 +94,13 @@ impl Tracees {
         drop(ended);
         for (thread, watching) in traced {
             if let Some(tracee) = thread.tracee() {
-                let kills = tracee.state.lock().options.is_some_and(|options| options.contains(Options::EXITKILL));
-                tracee.leave(None); // a signal that it has stopped for is taken
+                let (kills, told) = {
+                    let state = tracee.state.lock();
+                    let kills = state.options.is_some_and(|options| options.contains(Options::EXITKILL));
+                    (kills, state.stop.as_ref().is_some_and(|stop| stop.told))
+                };
+                // A signal that it has stopped for is taken if nobody knows of it yet.
+                tracee.leave(told.then(GoOn::default));
                 thread.process().tracer.store(0, Ordering::Relaxed);
                 thread.look_again();
                 if kills {

@@ -6,11 +6,12 @@ use abi::Errno;
 use core::sync::atomic::Ordering;
 
 impl Thread {
-    /// Calls `f` with the stop that the thread is in; ESRCH if it runs.
+    /// Calls `f` with the stop that the thread is in; ESRCH if it runs, or listens.
     pub fn with_stop<R>(&self, f: impl FnOnce(&mut Stop) -> Result<R, Errno>) -> Result<R, Errno> {
         let tracee = self.tracee().ok_or(Errno::ESRCH)?;
         let mut state = tracee.state.lock();
-        let stop = state.stop.as_deref_mut().filter(|stop| stop.go_on.is_none()).ok_or(Errno::ESRCH)?;
+        let stop =
+            state.stop.as_deref_mut().filter(|stop| stop.go_on.is_none() && !stop.listens).ok_or(Errno::ESRCH)?;
         f(stop)
     }
 

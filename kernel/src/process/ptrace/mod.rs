@@ -37,7 +37,7 @@ impl Thread {
 
     /// Whether it has stopped for its tracer.
     pub fn is_trace_stopped(&self) -> bool {
-        self.tracee().is_some_and(|tracee| tracee.state.lock().stop.is_some())
+        self.tracee().is_some_and(|tracee| tracee.state.lock().stop.as_ref().is_some_and(|stop| stop.go_on.is_none()))
     }
 
     /// Whether it stands still as its process is stopped, or has a reason to stop for its tracer.

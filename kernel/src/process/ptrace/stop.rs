@@ -3,7 +3,7 @@
 use crate::process::clone::CloneRequest;
 use crate::process::deliver::{Interrupted, Restart};
 use crate::process::signal::flags;
-use crate::process::tracee::{CALLS, KILLED, NO_CALL, Place, SEIZED, STEPS, STOP_TOLD, Stop, TRACED, TRAP, Tracee};
+use crate::process::tracee::{CALLS, KILLED, Place, SEIZED, STEPS, STOP_TOLD, Stop, TRACED, TRAP, Tracee};
 use crate::process::{Process, Thread, wait};
 use abi::process::CloneFlags;
 use abi::ptrace::{
@@ -21,12 +21,17 @@ use machine::user::UserContext;
 
 /// What bit 7 beside SIGTRAP says: a system call (PTRACE_O_TRACESYSGOOD).
 const GOOD: u32 = 0x80;
+/// As number of a system call: none.
+const NO_CALL: u64 = u64::MAX;
 const FLAG_TRAP: u64 = 1 << 8;
 const USER_CODE: u64 = 0x33;
 const USER_STACK: u64 = 0x2b;
 /// What a call shows as its result that begins again (Linux's `ERESTARTSYS`, `ERESTARTNOINTR`, `ERESTARTNOHAND`).
 const RESTARTS: [(Restart, u64); 3] =
     [(Restart::AfterHandler, 512), (Restart::Always, 513), (Restart::WithoutHandler, 514)];
+/// Those that go on with what is left of their time (`ERESTART_RESTARTBLOCK`): poll nanosleep futex clock_nanosleep
+const KEEP_DEADLINES: [u64; 4] = [7, 35, 202, 230];
+const RESTART_BLOCK: u64 = 516;
 
 /// A stop that is to be.
 struct Reason {
@@ -66,10 +71,6 @@ impl Tracee {
         Some(stop.code)
     }
 
-    fn call(&self) -> u64 {
-        self.call.load(Ordering::Relaxed)
-    }
-
     fn wants(&self, option: Options) -> bool {
         self.state.lock().options.is_some_and(|options| options.contains(option))
     }
@@ -80,7 +81,7 @@ impl Thread {
     fn trace_stop(self: &Arc<Self>, context: &mut UserContext, shown_rax: u64, reason: Reason) -> Option<After> {
         context.set_result(shown_rax);
         let tracee = self.tracee()?;
-        let registers = registers_of(context, tracee.call());
+        let registers = registers_of(context, tracee.call.get().unwrap_or(NO_CALL));
         let stop = Box::new(Stop {
             code: reason.code,
             place: reason.place,
@@ -151,39 +152,57 @@ impl Thread {
         tracer.child_changed.wake_all();
     }
 
-    /// Before a system call: notes it, and stops if the tracer wants that, which may make another one of it.
+    /// Before a system call: notes it, and stops if the tracer wants that, which may make another one of it. False if there is
+    /// to be none: the result is there.
     #[cold]
-    pub fn trace_call_begin(self: &Arc<Self>, context: &mut UserContext) {
-        let Some(tracee) = self.tracee() else { return };
-        tracee.call.store(context.syscall_number(), Ordering::Relaxed);
+    pub fn trace_call_begin(self: &Arc<Self>, context: &mut UserContext) -> bool {
+        let Some(tracee) = self.tracee() else { return true };
+        let number = context.syscall_number();
+        tracee.call.set(Some(number));
         if tracee.has(STEPS) {
             clear_trap_flag(context);
         }
-        if tracee.has(CALLS) {
-            let code = u32::from(Signal::SIGTRAP.number()) | if tracee.wants(Options::TRACESYSGOOD) { GOOD } else { 0 };
-            let reason = Reason::of_code(code, Place::CallBegin);
-            if let Some(after) = self.trace_stop(context, Errno::ENOSYS.to_ret(), reason) {
-                tracee.call.store(after.orig_rax, Ordering::Relaxed);
-            }
-            context.set_result(tracee.call()); // where the number is taken from
+        if !tracee.has(CALLS) {
+            return true;
         }
+        self.attention.store(true, Ordering::SeqCst); // for the end, though there may be no call
+        let after = self.trace_stop(context, Errno::ENOSYS.to_ret(), self.call_stop(Place::CallBegin));
+        let chosen = after.as_ref().map_or(number, |after| after.orig_rax);
+        tracee.call.set(Some(chosen));
+        self.send_at_call(after);
+        if chosen as i64 >= 0 {
+            context.set_result(chosen); // where the number is taken from
+        }
+        chosen as i64 >= 0 && !self.is_ending()
     }
 
     /// After a system call: stops if the tracer wants that, which may make it another result.
     #[cold]
     pub fn trace_call_end(self: &Arc<Self>, context: &mut UserContext, interrupted: &mut Option<Interrupted>) {
         let Some(tracee) = self.tracee() else { return };
-        if tracee.call() == NO_CALL || self.is_ending() {
+        if tracee.call.get().is_none() || self.is_ending() {
             return;
         }
         if tracee.has(CALLS) {
-            let code = u32::from(Signal::SIGTRAP.number()) | if tracee.wants(Options::TRACESYSGOOD) { GOOD } else { 0 };
             let shown = shown_result(context, *interrupted);
-            let after = self.trace_stop(context, shown, Reason::of_code(code, Place::CallEnd));
-            take_over_result(context, shown, after, interrupted);
+            let after = self.trace_stop(context, shown, self.call_stop(Place::CallEnd));
+            take_over_result(context, shown, after.as_ref(), interrupted);
+            self.send_at_call(after);
         } else if tracee.has(STEPS) {
             let rip = context.registers().rip;
             self.force(Signal::SIGTRAP, KernelSiginfo::fault(Signal::SIGTRAP, TRAP_BRKPT, rip));
+        }
+    }
+
+    fn call_stop(&self, place: Place) -> Reason {
+        let good = self.tracee().is_some_and(|tracee| tracee.wants(Options::TRACESYSGOOD));
+        Reason::of_code(u32::from(Signal::SIGTRAP.number()) | if good { GOOD } else { 0 }, place)
+    }
+
+    /// What the tracer lets the thread go on with there is a signal like others.
+    fn send_at_call(&self, after: Option<After>) {
+        if let Some(signal) = after.and_then(|after| after.signal) {
+            self.send(signal, KernelSiginfo::kernel(signal));
         }
     }
 
@@ -205,9 +224,9 @@ impl Thread {
             Some(after) => after.signal.map(|chosen| (chosen, after.info.unwrap_or(info))),
             None => Some((signal, info)),
         };
-        take_over_result(context, shown, after, interrupted);
+        take_over_result(context, shown, after.as_ref(), interrupted);
         let (chosen, mut info) = chosen?;
-        if chosen != signal {
+        if i32::from(chosen.number()) != info.si_signo {
             let (pid, user) = tracer.map_or((0, 0), |tracer| (tracer.pid(), tracer.credentials().user.real));
             info = KernelSiginfo::sent(chosen, SI_USER, pid as i32, user, 0);
         }
@@ -240,7 +259,7 @@ impl Thread {
         };
         let shown = shown_result(context, *interrupted);
         let after = self.trace_stop(context, shown, reason);
-        take_over_result(context, shown, after, interrupted);
+        take_over_result(context, shown, after.as_ref(), interrupted);
         true
     }
 
@@ -300,17 +319,22 @@ impl Thread {
         }
     }
 
-    /// The way to user mode begins: the trap flag is not the program's.
-    pub(in crate::process) fn trace_attend(&self, context: &mut UserContext) {
-        if self.tracee().is_some_and(|tracee| tracee.has(STEPS)) {
+    /// The way to user mode begins: the trap flag is not the program's, and a call that was interrupted may have begun when
+    /// nobody traced the thread yet.
+    pub(in crate::process) fn trace_attend(&self, context: &mut UserContext, interrupted: Option<Interrupted>) {
+        let Some(tracee) = self.tracee() else { return };
+        if tracee.has(STEPS) {
             clear_trap_flag(context);
+        }
+        if let (Some(call), None) = (interrupted, tracee.call.get()) {
+            tracee.call.set(Some(call.number));
         }
     }
 
     /// The thread is on its way to user mode for good.
     pub(in crate::process) fn trace_enter(&self, context: &mut UserContext) {
         let Some(tracee) = self.tracee() else { return };
-        tracee.call.store(NO_CALL, Ordering::Relaxed);
+        tracee.call.set(None);
         if tracee.has(STEPS) {
             context.registers_mut().rflags |= FLAG_TRAP;
         }
@@ -334,6 +358,10 @@ fn clear_trap_flag(context: &mut UserContext) {
 
 /// The result of a system call as a tracer sees it.
 fn shown_result(context: &UserContext, interrupted: Option<Interrupted>) -> u64 {
+    if interrupted.is_some_and(|call| call.restart == Restart::WithoutHandler && KEEP_DEADLINES.contains(&call.number))
+    {
+        return RESTART_BLOCK.wrapping_neg();
+    }
     let restart = interrupted.and_then(|call| RESTARTS.iter().find(|(restart, _)| *restart == call.restart));
     restart.map_or(context.result(), |(_, errno)| errno.wrapping_neg())
 }
@@ -342,7 +370,7 @@ fn shown_result(context: &UserContext, interrupted: Option<Interrupted>) -> u64 
 fn take_over_result(
     context: &mut UserContext,
     shown: u64,
-    after: Option<After>,
+    after: Option<&After>,
     interrupted: &mut Option<Interrupted>,
 ) {
     if interrupted.is_none() {
