@@ -16,6 +16,7 @@ use alloc::sync::Arc;
 use core::sync::atomic::Ordering;
 use machine::addr::USER_END;
 use machine::cpu::features::{self, Features};
+use machine::cpu::gdt::{USER_CODE, USER_DATA};
 use machine::task::{self, FpuState};
 use machine::trace;
 use machine::user::copy::{self, FpuMarks};
@@ -32,8 +33,6 @@ const LEGACY_LEN: usize = 512;
 pub const SS_AUTODISARM: i32 = i32::MIN;
 const FLAG_DIRECTION: u64 = 1 << 10;
 const FLAG_TRAP: u64 = 1 << 8;
-const USER_CODE: u16 = 0x33;
-const USER_STACK: u16 = 0x2b;
 /// Bytes of the SYSCALL instruction.
 const SYSCALL_LEN: u64 = 2;
 
@@ -311,7 +310,7 @@ fn save_registers(to: &mut Sigcontext, context: &UserContext) {
     let from = context.registers();
     copy_registers!(from to to);
     to.cs = USER_CODE;
-    to.ss = USER_STACK;
+    to.ss = USER_DATA;
 }
 
 /// Flags and selectors that are not the program's are set right when user mode is entered.

@@ -174,29 +174,20 @@ fn hang_up_stopped_groups(process: &Process, orphans: &[Arc<Process>]) {
 
 /// Nothing but the status is left, and the parent is told. A process whose status nobody wants goes at once.
 fn become_zombie(process: &Arc<Process>, status: ExitStatus) {
-    let mut table = table::lock();
-    let parent = table.processes.get(&process.parent()).cloned();
-    let wanted = match &parent {
-        Some(parent) => {
-            process.exit_signal.load(Ordering::Relaxed) != Signal::SIGCHLD.number() || !wants_no_zombies(parent)
+    if let Some(tracer) = ptrace::other_tracer(process) {
+        process.held_for_tracer.store(true, Ordering::SeqCst);
+        process.gone.store(true, Ordering::Release);
+        tell_pid_file(process);
+        if ptrace::tell_of_end(&tracer, process, status.wait_status()) {
+            return;
         }
-        None => process.kernel_waits.load(Ordering::Relaxed),
-    };
-    if !wanted {
-        remove(&mut table, process, parent.as_deref());
     }
-    process.gone.store(true, Ordering::Release);
-    // With the table locked, so that a wait(2) that finds the zombie does not return before the signal is there.
-    let told = parent.as_ref().is_some_and(|parent| tell_of_end(parent, process, status));
-    drop(table);
+    process.become_parents_zombie();
+}
+
+fn tell_pid_file(process: &Process) {
     if let Some(file) = process.pid_file.get() {
         file.tell_end();
-    }
-    ptrace::tell_of_end(process, status.wait_status());
-    match parent {
-        Some(parent) if told => parent.child_changed.wake_all(),
-        Some(parent) => notify_of_end(&parent, process, status),
-        None => log::debug!("process {}: {status}", process.pid()),
     }
 }
 
@@ -208,6 +199,34 @@ fn remove(table: &mut Table, process: &Arc<Process>, parent: Option<&Process>) {
 }
 
 impl Process {
+    /// Now the parent is told.
+    pub(super) fn become_parents_zombie(self: &Arc<Self>) {
+        let process = self;
+        let Some(status) = process.status() else { return };
+        let mut table = table::lock();
+        let parent = table.processes.get(&process.parent()).cloned();
+        let wanted = match &parent {
+            Some(parent) => {
+                process.exit_signal.load(Ordering::Relaxed) != Signal::SIGCHLD.number() || !wants_no_zombies(parent)
+            }
+            None => process.kernel_waits.load(Ordering::Relaxed),
+        };
+        if !wanted {
+            remove(&mut table, process, parent.as_deref());
+        }
+        process.gone.store(true, Ordering::Release);
+        process.held_for_tracer.store(false, Ordering::SeqCst);
+        // With the table locked, so that a wait(2) that finds the zombie does not return before the signal is there.
+        let told = parent.as_ref().is_some_and(|parent| tell_of_end(parent, process, status));
+        drop(table);
+        tell_pid_file(process);
+        match parent {
+            Some(parent) if told => parent.child_changed.wake_all(),
+            Some(parent) => notify_of_end(&parent, process, status),
+            None => log::debug!("process {}: {status}", process.pid()),
+        }
+    }
+
     /// Whoever made it by vfork(2) goes on.
     pub(super) fn release_maker(&self) {
         self.released_maker.store(true, Ordering::SeqCst);

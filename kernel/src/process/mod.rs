@@ -167,6 +167,8 @@ pub struct Process {
     tracer: AtomicU32,
     /// Who traced its first thread until that ended.
     tracer_of_first: SpinLock<Weak<Process>>,
+    /// It is gone, but its parent does not know yet: its tracer is to see that first.
+    held_for_tracer: AtomicBool,
 }
 
 /// The thread that the current task runs; None for kernel tasks.

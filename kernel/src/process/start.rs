@@ -236,6 +236,7 @@ impl Parts {
             tracees: Tracees::new(),
             tracer: AtomicU32::new(0),
             tracer_of_first: SpinLock::new("tracer of the first thread", Rank::Process, Weak::new()),
+            held_for_tracer: AtomicBool::new(false),
         })
     }
 }

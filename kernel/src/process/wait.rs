@@ -83,11 +83,14 @@ pub fn wait(parent: &Arc<Process>, target: Target, flags: WaitFlags) -> Result<W
     };
     let waited = parent.child_changed.wait_until(None, super::interrupted, look).map_err(|_| Errno::EINTR)??;
     if let (Some(child), WaitStatus::Exited(_) | WaitStatus::Signaled { .. }) = (&waited.child, waited.status)
-        && waited.is_child
         && !flags.contains(WaitFlags::NOWAIT)
     {
-        account(parent, child);
-        forget(child);
+        if waited.is_child {
+            account(parent, child);
+            forget(child);
+        } else if waited.number == child.pid() {
+            child.pass_end_on();
+        }
     }
     // Whoever made the change that was found still has the table locked, until the signal that tells of it is sent.
     drop(table::lock());
@@ -116,6 +119,9 @@ fn find_change(parent: &Process, target: Target, flags: WaitFlags) -> Result<Opt
             continue;
         }
         any = true;
+        if child.held_for_tracer.load(Ordering::SeqCst) {
+            continue;
+        }
         if child.is_gone() {
             if flags.contains(WaitFlags::EXITED) {
                 let status = child.status().unwrap_or(ExitStatus::Exited(0)).wait_status();

@@ -13,11 +13,12 @@ use alloc::vec::Vec;
 use machine::addr::USER_END;
 use machine::cpu::features;
 use machine::task::FpuState;
-use machine::user::copy;
+use machine::user::{USER_FLAGS, copy};
 
 /// Bytes of what FXSAVE saves, and where programs look for the components that XSAVE saves.
 const FXSAVE_LEN: usize = 512;
 const COMPONENTS_AT: usize = 464;
+const MXCSR_AT: usize = 24;
 /// Of which the length of a set of registers is a multiple.
 const WORD: usize = 8;
 /// Codes of arch_prctl(2).
@@ -37,7 +38,8 @@ pub fn ptrace(caller: &mut Caller<'_>, request: u32, tid: i32, address: u64, dat
                 _ if address != 0 => return Err(Errno::EIO),
                 _ => Begin::Seize(options(data).map_err(|_| Errno::EIO)?),
             };
-            let thread = table::find_thread(tid).ok_or(Errno::ESRCH)?;
+            let zombie = || table::find(tid).map_or(Errno::ESRCH, |_| Errno::EPERM);
+            let thread = table::find_thread(tid).ok_or_else(zombie)?;
             return thread.trace(tracer, begin).map(|()| 0);
         }
         _ => {}
@@ -176,13 +178,17 @@ fn poke_user(stop: &mut Stop, offset: u64, word: u64) -> Result<(), Errno> {
     set_registers(stop, UserRegs::read_bytes(&image))
 }
 
-/// Selectors cannot be changed; what else the program may not have is set right on the way to it.
+/// Selectors cannot be changed, and flags that are not the program's stay as they are.
 fn set_registers(stop: &mut Stop, registers: UserRegs) -> Result<(), Errno> {
     if registers.fs_base >= USER_END || registers.gs_base >= USER_END {
         return Err(Errno::EIO);
     }
-    let UserRegs { cs, ss, ds, es, fs, gs, .. } = stop.registers;
-    stop.registers = UserRegs { cs, ss, ds, es, fs, gs, ..registers };
+    let selectors = |of: &UserRegs| [of.cs, of.ss, of.ds, of.es, of.fs, of.gs];
+    if selectors(&registers) != selectors(&stop.registers) {
+        return Err(Errno::EIO);
+    }
+    let rflags = registers.rflags & USER_FLAGS | stop.registers.rflags & !USER_FLAGS;
+    stop.registers = UserRegs { rflags, ..registers };
     stop.changed = true;
     Ok(())
 }
@@ -262,6 +268,9 @@ fn read_set(thread: &Thread, kind: u64, start: u64, len: usize) -> Result<usize,
         thread.with_stop(|stop| set_registers(stop, UserRegs::read_bytes(&bytes)))?;
         return Ok(len);
     }
+    if !is_sound(&bytes) {
+        return Err(Errno::EINVAL);
+    }
     let state = match kind {
         NT_PRFPREG => {
             let former = thread
@@ -276,6 +285,16 @@ fn read_set(thread: &Thread, kind: u64, start: u64, len: usize) -> Result<usize,
     })?;
     drop(former);
     Ok(len)
+}
+
+/// Whether the CPU would take that for its floating-point registers: MXCSR, and the header of XSAVE if there is one.
+fn is_sound(image: &[u8]) -> bool {
+    let word =
+        |at: usize| image.get(at..).and_then(|rest| rest.first_chunk()).map_or(0, |word| u64::from_le_bytes(*word));
+    let header = image.get(FXSAVE_LEN..FXSAVE_LEN + 64).unwrap_or(&[]);
+    let components = if header.is_empty() { 0 } else { word(FXSAVE_LEN) };
+    let rest_is_zero = header.iter().skip(8).all(|&byte| byte == 0);
+    word(MXCSR_AT) as u32 >> 16 == 0 && components & !features::get().xcr0 == 0 && rest_is_zero
 }
 
 /// PTRACE_GET_SYSCALL_INFO: how many bytes there are, of which `size` at most are given.

@@ -1,6 +1,7 @@
 //! Global descriptor table and task-state segment, one of each a CPU (SDM volume 3, 3.5 and 8.7).
 //!
-//! The selectors lie as SYSCALL and SYSRET want them: kernel code, kernel data, (user 32-bit code), user data, user code.
+//! The selectors lie as SYSCALL and SYSRET want them: kernel code, kernel data, (user 32-bit code), user data, user code;
+//! and with one left out before them those of programs have Linux's numbers, which some look at.
 //! The TSS gives the stack for interrupts from user mode (`rsp0`, set at each entry to user mode by `asm/user.S`) and
 //! the stacks of the interrupts that must not trust the current one (IST).
 
@@ -11,14 +12,14 @@ use core::cell::UnsafeCell;
 use core::mem::offset_of;
 
 /// Selector of the kernel's code.
-pub const KERNEL_CODE: u16 = 0x08;
+pub const KERNEL_CODE: u16 = 0x10;
 /// Selector of the kernel's data.
-pub const KERNEL_DATA: u16 = 0x10;
+pub const KERNEL_DATA: u16 = 0x18;
 /// Selector of user data and stack.
-pub const USER_DATA: u16 = 0x20 | 3;
+pub const USER_DATA: u16 = 0x28 | 3;
 /// Selector of 64-bit user code.
-pub const USER_CODE: u16 = 0x28 | 3;
-const TSS_SELECTOR: u16 = 0x30;
+pub const USER_CODE: u16 = 0x30 | 3;
+const TSS_SELECTOR: u16 = 0x38;
 
 /// IST entries, 1-based as the IDT counts.
 pub const IST_DOUBLE_FAULT: u8 = 1;
@@ -52,7 +53,7 @@ pub(crate) const TSS_RSP0: usize = offset_of!(Tss, rsp);
 #[repr(C, align(64))]
 pub(crate) struct Tables {
     tss: UnsafeCell<Tss>,
-    gdt: UnsafeCell<[u64; 8]>,
+    gdt: UnsafeCell<[u64; 9]>,
 }
 // SAFETY: (1) written once by `init_this_cpu` on the CPU that owns the copy; afterwards only the CPU itself reads it
 // and `asm/user.S` writes rsp0 with interrupts off.
@@ -65,7 +66,7 @@ percpu! {
             io_map_base: size_of::<Tss>() as u16,
         }),
         gdt: UnsafeCell::new([
-            0,
+            0, 0,
             0x00af_9b00_0000_ffff, // kernel code: 64-bit, ring 0
             0x00cf_9300_0000_ffff, // kernel data
             0,                     // user 32-bit code: there is none
@@ -96,8 +97,8 @@ pub(crate) fn init_this_cpu(pin: &impl Pinned) {
             (*tables.tss.get()).ist[index] = stacks.add(index + 1) as u64;
         }
         let gdt = &mut *tables.gdt.get();
-        gdt[6] = tss_descriptor(tss_address);
-        gdt[7] = tss_address >> 32;
+        gdt[7] = tss_descriptor(tss_address);
+        gdt[8] = tss_address >> 32;
         let pointer = TablePointer { limit: (size_of_val(gdt) - 1) as u16, base: gdt.as_ptr() as u64 };
         asm!(
             "lgdt [{pointer}]",

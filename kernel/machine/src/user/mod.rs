@@ -29,7 +29,7 @@ const FLAG_ALIGNMENT: u64 = 1 << 18;
 const FLAG_ID: u64 = 1 << 21;
 const FLAG_ALWAYS: u64 = 1 << 1;
 /// Flags that belong to the program.
-const USER_FLAGS: u64 = FLAG_CARRY_TO_OVERFLOW | FLAG_TRAP | FLAG_RESUME | FLAG_ALIGNMENT | FLAG_ID;
+pub const USER_FLAGS: u64 = FLAG_CARRY_TO_OVERFLOW | FLAG_TRAP | FLAG_RESUME | FLAG_ALIGNMENT | FLAG_ID;
 /// Flags cleared by SYSCALL: TF, IF, DF, IOPL, NT, AC.
 const SYSCALL_FLAG_MASK: u64 = 0x4_7700;
 

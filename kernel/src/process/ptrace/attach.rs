@@ -91,7 +91,9 @@ impl Tracees {
             list.closed = true;
             (core::mem::take(&mut list.traced), core::mem::take(&mut list.ended))
         };
-        drop(ended);
+        for Ended { process, .. } in &ended {
+            process.pass_end_on();
+        }
         for (thread, watching) in traced {
             if let Some(tracee) = thread.tracee() {
                 let (kills, told) = {
@@ -112,19 +114,20 @@ impl Tracees {
     }
 
     /// Notes the end of a tracee, and tells `tracer`, whose tracees these are.
-    fn note_end(&self, tracer: &Arc<Process>, ended: Ended) {
+    fn note_end(&self, tracer: &Arc<Process>, ended: Ended) -> bool {
         let (code, number) = wait::code_of_wait(ended.status);
         debug_assert!([CLD_EXITED, CLD_KILLED].contains(&code));
         let info = wait::child_info(&ended.process, code, number).about(ended.tid as i32);
         {
             let mut list = self.list.lock();
             if list.closed || list.ended.len() >= MAX_ENDED {
-                return;
+                return false;
             }
             list.ended.push(ended);
         }
         tracer.send(Signal::SIGCHLD, info);
         tracer.child_changed.wake_all();
+        true
     }
 }
 
@@ -140,6 +143,15 @@ impl Tracee {
         self.flags.fetch_and(KILLED, Ordering::SeqCst);
         drop(state);
         self.let_go.wake_all();
+    }
+}
+
+impl Process {
+    /// The tracer knows of its end, or never will: now the parent may.
+    pub(in crate::process) fn pass_end_on(self: &Arc<Self>) {
+        if self.held_for_tracer.load(Ordering::SeqCst) {
+            self.become_parents_zombie();
+        }
     }
 }
 
@@ -200,7 +212,9 @@ impl Thread {
         if begin == Begin::Attach {
             self.send(Signal::SIGSTOP, KernelSiginfo::kernel(Signal::SIGSTOP));
         }
-        self.look_again();
+        if process.is_stopped() {
+            self.look_again();
+        }
         Ok(())
     }
 
@@ -292,10 +306,13 @@ impl Thread {
     }
 }
 
-/// Tells who traced the first thread of `process`, which is gone, unless that is its parent, who is told anyway.
-pub(in crate::process) fn tell_of_end(process: &Arc<Process>, status: WaitStatus) {
+/// Who traced the first thread of `process`, if that is not its parent, who is told of its end anyway.
+pub(in crate::process) fn other_tracer(process: &Process) -> Option<Arc<Process>> {
     let tracer = core::mem::take(&mut *process.tracer_of_first.lock()).upgrade();
-    if let Some(tracer) = tracer.filter(|tracer| tracer.pid() != process.parent()) {
-        tracer.tracees.note_end(&tracer, Ended { tid: process.pid(), process: process.clone(), status });
-    }
+    tracer.filter(|tracer| tracer.pid() != process.parent())
+}
+
+/// Tells it; false if it has ended itself.
+pub(in crate::process) fn tell_of_end(tracer: &Arc<Process>, process: &Arc<Process>, status: WaitStatus) -> bool {
+    tracer.tracees.note_end(tracer, Ended { tid: process.pid(), process: process.clone(), status })
 }

@@ -13,7 +13,7 @@ mod stop;
 
 pub use super::tracee::{GoOn, Place, Stop};
 pub use attach::Begin;
-pub(super) use attach::tell_of_end;
+pub(super) use attach::{other_tracer, tell_of_end};
 
 use super::Thread;
 use super::tracee::{STOP_TOLD, TRACED, TRAP, Tracee};

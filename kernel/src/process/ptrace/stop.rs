@@ -16,6 +16,7 @@ use abi::{Errno, Signal};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::sync::atomic::Ordering;
+use machine::cpu::gdt::{USER_CODE, USER_DATA};
 use machine::task;
 use machine::user::UserContext;
 
@@ -24,8 +25,6 @@ const GOOD: u32 = 0x80;
 /// As number of a system call: none.
 const NO_CALL: u64 = u64::MAX;
 const FLAG_TRAP: u64 = 1 << 8;
-const USER_CODE: u64 = 0x33;
-const USER_STACK: u64 = 0x2b;
 /// What a call shows as its result that begins again (Linux's `ERESTARTSYS`, `ERESTARTNOINTR`, `ERESTARTNOHAND`).
 const RESTARTS: [(Restart, u64); 3] =
     [(Restart::AfterHandler, 512), (Restart::Always, 513), (Restart::WithoutHandler, 514)];
@@ -397,7 +396,7 @@ fn registers_of(context: &UserContext, call: u64) -> UserRegs {
     let mut to = UserRegs::default();
     copy_registers!(from to to);
     let (fs_base, gs_base) = task::current().segment_bases();
-    (to.cs, to.ss) = (USER_CODE, USER_STACK);
+    (to.cs, to.ss) = (USER_CODE.into(), USER_DATA.into());
     (to.fs_base, to.gs_base) = (fs_base, gs_base);
     to.orig_rax = call;
     to
