@@ -40,6 +40,23 @@ TERMINAL = {
 }  # fmt: skip
 THREADS = {"/usr/bin/python3 /root/threads.py": r"^all well$"}
 SOCKETS = {"/usr/bin/python3 /root/sockets.py": r"^all well$"}
+STRACE = {
+    "/bin/bash -c 'strace -o /tmp/calls echo text; cat /tmp/calls'": r'^write\(1, "text\\n", 5\) += 5$',
+    "/usr/bin/strace -f /bin/sh -c 'echo text | cat; exit 0'": r"^(\[pid +\d+\] )?--- SIGCHLD \{si_signo=SIGCHLD, si_code=CLD_EXITED, .*\} ---$",
+    "/usr/bin/strace -c /bin/ls /root": r"^100\.00 .* total$",
+    "/bin/bash -c 'sleep 100 & strace -p $! 2>&1 | head -2 & sleep 1; kill $!; kill %1; wait %1; echo ended with $?'": r"^ended with 143$",
+}
+# What gdb showed of the same session on Linux, but for numbers and addresses.
+GDB = {"/usr/bin/gdb -q -batch -x /root/session.gdb /usr/bin/debuggee": r"^the counter is 13$"}
+SESSION = (
+    r'^Thread 2 "debuggee" hit Breakpoint 1, add \(a=0, b=1\) at user/debuggee/debuggee\.c:11$',
+    r"^#1 +0x[0-9a-f]+ in work \(mine=0x[0-9a-f]+\) at user/debuggee/debuggee\.c:20$",
+    r"^\* 2 +LWP \d+ \"debuggee\" add \(a=0, b=1\)", r"^  3 +LWP \d+ \"debuggee\" ", r"^Value returned is \$1 = 1$",
+    r'^Thread 2 "debuggee" hit Hardware watchpoint 2: counter\n\nOld value = 0\nNew value = 1$',
+    r'^Thread 1 "debuggee" received signal SIGUSR1', r'^Thread 1 "debuggee" hit Breakpoint 3, on_signal \(number=10\) at .*:28$',
+    r"^\$2 = 10$", r"^\$3 = 42$", r"^0x[0-9a-f]+\t28\t", r'^Thread 1 "debuggee" hit Catchpoint 4 \(call to syscall (exit_group|231)\)',
+    r"^\$4 = 13$", r"^\[Inferior 1 \(process \d+\) killed\]$",
+)  # fmt: skip
 FILES = {
     "/usr/bin/python3 /root/files.py": r"^all well$",
     "/bin/bash -c 'cd /tmp; mkdir d; echo text >d/f; cp -r d e; mv e/f e/g; cat e/g; ls -l e; rm -r d e; ls'": r"^text$",
@@ -62,14 +79,14 @@ def on_linux(context: Context) -> None:
             raise Failure(f"{command} shows nothing that matches {pattern!r}")
 
 
-def runs(cases: dict[str, str], **settings: str):
-    """The programs one after the other in the kernel; each must end with status 0 and show its pattern."""
+def runs(cases: dict[str, str], shows: tuple[str, ...] = (), **settings: str):
+    """The programs one after the other in the kernel; each must end with status 0 and show its pattern, and all what `shows` says."""
 
     def run(context: Context) -> None:
         image = pathlib.Path(OUT, f"{context.test.name}.img")
         context.command(["cp", "--sparse=always", "--reflink=auto", str(IMAGE), str(image)])
         result = boot(context, "; ".join(["mount 2", *(f"exec {command}" for command in cases), "exit"]), DISK=str(image), **settings)
-        result.wants(*cases.values())
+        result.wants(*cases.values(), *shows)
         for path in {command.split()[0] for command in cases}:
             wrong = [end for end in ends(result, path) if end != "exit status 0"]
             context.check(not wrong, f"{path}: {wrong}")
@@ -91,5 +108,10 @@ def tests() -> list[Test]:
         Test("dynamic/python-threads", runs(THREADS), SECONDS, needs=NEEDS),
         Test("dynamic/python-threads-smp1", runs(THREADS, SMP="1"), SECONDS, needs=NEEDS),
     ]
-    always.append(Test("dynamic/python-sockets", runs(SOCKETS), SECONDS, needs=NEEDS))
+    always += [
+        Test("dynamic/python-sockets", runs(SOCKETS), SECONDS, needs=NEEDS),
+        Test("dynamic/strace", runs(STRACE), SECONDS, needs=NEEDS),
+        Test("dynamic/gdb", runs(GDB, SESSION), SECONDS, needs=NEEDS),
+        Test("dynamic/gdb-smp1", runs(GDB, SESSION, SMP="1"), SECONDS, needs=NEEDS),
+    ]
     return always + ([Test("dynamic/files", runs(FILES), SECONDS, needs=NEEDS)] if KERNEL_WRITES_EXT2 else [])

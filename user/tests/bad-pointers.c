@@ -11,11 +11,13 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/timerfd.h>
 #include <sys/utsname.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -417,6 +419,19 @@ static void processes(void)
     BAD(SYS_prctl, PR_SET_NAME, P);
     BAD(SYS_arch_prctl, 0x1003, P); // ARCH_GET_FS
     close(self);
+    pid_t tracee = fork();
+    if (tracee == 0) {
+        ptrace(PTRACE_TRACEME, 0, 0, 0);
+        raise(SIGSTOP);
+        _exit(0);
+    }
+    CHECK(waitpid(tracee, 0, 0) == tracee);
+    BAD(SYS_ptrace, PTRACE_GETREGS, tracee, 0, P);
+    BAD(SYS_ptrace, PTRACE_SETREGS, tracee, 0, P);
+    BAD(SYS_ptrace, PTRACE_GETSIGINFO, tracee, 0, P);
+    BAD(SYS_ptrace, PTRACE_PEEKDATA, tracee, (long)scratch, P);
+    BAD_OR(EIO, SYS_ptrace, PTRACE_PEEKDATA, tracee, P, (long)scratch);
+    CHECK(ptrace(PTRACE_CONT, tracee, 0, 0) == 0 && waitpid(tracee, 0, 0) == tracee);
 }
 
 int main(int argc, char **argv)
