@@ -51,7 +51,7 @@ GDB = {"/usr/bin/gdb -q -batch -x /root/session.gdb /usr/bin/debuggee": r"^the c
 SESSION = (
     r'^Thread 2 "debuggee" hit Breakpoint 1, add \(a=0, b=1\) at user/debuggee/debuggee\.c:11$',
     r"^#1 +0x[0-9a-f]+ in work \(mine=0x[0-9a-f]+\) at user/debuggee/debuggee\.c:20$",
-    r"^\* 2 +LWP \d+ \"debuggee\" add \(a=0, b=1\)", r"^  3 +LWP \d+ \"debuggee\" ", r"^Value returned is \$1 = 1$",
+    r"^\* 2 +LWP \d+ \"debuggee\" +add \(a=0, b=1\)", r"^  3 +LWP \d+ \"debuggee\" ", r"^Value returned is \$1 = 1$",
     r'^Thread 2 "debuggee" hit Hardware watchpoint 2: counter\n\nOld value = 0\nNew value = 1$',
     r'^Thread 1 "debuggee" received signal SIGUSR1', r'^Thread 1 "debuggee" hit Breakpoint 3, on_signal \(number=10\) at .*:28$',
     r"^\$2 = 10$", r"^\$3 = 42$", r"^0x[0-9a-f]+\t28\t", r'^Thread 1 "debuggee" hit Catchpoint 4 \(call to syscall (exit_group|231)\)',
