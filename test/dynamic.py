@@ -44,8 +44,9 @@ STRACE = {
     "/bin/bash -c 'strace -o /tmp/calls echo text; cat /tmp/calls'": r'^write\(1, "text\\n", 5\) += 5$',
     "/usr/bin/strace -f /bin/sh -c 'echo text | cat; exit 0'": r"^(\[pid +\d+\] )?--- SIGCHLD \{si_signo=SIGCHLD, si_code=CLD_EXITED, .*\} ---$",
     "/usr/bin/strace -c /bin/ls /root": r"^100\.00 .* total$",
-    "/bin/bash -c 'sleep 100 & strace -p $! 2>&1 | head -2 & sleep 1; kill $!; kill %1; wait %1; echo ended with $?'": r"^ended with 143$",
-}
+    "/bin/bash -c 'sleep 100 & strace -o /tmp/seen -p $! & sleep 1; kill %1; wait %1; echo ended with $?; wait; tail -1 /tmp/seen'":
+        r"^ended with 143\n\+\+\+ killed by SIGTERM \+\+\+$",
+}  # fmt: skip
 # What gdb showed of the same session on Linux, but for numbers and addresses.
 GDB = {"/usr/bin/gdb -q -batch -x /root/session.gdb /usr/bin/debuggee": r"^the counter is 13$"}
 SESSION = (

@@ -19,7 +19,7 @@ SHELL = r'on CPU \d+ in task \d+ \("shell"\)'
 IN_CRASH = r"^ +([0-9a-f]{16}|inlined into) .*crash.* at \S*crash\.rs(:\d+)?$"
 LOG_END = r"^the last lines of the log:\n(\[.*\n)*\[.* INFO  russet: \d+ CPUs, \d+ KiB of usable RAM$"
 FAULT = rf"^kernel fault {SHELL}: PageFault: kernel"
-REGISTERS = r"^  rip [0-9a-f]{16}  flags [0-9a-f]{8}  cs 08  ss 10$"
+REGISTERS = r"^  rip [0-9a-f]{16}  flags [0-9a-f]{8}  cs 10  ss 18$"
 
 
 def check_others(result: Boot, cpus: int) -> None:

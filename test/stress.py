@@ -29,6 +29,7 @@ COUNTS = {
     "exec": ("exec 5000", "exec 300"),
     "handoff": ("handoff 200 1000", "handoff 100 50"),
     "bomb": ("bomb 500", "bomb 60"),
+    "tracers": ("tracers 3000", "tracers 150"),
     "hog": ("hog", "hog"),
 }
 
@@ -208,4 +209,5 @@ def tests() -> list[Test]:
         Test("stress/interrupts", interrupt_storm, 500, needs=NEEDS),
         Test("stress/log", log_storm, 300, needs=NEEDS),
         Test("stress/fork-debug", stress("fork", RUST_BUILD_MODE="debug"), seconds, needs=DEBUG_NEEDS),
+        Test("stress/tracers-debug", stress("tracers", RUST_BUILD_MODE="debug"), seconds, needs=DEBUG_NEEDS),
     ]

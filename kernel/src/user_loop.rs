@@ -125,7 +125,11 @@ struct Fault {
 
 impl Fault {
     /// Serves it, or sends the thread the signal that it stands for.
-    fn handle(&self, thread: &Arc<Thread>, context: &UserContext, last: &mut LastFault) {
+    fn handle(&self, thread: &Arc<Thread>, context: &mut UserContext, last: &mut LastFault) {
+        let is_step = self.exception == Exception::Debug && self.address == DR6_STEP;
+        if is_step && thread.is_forgotten_step(context) {
+            return;
+        }
         let info = match self.exception {
             Exception::PageFault => match self.page_fault(thread) {
                 Ok(()) => return,

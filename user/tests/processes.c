@@ -240,6 +240,33 @@ static void orphans(void)
 }
 
 // Parent and child write to the same pages in turn and never see each other's values.
+// A group that nobody could continue anyway is not hung up when one of its members ends, though another is stopped.
+static void orphaned_group(void)
+{
+    pid_t leader = fork();
+    if (leader == 0) {
+        CHECK(setsid() == getpid());
+        pid_t stopped = fork();
+        if (stopped == 0) {
+            raise(SIGSTOP);
+            _exit(3);
+        }
+        int status;
+        CHECK(waitpid(stopped, &status, WUNTRACED) == stopped && WIFSTOPPED(status));
+        for (int i = 0; i < 3; i++) {
+            pid_t ends = fork();
+            if (ends == 0)
+                _exit(0);
+            CHECK_CHILD(ends, 0);
+        }
+        CHECK(waitpid(stopped, &status, WNOHANG) == 0);
+        CHECK(kill(stopped, SIGCONT) == 0);
+        CHECK_CHILD(stopped, 3 << 8);
+        child_exit();
+    }
+    CHECK_CHILD(leader, 0);
+}
+
 static void copies_on_write(void)
 {
     enum { PAGES = 64 };
@@ -377,6 +404,7 @@ static const struct test tests[] = {
     {"clone children", clone_children},
     {"child signals", child_signals},
     {"orphans", orphans},
+    {"orphaned group", orphaned_group},
     {"copies on write", copies_on_write},
     {"inherited", inherited},
     {"vfork", vforked},

@@ -345,6 +345,43 @@ static void debug_exception_at_a_system_call(void)
     CHECK(status == ENDED(5));
 }
 
+// As a debugger does that has a stopped program call a function: where the program is, and in which system call, is taken away
+// and given back.
+static void call_in_between(void)
+{
+    static const uint8_t int3[8] = {0xcc, 0xcc, 0xcc, 0xcc, 0xcc, 0xcc, 0xcc, 0xcc};
+    uint64_t word;
+    pid_t pid = sleeper(reads);
+    RUNS(PTRACE_ATTACH, pid, 0, STOPPED(SIGSTOP));
+    struct user_regs_struct regs = registers_of(pid), elsewhere = regs;
+    CHECK((long)regs.orig_rax == SYS_read && (long)regs.rax == -RESTARTSYS);
+    memcpy(&word, int3, 8);
+    CHECK(TRACE(PTRACE_POKETEXT, pid, called, word) == 0);
+    elsewhere.rip = (uintptr_t)called;
+    elsewhere.rax = 0;
+    elsewhere.orig_rax = UINT64_MAX;
+    CHECK(TRACE(PTRACE_SETREGS, pid, 0, &elsewhere) == 0);
+    RUNS(CONT, pid, 0, STOPPED(SIGTRAP));
+    CHECK(registers_of(pid).rip == (uintptr_t)called + 1 && registers_of(pid).orig_rax == UINT64_MAX);
+    CHECK(TRACE(PTRACE_SETREGS, pid, 0, &regs) == 0 && TRACE(CONT, pid, 0, 0) == 0);
+    LET_GO(pid, ENDED(5));
+}
+
+// A process that is stopped, and goes on for its tracer all the same, can be stopped once more.
+static void stopped_anew(void)
+{
+    pid_t pid = sleeper(reads);
+    CHECK(TRACE(PTRACE_SEIZE, pid, 0, 0) == 0);
+    for (int i = 0; i < 3; i++) {
+        CHECK(kill(pid, SIGSTOP) == 0);
+        CHECK_CHILD(pid, STOPPED(SIGSTOP));
+        RUNS(CONT, pid, SIGSTOP, GROUP_STOP(SIGSTOP));
+        CHECK(TRACE(CONT, pid, 0, 0) == 0);
+        wait_for_state(pid, 'S');
+    }
+    LET_GO(pid, ENDED(5));
+}
+
 static void zombie(void)
 {
     pid_t pid = sleeper(reads);
@@ -385,7 +422,7 @@ int main(int argc, char **argv)
         {"bad-pointers", bad_pointers}, {"told-by-sigchld", told_by_sigchld}, {"end-by-signal", end_by_signal},
         {"thread-that-executes", thread_that_executes}, {"call-not-begun-again", call_not_begun_again},
         {"attach-to-stopped", attach_to_stopped}, {"events-when-seized", events_when_seized},
-        {"parent-and-tracer", parent_and_tracer}, {"tracers-end", tracers_end},
+        {"parent-and-tracer", parent_and_tracer}, {"tracers-end", tracers_end}, {"call-in-between", call_in_between}, {"stopped-anew", stopped_anew},
         {"debug-registers", debug_registers}, {"debug-exception-at-a-system-call", debug_exception_at_a_system_call},         {"zombie", zombie}, {"not-dumpable", not_dumpable},
     };
     if (argc > 1 && strcmp(argv[1], "--after-exec") == 0)

@@ -4,20 +4,24 @@
 //   stress handoff [threads] [rounds]   a baton goes round all threads, each waiting on a futex of its own
 //   stress bomb [limit]                 a fork bomb of another user under RLIMIT_NPROC
 //   stress faults [handled] [ended]     instructions that fail, handled by the program, and as many children that one ends
+//   stress tracers [count]              tracers that come and go at a program with four threads
 //   stress hog                          a child that takes all memory until it is killed
 //   stress all                          each of them with small counts
 // Prints what it did and how long it took; ends with status 0 if all of it went as it should.
 #define _GNU_SOURCE
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <sys/user.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -221,6 +225,121 @@ static int faults(int handled, int ended)
     return traps != handled || killed != ended;
 }
 
+static struct shared { volatile int stop, errors; volatile long done; } *common;
+
+static void on_user_signal(int number) { (void)number; }
+
+// What a program does that others trace meanwhile; nothing of it may fail for that.
+static void *busy(void *kind)
+{
+    int fds[2], sum = 0;
+    if (pipe(fds) != 0)
+        common->errors++;
+    for (unsigned i = 0; !common->stop; i++) {
+        pid_t pid;
+        int status = 0;
+        char byte = (char)i;
+        switch (kind ? (int)(uintptr_t)kind : (int)(i % 4)) {
+        case 1:
+            sum += getppid() != (pid_t)syscall(SYS_getppid);
+            break;
+        case 2:
+            pid = fork();
+            if (pid == 0)
+                _exit(7);
+            sum += pid < 0 || waitpid(pid, &status, 0) != pid || status != 7 << 8;
+            break;
+        case 3:
+            sum += write(fds[1], &byte, 1) != 1 || read(fds[0], &byte, 1) != 1 || byte != (char)i;
+            break;
+        default:
+            sum += (nanosleep(&(struct timespec){0, 300000}, 0) != 0 && errno != EINTR) || raise(SIGUSR1) != 0;
+        }
+        common->done++;
+    }
+    close(fds[0]), close(fds[1]);
+    common->errors += sum;
+    return 0;
+}
+
+static void traced_program(void)
+{
+    struct sigaction action = {.sa_handler = on_user_signal, .sa_flags = SA_RESTART};
+    sigaction(SIGUSR1, &action, 0);
+    sigaction(SIGTRAP, &action, 0); // which Linux leaves behind of a call stop whose tracer did not live to see it
+    setpgid(0, 0);
+    pthread_t others[3];
+    for (uintptr_t i = 0; i < 3; i++)
+        common->errors += pthread_create(&others[i], 0, busy, (void *)(i + 1)) != 0;
+    busy(0);
+    for (int i = 0; i < 3; i++)
+        pthread_join(others[i], 0);
+    _exit(common->errors != 0);
+}
+
+// Seizes one thread, or attaches to it, sees some stops of it and of what it makes, and ends without a word, or lets go.
+static void trace_one(pid_t tid, unsigned random)
+{
+    long options = (random >> 8 & 0x7f) | PTRACE_O_TRACESYSGOOD;
+    if (random & 1 ? ptrace(PTRACE_SEIZE, tid, 0, options) : ptrace(PTRACE_ATTACH, tid, 0, 0))
+        _exit(0);
+    if (random & 2)
+        ptrace(PTRACE_INTERRUPT, tid, 0, 0);
+    for (unsigned looks = 0; looks < 200 + random % 400; looks++) {
+        struct user_regs_struct registers;
+        int status;
+        pid_t pid = waitpid(-1, &status, __WALL | WNOHANG);
+        if (pid <= 0 || !WIFSTOPPED(status)) {
+            sched_yield();
+            continue;
+        }
+        if (ptrace(PTRACE_GETREGS, pid, 0, &registers) == 0 && registers.rip >> 47 != 0)
+            common->errors++;
+        int signal = WSTOPSIG(status), requests[] = {PTRACE_CONT, PTRACE_SYSCALL, PTRACE_LISTEN, PTRACE_DETACH};
+        int passes = status >> 16 == 0 && signal != SIGSTOP && (signal & 0x7f) != SIGTRAP;
+        random = random * 1103515245 + 12345;
+        if (ptrace(requests[random >> 16 & (looks > 100 ? 3 : 1)], pid, 0, passes ? signal : 0) != 0)
+            ptrace(PTRACE_CONT, pid, 0, 0);
+    }
+    if (random & 4)
+        raise(SIGKILL);
+    _exit(0);
+}
+
+// Tracers that come and go, four at a time, at a program that forks, sleeps, waits and handles signals in four threads.
+static int tracers(int count)
+{
+    common = mmap(0, sizeof *common, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    pid_t program = fork();
+    if (program == 0)
+        traced_program();
+    double start = now_s();
+    for (int begun = 0, running = 0; begun < count || running > 0;) {
+        if (begun < count && running < 4) {
+            pid_t tracer = fork();
+            if (tracer == 0)
+                trace_one(program + (begun % 5 == 4 ? 0 : begun % 5), (unsigned)begun * 2654435761u);
+            begun++, running++;
+            continue;
+        }
+        int status;
+        pid_t pid = waitpid(-1, &status, WNOHANG);
+        if (pid == program)
+            return failed("the program has ended");
+        running -= pid > 0;
+        kill(-program, SIGCONT); // whom a tracer has left stopped
+        sched_yield();
+    }
+    common->stop = 1;
+    int status;
+    while (waitpid(program, &status, WNOHANG) == 0) {
+        kill(-program, SIGCONT);
+        sched_yield();
+    }
+    printf("tracers: %d, %ld done, %d errors, ended as %#x after %.2f s\n", count, common->done, common->errors, status, now_s() - start);
+    return status != 0;
+}
+
 int main(int argc, char **argv)
 {
     const char *what = argc > 1 ? argv[1] : "all";
@@ -240,6 +359,8 @@ int main(int argc, char **argv)
         bad |= bomb(number(argv, argc, 2, 60));
     if (all || (strcmp(what, "faults") == 0 && ++known))
         bad |= faults(number(argv, argc, 2, 100), number(argv, argc, 3, 10));
+    if (all || (strcmp(what, "tracers") == 0 && ++known))
+        bad |= tracers(number(argv, argc, 2, 40));
     if (strcmp(what, "hog") == 0 && ++known) // not on a machine that others use
         bad |= hog();
     printf("stress %s: %s\n", what, !known ? "no such test" : bad ? "failed" : "passed");

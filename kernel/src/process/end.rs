@@ -46,8 +46,8 @@ impl Thread {
     /// The thread has left user mode for good and given its address space back. Called in its context.
     pub fn finish(self: &Arc<Self>) {
         let process = self.process();
-        self.trace_end(self.end_status());
         let time = self.end_time(Sample::of(&task::current()));
+        self.trace_end(self.end_status());
         table::lock().remove_thread(self.tid());
         futex::owner_ended(self.tid());
         if self.tid() == process.pid() {
@@ -153,10 +153,15 @@ fn heir(table: &Table, process: &Process) -> Option<Arc<Process>> {
     table.processes.get(&INIT).filter(|init| init.pid() != process.pid() && !init.is_gone()).cloned()
 }
 
-/// Groups that the end of `process` leaves without anybody to continue them are told, if they are stopped.
+/// Groups that the end of `process` leaves without anybody to continue them are told, if they are stopped: those of children,
+/// for which it was the parent in another group, and its own, if it was the one whose parent is in another group.
 fn hang_up_stopped_groups(process: &Process, orphans: &[Arc<Process>]) {
-    let candidates = orphans.iter().filter(|orphan| orphan.session() == process.session()).map(|orphan| orphan.group());
-    let mut groups: Vec<u32> = candidates.chain([process.group()]).collect();
+    let ties =
+        |parent: &Process, child: &Process| parent.session() == child.session() && parent.group() != child.group();
+    let parent = table::find(process.parent());
+    let own = parent.filter(|parent| ties(parent, process)).map(|_| process.group());
+    let of_children = orphans.iter().filter(|orphan| ties(process, orphan)).map(|orphan| orphan.group());
+    let mut groups: Vec<u32> = of_children.chain(own).collect();
     sort_by(&mut groups, |a, b| a < b);
     groups.dedup();
     for group in groups {

@@ -165,7 +165,10 @@ impl Process {
             }
             tell_parent(&table, self, Report::Stopped(signal))
         };
-        self.threads().iter().for_each(|thread| thread.notify());
+        for thread in self.threads() {
+            thread.trace_stopped_anew();
+            thread.notify();
+        }
         if let Some(parent) = parent {
             parent.child_changed.wake_all();
         }

@@ -28,6 +28,8 @@ pub(super) const TRAP: u32 = 1 << 4;
 pub(super) const STOP_TOLD: u32 = 1 << 5;
 /// SIGKILL came: no stop holds it any more.
 pub(super) const KILLED: u32 = 1 << 6;
+/// The trap flag that it has in user mode is not its own.
+pub(super) const TRAP_FLAG: u32 = 1 << 7;
 
 /// How a thread is traced.
 pub struct Tracee {

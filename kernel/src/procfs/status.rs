@@ -85,7 +85,7 @@ impl View {
             "dead" => view.state,
             _ if thread.is_trace_stopped() => "t (tracing stop)",
             // Its parent may know before it sleeps.
-            _ if view.process.is_stopped() => "T (stopped)",
+            _ if view.process.is_stopped() && !thread.is_traced() => "T (stopped)",
             "waiting" => "S (sleeping)",
             _ => "R (running)",
         };

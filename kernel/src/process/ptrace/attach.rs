@@ -1,6 +1,6 @@
 //! Who traces whom: the beginning and the end of it, from either side.
 
-use crate::process::tracee::{GoOn, KILLED, SEIZED, State, TRACED, TRAP, Tracee};
+use crate::process::tracee::{GoOn, KILLED, SEIZED, State, TRACED, TRAP, TRAP_FLAG, Tracee};
 use crate::process::tracees::{Ended, Tracees};
 use crate::process::wait::{self, Target, Waited};
 use crate::process::{Process, Thread, table};
@@ -12,7 +12,7 @@ use abi::{Errno, Signal};
 use alloc::boxed::Box;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{Ordering, fence};
 use machine::trace::Watching;
 
 /// Most ends of threads that a tracer has not waited for.
@@ -140,7 +140,7 @@ impl Tracee {
         if let Some(stop) = &mut state.stop {
             stop.go_on = how;
         }
-        self.flags.fetch_and(KILLED, Ordering::SeqCst);
+        self.flags.fetch_and(KILLED | TRAP_FLAG, Ordering::SeqCst);
         drop(state);
         self.let_go.wake_all();
     }
@@ -187,7 +187,8 @@ impl Thread {
     /// PTRACE_TRACEME: the parent traces the thread.
     pub fn trace_by_parent(self: &Arc<Self>) -> Result<(), Errno> {
         let parent = table::find(self.process().parent()).ok_or(Errno::EPERM)?;
-        if !parent.credentials().may_trace(&self.process().credentials(), self.process().is_dumpable()) {
+        // It asks for it, so it may be one that is not dumpable.
+        if !parent.credentials().may_trace(&self.process().credentials(), true) {
             return Err(Errno::EPERM);
         }
         self.begin_tracing(&parent, Begin::Attach, false)
@@ -204,10 +205,12 @@ impl Thread {
             return Err(Errno::ESRCH);
         }
         self.begin_tracing(tracer, begin, false)?;
-        // It may have got a program meanwhile that may do more.
-        if !may() {
+        // It may have got a program meanwhile that may do more, or be past the place where its end is told.
+        fence(Ordering::SeqCst);
+        let refused = if self.ended_time.get().is_some() { Some(Errno::ESRCH) } else { None };
+        if let Some(error) = refused.or_else(|| (!may()).then_some(Errno::EPERM)) {
             self.end_tracing(tracer, None);
-            return Err(Errno::EPERM);
+            return Err(error);
         }
         if begin == Begin::Attach {
             self.send(Signal::SIGSTOP, KernelSiginfo::kernel(Signal::SIGSTOP));
@@ -276,8 +279,10 @@ impl Thread {
         tracer.is_some_and(|tracer| !tracer.credentials().has(CAP_SYS_PTRACE))
     }
 
-    /// The thread ends, with `status`. Its tracer is told at once, but of the first thread only when its process is gone.
+    /// The thread ends, with `status`, and it shows that it does. Its tracer is told at once, but of the first thread only when
+    /// its process is gone. Whoever begins to trace it meanwhile is seen here, or sees that it ends.
     pub(in crate::process) fn trace_end(self: &Arc<Self>, status: WaitStatus) {
+        fence(Ordering::SeqCst);
         let Some(tracer) = self.tracee().and_then(Tracee::tracer) else { return };
         let process = self.process();
         self.end_tracing(&tracer, None);

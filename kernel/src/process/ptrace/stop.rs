@@ -3,7 +3,7 @@
 use crate::process::clone::CloneRequest;
 use crate::process::deliver::{Interrupted, Restart};
 use crate::process::signal::flags;
-use crate::process::tracee::{CALLS, KILLED, Place, SEIZED, STEPS, STOP_TOLD, Stop, TRACED, TRAP, Tracee};
+use crate::process::tracee::{CALLS, KILLED, Place, SEIZED, STEPS, STOP_TOLD, Stop, TRACED, TRAP, TRAP_FLAG, Tracee};
 use crate::process::{Process, Thread, wait};
 use abi::process::CloneFlags;
 use abi::ptrace::{
@@ -25,12 +25,17 @@ const GOOD: u32 = 0x80;
 /// As number of a system call: none.
 const NO_CALL: u64 = u64::MAX;
 const FLAG_TRAP: u64 = 1 << 8;
-/// What a call shows as its result that begins again (Linux's `ERESTARTSYS`, `ERESTARTNOINTR`, `ERESTARTNOHAND`).
-const RESTARTS: [(Restart, u64); 3] =
-    [(Restart::AfterHandler, 512), (Restart::Always, 513), (Restart::WithoutHandler, 514)];
-/// Those that go on with what is left of their time (`ERESTART_RESTARTBLOCK`): poll nanosleep futex clock_nanosleep
-const KEEP_DEADLINES: [u64; 4] = [7, 35, 202, 230];
+/// What a call shows as its result that begins again (Linux's `ERESTARTSYS`, `ERESTARTNOINTR`, `ERESTARTNOHAND`,
+/// `ERESTART_RESTARTBLOCK`).
+const RESTARTS: [(u64, Restart); 4] = [
+    (512, Restart::AfterHandler),
+    (513, Restart::Always),
+    (514, Restart::WithoutHandler),
+    (RESTART_BLOCK, Restart::WithoutHandler),
+];
 const RESTART_BLOCK: u64 = 516;
+/// Calls that then go on with what is left of their time: poll nanosleep futex clock_nanosleep
+const KEEP_DEADLINES: [u64; 4] = [7, 35, 202, 230];
 
 /// A stop that is to be.
 struct Reason {
@@ -155,12 +160,12 @@ impl Thread {
     /// to be none: the result is there.
     #[cold]
     pub fn trace_call_begin(self: &Arc<Self>, context: &mut UserContext) -> bool {
+        if self.take_trap_flag(context) {
+            context.registers_mut().r11 &= !FLAG_TRAP; // where SYSCALL has put the flags
+        }
         let Some(tracee) = self.tracee() else { return true };
         let number = context.syscall_number();
         tracee.call.set(Some(number));
-        if tracee.has(STEPS) {
-            clear_trap_flag(context);
-        }
         if !tracee.has(CALLS) {
             return true;
         }
@@ -185,7 +190,7 @@ impl Thread {
         if tracee.has(CALLS) {
             let shown = shown_result(context, *interrupted);
             let after = self.trace_stop(context, shown, self.call_stop(Place::CallEnd));
-            take_over_result(context, shown, after.as_ref(), interrupted);
+            take_over_result(context, after.as_ref(), interrupted);
             self.send_at_call(after);
         } else if tracee.has(STEPS) {
             let rip = context.registers().rip;
@@ -223,7 +228,7 @@ impl Thread {
             Some(after) => after.signal.map(|chosen| (chosen, after.info.unwrap_or(info))),
             None => Some((signal, info)),
         };
-        take_over_result(context, shown, after.as_ref(), interrupted);
+        take_over_result(context, after.as_ref(), interrupted);
         let (chosen, mut info) = chosen?;
         if i32::from(chosen.number()) != info.si_signo {
             let (pid, user) = tracer.map_or((0, 0), |tracer| (tracer.pid(), tracer.credentials().user.real));
@@ -258,7 +263,7 @@ impl Thread {
         };
         let shown = shown_result(context, *interrupted);
         let after = self.trace_stop(context, shown, reason);
-        take_over_result(context, shown, after.as_ref(), interrupted);
+        take_over_result(context, after.as_ref(), interrupted);
         true
     }
 
@@ -275,7 +280,11 @@ impl Thread {
         let Some(tracee) = self.tracee() else { return };
         tracee.state.lock().message = message;
         let (rax, place) = (context.result(), if event == PTRACE_EVENT_EXIT { Place::End } else { Place::Event });
-        let shown = if event == PTRACE_EVENT_EXEC { 0 } else { Errno::ENOSYS.to_ret() };
+        let shown = match event {
+            PTRACE_EVENT_EXEC => 0,
+            _ if tracee.call.get().is_some() => Errno::ENOSYS.to_ret(),
+            _ => rax,
+        };
         self.trace_stop(context, shown, Reason::event(event, place));
         context.set_result(rax); // the call's result is yet to come
     }
@@ -321,21 +330,42 @@ impl Thread {
     /// The way to user mode begins: the trap flag is not the program's, and a call that was interrupted may have begun when
     /// nobody traced the thread yet.
     pub(in crate::process) fn trace_attend(&self, context: &mut UserContext, interrupted: Option<Interrupted>) {
+        self.take_trap_flag(context);
         let Some(tracee) = self.tracee() else { return };
-        if tracee.has(STEPS) {
-            clear_trap_flag(context);
-        }
-        if let (Some(call), None) = (interrupted, tracee.call.get()) {
+        if let Some(call) = interrupted {
             tracee.call.set(Some(call.number));
         }
     }
 
     /// The thread is on its way to user mode for good.
     pub(in crate::process) fn trace_enter(&self, context: &mut UserContext) {
-        let Some(tracee) = self.tracee() else { return };
-        tracee.call.set(None);
-        if tracee.has(STEPS) {
-            context.registers_mut().rflags |= FLAG_TRAP;
+        let Some(tracee) = self.tracee.get() else { return };
+        tracee.call.set(None); // whoever traces the thread next does not find it
+        let registers = context.registers_mut();
+        if tracee.has(STEPS) && registers.rflags & FLAG_TRAP == 0 {
+            registers.rflags |= FLAG_TRAP;
+            tracee.flags.fetch_or(TRAP_FLAG, Ordering::SeqCst);
+        }
+    }
+
+    /// Takes the trap flag away if it is not the program's own; whether it was not.
+    fn take_trap_flag(&self, context: &mut UserContext) -> bool {
+        let Some(tracee) = self.tracee.get().filter(|tracee| tracee.has(TRAP_FLAG)) else { return false };
+        tracee.flags.fetch_and(!TRAP_FLAG, Ordering::SeqCst);
+        context.registers_mut().rflags &= !FLAG_TRAP;
+        true
+    }
+
+    /// Whether a step is over that nobody has asked for, as the tracer that did has gone.
+    #[cold]
+    pub fn is_forgotten_step(&self, context: &mut UserContext) -> bool {
+        !self.is_traced() && self.take_trap_flag(context)
+    }
+
+    /// The process is stopped, maybe once more.
+    pub(in crate::process) fn trace_stopped_anew(&self) {
+        if let Some(tracee) = self.tracee() {
+            tracee.flags.fetch_and(!STOP_TOLD, Ordering::SeqCst);
         }
     }
 
@@ -349,38 +379,31 @@ impl Thread {
     }
 }
 
-fn clear_trap_flag(context: &mut UserContext) {
-    let registers = context.registers_mut();
-    registers.rflags &= !FLAG_TRAP;
-    registers.r11 &= !FLAG_TRAP;
-}
-
 /// The result of a system call as a tracer sees it.
 fn shown_result(context: &UserContext, interrupted: Option<Interrupted>) -> u64 {
-    if interrupted.is_some_and(|call| call.restart == Restart::WithoutHandler && KEEP_DEADLINES.contains(&call.number))
-    {
+    let Some(call) = interrupted else { return context.result() };
+    if call.restart == Restart::WithoutHandler && KEEP_DEADLINES.contains(&call.number) {
         return RESTART_BLOCK.wrapping_neg();
     }
-    let restart = interrupted.and_then(|call| RESTARTS.iter().find(|(restart, _)| *restart == call.restart));
-    restart.map_or(context.result(), |(_, errno)| errno.wrapping_neg())
+    let shown = RESTARTS.iter().find(|(_, restart)| *restart == call.restart);
+    shown.map_or(context.result(), |(errno, _)| errno.wrapping_neg())
 }
 
-/// What the tracer has made of the result, and whether the call may begin again still.
-fn take_over_result(
-    context: &mut UserContext,
-    shown: u64,
-    after: Option<&After>,
-    interrupted: &mut Option<Interrupted>,
-) {
-    if interrupted.is_none() {
-        return;
-    }
-    let kept = context.result() == shown && after.is_none_or(|after| after.orig_rax as i64 >= 0);
-    if kept {
-        context.set_result(Errno::EINTR.to_ret());
-    } else {
-        *interrupted = None;
-    }
+/// A call begins again if the tracer has left it that result, or has given it back: a debugger that calls a function takes both
+/// result and number of a call away for the time.
+fn take_over_result(context: &mut UserContext, after: Option<&After>, interrupted: &mut Option<Interrupted>) {
+    let number = match after {
+        Some(after) => after.orig_rax,
+        None => interrupted.map_or(NO_CALL, |call| call.number),
+    };
+    let restarts = |(errno, _): &&(u64, Restart)| errno.wrapping_neg() == context.result();
+    *interrupted = match RESTARTS.iter().find(restarts).filter(|_| number as i64 >= 0) {
+        Some(&(_, restart)) => {
+            context.set_result(Errno::EINTR.to_ret());
+            Some(Interrupted { number, restart })
+        }
+        None => None,
+    };
 }
 
 /// Copies the registers that both have under the same names.
