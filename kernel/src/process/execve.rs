@@ -4,7 +4,7 @@ use super::exec::Program;
 use super::{Thread, alarm, short_name, table};
 use abi::Errno;
 use abi::signal::SigaltStack;
-use alloc::sync::{Arc, Weak};
+use alloc::sync::Arc;
 use core::any::Any;
 use core::sync::atomic::Ordering;
 use klib::trace::{Event, Label, Life};
@@ -75,6 +75,9 @@ fn take_over(thread: &Arc<Thread>) {
         table.add_thread(thread);
         drop(table);
         // The first thread has ended, but not its process.
-        *thread.process().tracer_of_first.lock() = Weak::new();
+        let tracer = core::mem::take(&mut *thread.process().tracer_of_first.lock()).upgrade();
+        if let Some(tracer) = tracer {
+            tracer.tracees.forget_end(pid);
+        }
     }
 }

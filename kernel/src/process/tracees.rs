@@ -21,17 +21,17 @@ pub struct Tracees {
 pub(super) struct List {
     /// The system calls of all tasks are looked at while there is a tracee.
     pub(super) traced: Vec<(Arc<Thread>, Watching)>,
-    /// Tracees that have ended and have not been waited for.
+    /// Tracees that have ended, or are about to, and have not been waited for.
     pub(super) ended: Vec<Ended>,
     /// The tracer has ended.
     pub(super) closed: bool,
 }
 
-/// A tracee that has ended.
+/// A tracee that has ended. A process's first thread is there before the others have ended, too, and its status is not yet.
 pub(super) struct Ended {
     pub(super) tid: u32,
     pub(super) process: Arc<Process>,
-    pub(super) status: WaitStatus,
+    pub(super) status: Option<WaitStatus>,
 }
 
 impl Tracees {

@@ -7,7 +7,7 @@ use crate::process::{Process, Thread, table};
 use abi::capability::CAP_SYS_PTRACE;
 use abi::process::{WaitFlags, WaitStatus};
 use abi::ptrace::Options;
-use abi::sigframe::{CLD_EXITED, CLD_KILLED, KernelSiginfo};
+use abi::sigframe::KernelSiginfo;
 use abi::{Errno, Signal};
 use alloc::boxed::Box;
 use alloc::sync::{Arc, Weak};
@@ -61,13 +61,21 @@ impl Tracees {
         };
         let keep = flags.contains(WaitFlags::NOWAIT);
         let mut list = self.list.lock();
-        let ended = list.ended.iter().position(|ended| matches(ended.tid, &ended.process));
-        if let Some(at) = ended.filter(|_| flags.contains(WaitFlags::EXITED)) {
-            let Ended { tid, process, status } = match keep {
-                true => Ended { process: list.ended[at].process.clone(), ..list.ended[at] },
-                false => list.ended.swap_remove(at),
-            };
-            return Ok(Some(Waited { child: Some(process), number: tid, is_child: false, status }));
+        let mut ends = false;
+        for at in 0..list.ended.len() {
+            let Ended { tid, process, status } = &list.ended[at];
+            let (number, status) = (*tid, *status);
+            if !matches(number, process) {
+                continue;
+            }
+            ends = true;
+            if let Some(status) = status.filter(|_| flags.contains(WaitFlags::EXITED)) {
+                let process = process.clone();
+                let taken = if keep { None } else { Some(list.ended.swap_remove(at)) };
+                drop(list);
+                drop(taken);
+                return Ok(Some(Waited { child: Some(process), number, is_child: false, status }));
+            }
         }
         let mut threads = Vec::new();
         threads.try_reserve_exact(list.traced.len()).map_err(|_| Errno::ENOMEM)?;
@@ -81,7 +89,7 @@ impl Tracees {
                 return Ok(Some(Waited { child, number, is_child: false, status }));
             }
         }
-        if threads.is_empty() && ended.is_none() { Err(Errno::ECHILD) } else { Ok(None) }
+        if threads.is_empty() && !ends { Err(Errno::ECHILD) } else { Ok(None) }
     }
 
     /// The tracer ends: its tracees go on by themselves, or are killed with it if it wanted that.
@@ -113,22 +121,36 @@ impl Tracees {
         }
     }
 
-    /// Notes the end of a tracee, and tells `tracer`, whose tracees these are.
-    fn note_end(&self, tracer: &Arc<Process>, ended: Ended) -> bool {
-        let (code, number) = wait::code_of_wait(ended.status);
-        debug_assert!([CLD_EXITED, CLD_KILLED].contains(&code));
-        let info = wait::child_info(&ended.process, code, number).about(ended.tid as i32);
-        {
-            let mut list = self.list.lock();
-            if list.closed || list.ended.len() >= MAX_ENDED {
-                return false;
-            }
+    /// Notes the end of a tracee before it is none any more, so that a wait for it always finds something to wait for.
+    fn note_end(&self, ended: Ended) {
+        let mut list = self.list.lock();
+        if !list.closed && list.ended.len() < MAX_ENDED {
             list.ended.push(ended);
         }
-        tracer.send(Signal::SIGCHLD, info);
-        tracer.child_changed.wake_all();
-        true
     }
+
+    /// What was noted of process `pid` was not its end, or is nothing for a tracer.
+    pub(in crate::process) fn forget_end(&self, pid: u32) {
+        let mut list = self.list.lock();
+        let at = list.ended.iter().position(|ended| ended.tid == pid && ended.status.is_none());
+        let ended = at.map(|at| list.ended.swap_remove(at));
+        drop(list);
+        drop(ended);
+    }
+
+    /// Now that is the end; false if nothing was noted.
+    fn set_end(&self, pid: u32, status: WaitStatus) -> bool {
+        let mut list = self.list.lock();
+        let ended = list.ended.iter_mut().find(|ended| ended.tid == pid && ended.status.is_none());
+        ended.map(|ended| ended.status = Some(status)).is_some()
+    }
+}
+
+/// Tells `tracer` of an end that has been noted.
+fn tell(tracer: &Arc<Process>, process: &Process, tid: u32, status: WaitStatus) {
+    let (code, number) = wait::code_of_wait(status);
+    tracer.send(Signal::SIGCHLD, wait::child_info(process, code, number).about(tid as i32));
+    tracer.child_changed.wake_all();
 }
 
 impl Tracee {
@@ -284,12 +306,14 @@ impl Thread {
     pub(in crate::process) fn trace_end(self: &Arc<Self>, status: WaitStatus) {
         fence(Ordering::SeqCst);
         let Some(tracer) = self.tracee().and_then(Tracee::tracer) else { return };
-        let process = self.process();
+        let (process, tid) = (self.process(), self.tid());
+        let is_first = tid == process.pid();
+        let status = (!is_first).then_some(status);
+        tracer.tracees.note_end(Ended { tid, process: process.clone(), status });
         self.end_tracing(&tracer, None);
-        if self.tid() == process.pid() {
-            *process.tracer_of_first.lock() = Arc::downgrade(&tracer);
-        } else {
-            tracer.tracees.note_end(&tracer, Ended { tid: self.tid(), process: process.clone(), status });
+        match status {
+            Some(status) => tell(&tracer, process, tid, status),
+            None => *process.tracer_of_first.lock() = Arc::downgrade(&tracer),
         }
     }
 
@@ -313,11 +337,19 @@ impl Thread {
 
 /// Who traced the first thread of `process`, if that is not its parent, who is told of its end anyway.
 pub(in crate::process) fn other_tracer(process: &Process) -> Option<Arc<Process>> {
-    let tracer = core::mem::take(&mut *process.tracer_of_first.lock()).upgrade();
-    tracer.filter(|tracer| tracer.pid() != process.parent())
+    let tracer = core::mem::take(&mut *process.tracer_of_first.lock()).upgrade()?;
+    if tracer.pid() == process.parent() {
+        tracer.tracees.forget_end(process.pid());
+        return None;
+    }
+    Some(tracer)
 }
 
 /// Tells it; false if it has ended itself.
 pub(in crate::process) fn tell_of_end(tracer: &Arc<Process>, process: &Arc<Process>, status: WaitStatus) -> bool {
-    tracer.tracees.note_end(tracer, Ended { tid: process.pid(), process: process.clone(), status })
+    let noted = tracer.tracees.set_end(process.pid(), status);
+    if noted {
+        tell(tracer, process, process.pid(), status);
+    }
+    noted
 }
