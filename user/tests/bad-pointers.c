@@ -426,6 +426,8 @@ static void processes(void)
         _exit(0);
     }
     CHECK(waitpid(tracee, 0, 0) == tracee);
+    BAD(SYS_process_vm_readv, tracee, P, 1, (long)scratch, 1, 0);
+    BAD(SYS_process_vm_writev, tracee, P, 1, (long)scratch, 1, 0);
     BAD(SYS_ptrace, PTRACE_GETREGS, tracee, 0, P);
     BAD(SYS_ptrace, PTRACE_SETREGS, tracee, 0, P);
     BAD(SYS_ptrace, PTRACE_GETSIGINFO, tracee, 0, P);

@@ -382,6 +382,50 @@ static void stopped_anew(void)
     LET_GO(pid, ENDED(5));
 }
 
+static int become_user(void) { return setresgid(SOME_USER, SOME_USER, SOME_USER) == 0 && setresuid(SOME_USER, SOME_USER, SOME_USER) == 0; }
+
+// Between the memory of two processes, of which neither need be traced.
+static void memory_of_another(void)
+{
+    enum { LEN = 3 * TEST_PAGE };
+    static char near[LEN + 1];
+    char *far = mmap(0, LEN, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    for (int i = 0; i < LEN; i++)
+        far[i] = (char)(i * 7 + i / 256);
+    CHECK(mprotect(far + 2 * TEST_PAGE, TEST_PAGE, PROT_READ) == 0);
+    pid_t pid = sleeper(reads);
+    // Pieces that do not fit each other, in order.
+    struct iovec here[] = {{near, 1000}, {near + 1000, 0}, {near + 1000, 5000}}, there[] = {{far + 10, 4500}, {far, 10}, {far + TEST_PAGE, 2000}};
+    CHECK(process_vm_readv(pid, here, 3, there, 3, 0) == 6000);
+    CHECK(memcmp(near, far + 10, 4500) == 0 && memcmp(near + 4500, far, 10) == 0 && memcmp(near + 4510, far + TEST_PAGE, 1490) == 0);
+    // The program's own rights count, and the rest is left out.
+    here[0] = (struct iovec){near, LEN}, there[0] = (struct iovec){far, LEN};
+    memset(near, 'n', LEN);
+    CHECK(process_vm_writev(pid, here, 1, there, 1, 0) == 2 * TEST_PAGE);
+    CHECK(far[0] == 0 && process_vm_readv(pid, here, 1, there, 1, 0) == LEN && near[0] == 'n' && near[2 * TEST_PAGE] == far[2 * TEST_PAGE]);
+    there[0] = (struct iovec){far + 2 * TEST_PAGE, 1};
+    CHECK_ERRNO(process_vm_writev(pid, here, 1, there, 1, 0), EFAULT);
+    CHECK(munmap(far + TEST_PAGE, TEST_PAGE) == 0);
+    there[0] = (struct iovec){far, LEN};
+    here[0].iov_base = far;
+    CHECK_ERRNO(process_vm_readv(pid, here, 0, there, 1, 1), EINVAL);
+    CHECK(process_vm_readv(pid, here, 0, there, 1, 0) == 0 && process_vm_readv(pid, here, 1, there, 0, 0) == 0);
+    CHECK(process_vm_readv(getpid(), &(struct iovec){near, LEN}, 1, there, 1, 0) == TEST_PAGE); // up to what is not there
+    LET_GO(pid, ENDED(5));
+    CHECK_ERRNO(process_vm_readv(pid, here, 1, there, 1, 0), ESRCH);
+    if (geteuid() != 0)
+        return;
+    pid = sleeper(reads);
+    pid_t user = fork();
+    if (user == 0) {
+        CHECK(become_user());
+        CHECK_ERRNO(process_vm_readv(pid, &(struct iovec){near, 1}, 1, there, 1, 0), EPERM);
+        child_exit();
+    }
+    CHECK_CHILD(user, 0);
+    LET_GO(pid, ENDED(5));
+}
+
 static void zombie(void)
 {
     pid_t pid = sleeper(reads);
@@ -393,7 +437,6 @@ static void zombie(void)
     CHECK_CHILD(pid, SIGKILL);
 }
 
-static int become_user(void) { return setresgid(SOME_USER, SOME_USER, SOME_USER) == 0 && setresuid(SOME_USER, SOME_USER, SOME_USER) == 0; }
 static int hidden(void) { return become_user() && prctl(PR_SET_DUMPABLE, 0) == 0 ? reads() : 1; }
 
 // One that is not dumpable is no other's to trace, not even of the same user.
@@ -422,8 +465,9 @@ int main(int argc, char **argv)
         {"bad-pointers", bad_pointers}, {"told-by-sigchld", told_by_sigchld}, {"end-by-signal", end_by_signal},
         {"thread-that-executes", thread_that_executes}, {"call-not-begun-again", call_not_begun_again},
         {"attach-to-stopped", attach_to_stopped}, {"events-when-seized", events_when_seized},
-        {"parent-and-tracer", parent_and_tracer}, {"tracers-end", tracers_end}, {"call-in-between", call_in_between}, {"stopped-anew", stopped_anew},
-        {"debug-registers", debug_registers}, {"debug-exception-at-a-system-call", debug_exception_at_a_system_call},         {"zombie", zombie}, {"not-dumpable", not_dumpable},
+        {"parent-and-tracer", parent_and_tracer}, {"tracers-end", tracers_end}, {"memory-of-another", memory_of_another},
+        {"call-in-between", call_in_between}, {"stopped-anew", stopped_anew}, {"debug-registers", debug_registers},
+        {"debug-exception-at-a-system-call", debug_exception_at_a_system_call}, {"zombie", zombie}, {"not-dumpable", not_dumpable},
     };
     if (argc > 1 && strcmp(argv[1], "--after-exec") == 0)
         return 6;

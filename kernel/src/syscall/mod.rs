@@ -30,6 +30,7 @@ mod poll;
 mod power;
 mod prctl;
 mod process;
+mod process_vm;
 mod ptrace;
 mod restart;
 mod schedule;
@@ -335,6 +336,8 @@ syscalls! {
     306 => mount::syncfs(fd: Fd);
     307 => socket::sendmmsg(fd: Fd, messages: u64, count: u32, flags: u32);
     309 => schedule::getcpu(cpu: UserOut<u32>, node: UserOut<u32>);
+    310 => process_vm::process_vm_readv(pid: i32, local: u64, local_count: usize, remote: u64, remote_count: usize, flags: u64);
+    311 => process_vm::process_vm_writev(pid: i32, local: u64, local_count: usize, remote: u64, remote_count: usize, flags: u64);
     314 => policy::sched_setattr(tid: u32, attr: u64, flags: u32);
     315 => policy::sched_getattr(tid: u32, attr: u64, size: u32, flags: u32);
     316 => names::renameat2(old_directory: Fd, old: UserPath, new_directory: Fd, new: UserPath, flags: u32);

@@ -75,10 +75,15 @@ pub fn resolve(space: &AddressSpace, address: u64, access: Access) -> Result<(),
     result
 }
 
-/// The same for others than the program, which may do more: read all that is mapped, and write what nobody but the program
-/// sees. What the program itself may do does not change.
-pub(super) fn resolve_forced(space: &AddressSpace, address: u64, access: Access) -> Result<(), FaultError> {
-    make_accessible(space, address, access, true)
+/// The same for others than the program. `forced`: they may read all that is mapped, and write what nobody but the program
+/// sees; what the program itself may do does not change.
+pub(super) fn resolve_for_others(
+    space: &AddressSpace,
+    address: u64,
+    access: Access,
+    forced: bool,
+) -> Result<(), FaultError> {
+    make_accessible(space, address, access, forced)
 }
 
 fn make_accessible(space: &AddressSpace, address: u64, access: Access, forced: bool) -> Result<(), FaultError> {

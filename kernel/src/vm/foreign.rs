@@ -2,6 +2,7 @@
 
 use super::fault::{self, FaultError};
 use super::{AddressSpace, PAGE};
+use core::ops::Range;
 use machine::hooks::Access;
 use machine::mm::{Frame, FrameKind};
 
@@ -9,40 +10,48 @@ impl AddressSpace {
     /// Reads what is mapped from `address` on, whether the program may read it or not; how many bytes, up to a place where
     /// there is nothing. Any task may call it; what is not in memory is brought in.
     pub fn read(&self, address: u64, out: &mut [u8]) -> usize {
-        let mut done = 0;
-        while done < out.len() {
-            let at = address + done as u64;
-            let offset = (at % PAGE) as usize;
-            let len = (out.len() - done).min(PAGE as usize - offset);
-            let resolved = fault::resolve_forced(self, at, Access::Read);
-            // It may be taken away again meanwhile.
-            let Some(mapping) = resolved.ok().and_then(|()| self.mapping(at)) else { break };
-            mapping.frame.read(offset, &mut out[done..done + len]);
-            done += len;
-        }
-        done
+        self.read_as(address, out, true)
+    }
+
+    /// The same, up to a place that the program may not read.
+    pub fn read_as_program(&self, address: u64, out: &mut [u8]) -> usize {
+        self.read_as(address, out, false)
     }
 
     /// Writes what the program could, and what it could if its own pages were not protected, such as its code: the process
     /// then has a page of its own there. How many bytes, up to a place that nobody may write. Any task may call it.
     pub fn write(&self, address: u64, bytes: &[u8]) -> usize {
-        let mut done = 0;
-        while done < bytes.len() {
-            let at = address + done as u64;
-            let offset = (at % PAGE) as usize;
-            let len = (bytes.len() - done).min(PAGE as usize - offset);
-            let Ok(frame) = self.frame_to_write(at) else { break };
-            frame.write(offset, &bytes[done..done + len]);
-            done += len;
-        }
-        done
+        self.write_as(address, bytes, true)
+    }
+
+    /// The same, up to a place that the program may not write.
+    pub fn write_as_program(&self, address: u64, bytes: &[u8]) -> usize {
+        self.write_as(address, bytes, false)
+    }
+
+    fn read_as(&self, address: u64, out: &mut [u8], forced: bool) -> usize {
+        for_each_page(address, out.len(), |at, part| {
+            let resolved = fault::resolve_for_others(self, at, Access::Read, forced);
+            // It may be taken away again meanwhile.
+            let mapping = resolved.ok().and_then(|()| self.mapping(at))?;
+            mapping.frame.read((at % PAGE) as usize, &mut out[part]);
+            Some(())
+        })
+    }
+
+    fn write_as(&self, address: u64, bytes: &[u8], forced: bool) -> usize {
+        for_each_page(address, bytes.len(), |at, part| {
+            let frame = self.frame_to_write(at, forced).ok()?;
+            frame.write((at % PAGE) as usize, &bytes[part]);
+            Some(())
+        })
     }
 
     /// The frame that a store to `address` goes to, which nobody else has unless the memory is shared.
-    fn frame_to_write(&self, address: u64) -> Result<Frame, FaultError> {
+    fn frame_to_write(&self, address: u64, forced: bool) -> Result<Frame, FaultError> {
         let page = address & !(PAGE - 1);
         loop {
-            fault::resolve_forced(self, address, Access::Write)?;
+            fault::resolve_for_others(self, address, Access::Write, forced)?;
             // It may have been taken away, or copied by fork(2), meanwhile.
             let layout = self.layout();
             let shared = layout.areas.map().find(page).ok_or(FaultError::NotMapped)?.is_shared();
@@ -55,4 +64,18 @@ impl AddressSpace {
             }
         }
     }
+}
+
+/// Calls `f` with the address and the part of each page of `len` bytes, until that has none; how many bytes it had.
+fn for_each_page(address: u64, len: usize, mut f: impl FnMut(u64, Range<usize>) -> Option<()>) -> usize {
+    let mut done = 0;
+    while done < len {
+        let Some(at) = address.checked_add(done as u64) else { break };
+        let end = len.min(done + (PAGE - at % PAGE) as usize);
+        if f(at, done..end).is_none() {
+            break;
+        }
+        done = end;
+    }
+    done
 }
