@@ -91,14 +91,18 @@ pub fn attend(
     let mut call = call;
     loop {
         thread.attention.store(false, Ordering::SeqCst);
-        thread.trace_attend(context, call);
+        // Whoever begins to trace it from here on sets its attention again.
+        let traced = thread.is_or_was_traced();
+        if traced {
+            thread.trace_attend(context, call);
+        }
         if thread.cpu_time_due.load(Ordering::Relaxed) {
             cpu_limit::check(thread);
         }
         if thread.is_ending() {
             return false;
         }
-        if thread.trace_pause(context, &mut call) {
+        if traced && thread.trace_pause(context, &mut call) {
             thread.attention.store(true, Ordering::SeqCst);
             continue;
         }
@@ -112,7 +116,8 @@ pub fn attend(
         if trace::on() {
             thread.show_signal(signal, &info);
         }
-        let Some((signal, info)) = thread.trace_signal(context, &mut call, (signal, info)) else { continue };
+        let shown = if traced { thread.trace_signal(context, &mut call, (signal, info)) } else { Some((signal, info)) };
+        let Some((signal, info)) = shown else { continue };
         match thread.process().actions.take(signal) {
             Disposition::Default(action) => default_action(thread, signal, action, continuations),
             Disposition::Handler(action) => {
@@ -133,7 +138,7 @@ pub fn attend(
                         thread.process().actions.action(signal, Some(Sigaction::default()));
                     }
                     thread.force(Signal::SIGSEGV, KernelSiginfo::kernel(Signal::SIGSEGV));
-                } else {
+                } else if traced {
                     thread.trace_handler(context);
                 }
             }
@@ -143,7 +148,9 @@ pub fn attend(
     if thread.rseq.update(context).is_err() {
         thread.force(Signal::SIGSEGV, KernelSiginfo::kernel(Signal::SIGSEGV)); // taken before user mode
     }
-    thread.trace_enter(context);
+    if thread.is_or_was_traced() {
+        thread.trace_enter(context);
+    }
     true
 }
 

@@ -29,7 +29,7 @@ pub fn process_vm_readv(
     let Some((local, remote)) = vectors(flags, [(local, local_count), (remote, remote_count)])? else { return Ok(0) };
     let space = space_of(caller, pid)?;
     let mut to = UserRange::vectored(local);
-    for_each_piece(remote, |address, buffer| {
+    for_each_piece(remote, &mut |address, buffer| {
         let wanted = buffer.len().min(Sink::remaining(&to));
         let len = space.read_as_program(address, &mut buffer[..wanted]);
         to.put(&buffer[..len])?;
@@ -49,7 +49,7 @@ pub fn process_vm_writev(
     let Some((local, remote)) = vectors(flags, [(local, local_count), (remote, remote_count)])? else { return Ok(0) };
     let space = space_of(caller, pid)?;
     let mut from = UserRange::vectored(local);
-    for_each_piece(remote, |address, buffer| {
+    for_each_piece(remote, &mut |address, buffer| {
         let len = from.take(buffer)?;
         Ok(space.write_as_program(address, &buffer[..len]))
     })
@@ -76,7 +76,7 @@ fn space_of(caller: &Caller<'_>, pid: i32) -> Result<Arc<AddressSpace>, Errno> {
 }
 
 /// Calls `f` with pieces of the stretches until one is not moved whole; how many bytes were. EFAULT if there were none.
-fn for_each_piece(stretches: Vectors, mut f: impl FnMut(u64, &mut [u8]) -> Result<usize, Errno>) -> SyscallResult {
+fn for_each_piece(stretches: Vectors, f: &mut dyn FnMut(u64, &mut [u8]) -> Result<usize, Errno>) -> SyscallResult {
     let mut buffer = [0; PIECE];
     let mut done = 0;
     'all: for (address, len) in stretches {

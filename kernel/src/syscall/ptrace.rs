@@ -97,6 +97,7 @@ fn of_stop(thread: &Thread, request: u32, address: u64, data: u64) -> SyscallRes
     Ok(0)
 }
 
+#[inline(never)]
 fn put<T: Pod>(address: u64, value: &T) -> Result<(), Errno> {
     value.with_bytes(|bytes| copy::write(address, bytes)).map_err(|_| Errno::EFAULT)
 }
@@ -179,6 +180,7 @@ fn poke_user(stop: &mut Stop, offset: u64, word: u64) -> Result<(), Errno> {
 }
 
 /// Selectors cannot be changed, and flags that are not the program's stay as they are.
+#[inline(never)]
 fn set_registers(stop: &mut Stop, registers: UserRegs) -> Result<(), Errno> {
     if registers.fs_base >= USER_END || registers.gs_base >= USER_END {
         return Err(Errno::EIO);
@@ -219,6 +221,7 @@ fn register_set(thread: &Thread, request: u32, kind: u64, data: u64) -> SyscallR
 }
 
 /// Gives the tracer a set of registers; how many bytes.
+#[inline(never)]
 fn write_set(thread: &Thread, kind: u64, start: u64, len: usize) -> Result<usize, Errno> {
     let mut bytes = Vec::new();
     bytes.try_reserve_exact(features::get().fpu_area_len.max(UserRegs::SIZE)).map_err(|_| Errno::ENOMEM)?;
@@ -244,6 +247,7 @@ fn write_set(thread: &Thread, kind: u64, start: u64, len: usize) -> Result<usize
 }
 
 /// Takes a set of registers from the tracer; how many bytes.
+#[inline(never)]
 fn read_set(thread: &Thread, kind: u64, start: u64, len: usize) -> Result<usize, Errno> {
     let whole = match kind {
         NT_PRSTATUS => UserRegs::SIZE,

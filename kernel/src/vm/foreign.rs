@@ -30,7 +30,7 @@ impl AddressSpace {
     }
 
     fn read_as(&self, address: u64, out: &mut [u8], forced: bool) -> usize {
-        for_each_page(address, out.len(), |at, part| {
+        for_each_page(address, out.len(), &mut |at, part| {
             let resolved = fault::resolve_for_others(self, at, Access::Read, forced);
             // It may be taken away again meanwhile.
             let mapping = resolved.ok().and_then(|()| self.mapping(at))?;
@@ -40,7 +40,7 @@ impl AddressSpace {
     }
 
     fn write_as(&self, address: u64, bytes: &[u8], forced: bool) -> usize {
-        for_each_page(address, bytes.len(), |at, part| {
+        for_each_page(address, bytes.len(), &mut |at, part| {
             let frame = self.frame_to_write(at, forced).ok()?;
             frame.write((at % PAGE) as usize, &bytes[part]);
             Some(())
@@ -67,7 +67,7 @@ impl AddressSpace {
 }
 
 /// Calls `f` with the address and the part of each page of `len` bytes, until that has none; how many bytes it had.
-fn for_each_page(address: u64, len: usize, mut f: impl FnMut(u64, Range<usize>) -> Option<()>) -> usize {
+fn for_each_page(address: u64, len: usize, f: &mut dyn FnMut(u64, Range<usize>) -> Option<()>) -> usize {
     let mut done = 0;
     while done < len {
         let Some(at) = address.checked_add(done as u64) else { break };

@@ -20,14 +20,21 @@ use super::tracee::{STOP_TOLD, TRACED, TRAP, Tracee};
 
 impl Thread {
     /// How it is traced; None if nobody traces it.
-    #[inline]
+    #[cold]
+    #[inline(never)]
     pub(super) fn tracee(&self) -> Option<&Tracee> {
         self.tracee.get().map(|tracee| &**tracee).filter(|tracee| tracee.has(TRACED))
     }
 
+    /// Whether somebody traces it, or has done so.
+    #[inline]
+    pub(super) fn is_or_was_traced(&self) -> bool {
+        self.tracee.get().is_some()
+    }
+
     /// Whether somebody traces it.
     pub fn is_traced(&self) -> bool {
-        self.tracee().is_some()
+        self.is_or_was_traced() && self.tracee().is_some()
     }
 
     /// The number of its tracer; 0 for none.
@@ -42,7 +49,7 @@ impl Thread {
 
     /// Whether it stands still as its process is stopped, or has a reason to stop for its tracer.
     pub(super) fn has_to_stop(&self) -> bool {
-        match self.tracee() {
+        match if self.is_or_was_traced() { self.tracee() } else { None } {
             None => self.process().is_stopped(),
             Some(tracee) => tracee.has(TRAP) || self.process().is_stopped() && !tracee.has(STOP_TOLD),
         }

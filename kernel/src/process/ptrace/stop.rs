@@ -82,6 +82,8 @@ impl Tracee {
 
 impl Thread {
     /// Stops for the tracer until that lets the thread go on. None if nobody traces it any more, or it was killed.
+    #[cold]
+    #[inline(never)]
     fn trace_stop(self: &Arc<Self>, context: &mut UserContext, shown_rax: u64, reason: Reason) -> Option<After> {
         context.set_result(shown_rax);
         let tracee = self.tracee()?;
@@ -211,6 +213,8 @@ impl Thread {
     }
 
     /// Before a signal is taken: the tracer sees it and may take another one, or none, in its place.
+    #[cold]
+    #[inline(never)]
     pub(in crate::process) fn trace_signal(
         self: &Arc<Self>,
         context: &mut UserContext,
@@ -242,6 +246,8 @@ impl Thread {
     }
 
     /// Stops since its process is stopped, or as the tracer has asked it to; true if it did.
+    #[cold]
+    #[inline(never)]
     pub(in crate::process) fn trace_pause(
         self: &Arc<Self>,
         context: &mut UserContext,
@@ -268,6 +274,8 @@ impl Thread {
     }
 
     /// A handler is about to run its first instruction: who steps sees that.
+    #[cold]
+    #[inline(never)]
     pub(in crate::process) fn trace_handler(self: &Arc<Self>, context: &mut UserContext) {
         if self.tracee().is_some_and(|tracee| tracee.has(STEPS)) {
             let result = context.result();
@@ -276,6 +284,8 @@ impl Thread {
     }
 
     /// Tells the tracer of a new process or thread, which it traces, too; `event` by [`Thread::clone_event`].
+    #[cold]
+    #[inline(never)]
     pub(in crate::process) fn trace_event(self: &Arc<Self>, context: &mut UserContext, event: u32, message: u64) {
         let Some(tracee) = self.tracee() else { return };
         tracee.state.lock().message = message;
@@ -290,6 +300,8 @@ impl Thread {
     }
 
     /// Which event the making of a process or thread is, if the tracer wants to be told of it.
+    #[cold]
+    #[inline(never)]
     pub(in crate::process) fn clone_event(&self, request: &CloneRequest) -> Option<u32> {
         let tracee = self.tracee().filter(|_| !request.flags.contains(CloneFlags::UNTRACED))?;
         let (event, option) = match request.exit_signal {
@@ -301,6 +313,8 @@ impl Thread {
     }
 
     /// The child of vfork(2) has let go of the memory.
+    #[cold]
+    #[inline(never)]
     pub(in crate::process) fn trace_vfork_done(self: &Arc<Self>, context: &mut UserContext, child: u32) {
         if self.tracee().is_some_and(|tracee| tracee.wants(Options::TRACEVFORKDONE)) {
             self.trace_event(context, PTRACE_EVENT_VFORK_DONE, child.into());
@@ -308,6 +322,8 @@ impl Thread {
     }
 
     /// The thread has a new program; it was `former` before.
+    #[cold]
+    #[inline(never)]
     pub(in crate::process) fn trace_exec(self: &Arc<Self>, context: &mut UserContext, former: u32) {
         let Some(tracee) = self.tracee() else { return };
         if tracee.wants(Options::TRACEEXEC) {
@@ -329,6 +345,8 @@ impl Thread {
 
     /// The way to user mode begins: the trap flag is not the program's, and a call that was interrupted may have begun when
     /// nobody traced the thread yet.
+    #[cold]
+    #[inline(never)]
     pub(in crate::process) fn trace_attend(&self, context: &mut UserContext, interrupted: Option<Interrupted>) {
         self.take_trap_flag(context);
         let Some(tracee) = self.tracee() else { return };
@@ -338,6 +356,8 @@ impl Thread {
     }
 
     /// The thread is on its way to user mode for good.
+    #[cold]
+    #[inline(never)]
     pub(in crate::process) fn trace_enter(&self, context: &mut UserContext) {
         let Some(tracee) = self.tracee.get() else { return };
         tracee.call.set(None); // whoever traces the thread next does not find it
