@@ -17,6 +17,9 @@ const PIECE: usize = 512;
 /// Stretches of the own memory and of the other's.
 type Vectors = Vec<(u64, usize)>;
 
+/// Moves bytes of the other's memory at an address, through the buffer; how many.
+type Move<'a> = dyn FnMut(u64, &mut [u8]) -> Result<usize, Errno> + 'a;
+
 pub fn process_vm_readv(
     caller: &mut Caller<'_>,
     pid: i32,
@@ -76,7 +79,7 @@ fn space_of(caller: &Caller<'_>, pid: i32) -> Result<Arc<AddressSpace>, Errno> {
 }
 
 /// Calls `f` with pieces of the stretches until one is not moved whole; how many bytes were. EFAULT if there were none.
-fn for_each_piece(stretches: Vectors, f: &mut dyn FnMut(u64, &mut [u8]) -> Result<usize, Errno>) -> SyscallResult {
+fn for_each_piece(stretches: Vectors, f: &mut Move<'_>) -> SyscallResult {
     let mut buffer = [0; PIECE];
     let mut done = 0;
     'all: for (address, len) in stretches {
