@@ -75,9 +75,7 @@ impl Thread {
         }
         process.thread_ended.wake_all();
     }
-}
 
-impl Thread {
     /// How it ends: with its process, or by itself.
     pub(super) fn end_status(&self) -> WaitStatus {
         let process = self.process();

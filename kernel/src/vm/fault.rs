@@ -75,18 +75,14 @@ pub fn resolve(space: &AddressSpace, address: u64, access: Access) -> Result<(),
     result
 }
 
-/// The same for others than the program. `forced`: they may read all that is mapped, and write what nobody but the program
-/// sees; what the program itself may do does not change.
-pub(super) fn resolve_for_others(
+/// The same, also for others than the program. `forced`: they may read all that is mapped, and write what nobody but the
+/// program sees; what the program itself may do does not change.
+pub(super) fn make_accessible(
     space: &AddressSpace,
     address: u64,
     access: Access,
     forced: bool,
 ) -> Result<(), FaultError> {
-    make_accessible(space, address, access, forced)
-}
-
-fn make_accessible(space: &AddressSpace, address: u64, access: Access, forced: bool) -> Result<(), FaultError> {
     if address >= USER_END {
         return Err(FaultError::NotMapped);
     }

@@ -1,10 +1,10 @@
 //! A process's memory as other tasks read and write it: /proc, debuggers.
 
-use super::fault::{self, FaultError};
+use super::fault::{FaultError, make_accessible};
 use super::{AddressSpace, PAGE};
 use core::ops::Range;
 use machine::hooks::Access;
-use machine::mm::{Frame, FrameKind};
+use machine::mm::FrameKind;
 
 impl AddressSpace {
     /// Reads what is mapped from `address` on, whether the program may read it or not; how many bytes, up to a place where
@@ -31,7 +31,7 @@ impl AddressSpace {
 
     fn read_as(&self, address: u64, out: &mut [u8], forced: bool) -> usize {
         for_each_page(address, out.len(), &mut |at, part| {
-            let resolved = fault::resolve_for_others(self, at, Access::Read, forced);
+            let resolved = make_accessible(self, at, Access::Read, forced);
             // It may be taken away again meanwhile.
             let mapping = resolved.ok().and_then(|()| self.mapping(at))?;
             mapping.frame.read((at % PAGE) as usize, &mut out[part]);
@@ -40,18 +40,15 @@ impl AddressSpace {
     }
 
     fn write_as(&self, address: u64, bytes: &[u8], forced: bool) -> usize {
-        for_each_page(address, bytes.len(), &mut |at, part| {
-            let frame = self.frame_to_write(at, forced).ok()?;
-            frame.write((at % PAGE) as usize, &bytes[part]);
-            Some(())
-        })
+        for_each_page(address, bytes.len(), &mut |at, part| self.store(at, &bytes[part], forced).ok())
     }
 
-    /// The frame that a store to `address` goes to, which nobody else has unless the memory is shared.
-    fn frame_to_write(&self, address: u64, forced: bool) -> Result<Frame, FaultError> {
+    /// Stores bytes that lie in one page, in a frame that nobody else has unless the memory is shared. The areas stay locked
+    /// meanwhile: who writes a file's page back takes stores to it away first (`reverse`), and misses none.
+    fn store(&self, address: u64, bytes: &[u8], forced: bool) -> Result<(), FaultError> {
         let page = address & !(PAGE - 1);
         loop {
-            fault::resolve_for_others(self, address, Access::Write, forced)?;
+            make_accessible(self, address, Access::Write, forced)?;
             // It may have been taken away, or copied by fork(2), meanwhile.
             let layout = self.layout();
             let shared = layout.areas.map().find(page).ok_or(FaultError::NotMapped)?.is_shared();
@@ -60,7 +57,8 @@ impl AddressSpace {
             // One reference is the page table's, one is ours.
             let own = frame.kind() == FrameKind::Anonymous && !frame.is_zeros() && frame.references() == 2;
             if own || shared && mapping.protection.write {
-                return Ok(frame);
+                frame.write((address % PAGE) as usize, bytes);
+                return Ok(());
             }
         }
     }

@@ -1,4 +1,4 @@
-//! What a program has where in its address space, and reading it from outside: for proc(5).
+//! What a program has where in its address space: for proc(5).
 
 use super::{AddressSpace, AreaFlags, Backing};
 use crate::vfs::Location;
