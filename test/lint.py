@@ -43,6 +43,13 @@ def bad_pointer_rows(context: Context) -> None:
     context.check(not missing, f"user/tests/bad-pointers.c has no row for {', '.join(missing)}")
 
 
+def only_text(context: Context) -> None:
+    """What is committed can be read: no program, picture or archive got in by accident."""
+    names = context.command(["git", "ls-files", "-z"]).split("\0")
+    binary = [name for name in names if name and b"\0" in (TOP / name).read_bytes()]
+    context.check(not binary, f"not text: {', '.join(binary)}")
+
+
 def tests() -> list[Test]:
     """All of this kind."""
     packages = [word for name in PURE_CRATES for word in ("--package", name)]
@@ -51,6 +58,7 @@ def tests() -> list[Test]:
     tracing = ("in", "tools/tracing", "host")
     return [
         Test("lint/bad-pointers", bad_pointer_rows, 60),
+        Test("lint/only-text", only_text, 60),
         Test("lint/walls", runs("tools/wallcheck"), 60),
         Test("lint/module-cycles", runs("tools/modcheck"), 60),
         Test("lint/fmt", runs(cargo, "host", "fmt", "--all", "--check"), 120),

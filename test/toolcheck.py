@@ -6,7 +6,7 @@ import tempfile
 
 from harness import packages
 from harness.console import Terminal
-from harness.plan import Context, Failure, Test
+from harness.plan import TOP, Context, Failure, Test
 from harness.runner import Runner, select
 from harness.rustsource import blanked, without_tests
 
@@ -84,6 +84,40 @@ def failing_tests_fail(context: Context) -> None:
     context.check(bad == ["breaks", "fails", "hangs", "needs", "status"], f"failed: {bad}")
     chosen = [test.name for test in select(made, "selftest/needs")]
     context.check(chosen == ["selftest/fails", "selftest/needs"], f"selected: {chosen}")
+
+
+INTERRUPTED = """
+import os, pathlib, signal, sys, threading, time
+sys.path[:0] = [{tools!r}]
+from harness import sessions
+from harness.plan import Test
+from harness.runner import Runner
+told = pathlib.Path({told!r})
+def hangs(context):
+    context.command(["sh", "-c", f"sleep 300 & echo $! >{{told}}.new; mv {{told}}.new {{told}}; wait"])
+def interrupts():
+    while not told.exists():
+        time.sleep(0.05)
+    os.kill(os.getpid(), signal.SIGTERM)
+sessions.interruptible()
+threading.Thread(target=interrupts, daemon=True).start()
+try:
+    Runner([Test("selftest/interrupted", hangs, 60), Test("selftest/later", lambda _: told.unlink(), 60)]).run_all()
+except KeyboardInterrupt:
+    print("interrupted", told.exists(), flush=True)
+"""
+
+
+def interrupted_runs_leave_nothing(context: Context) -> None:
+    """A run that is told to end ends what its tests have started, to the last process, and begins no other test."""
+    with tempfile.TemporaryDirectory() as top:
+        told = pathlib.Path(top, "told")
+        program = INTERRUPTED.format(tools=str(TOP / "tools"), told=str(told))
+        text = context.command(["python3", "-B", "-c", program], settings={"JOBS": "1"})
+        context.check(text == "interrupted True\n", f"the run said {text!r}")
+        # One that has ended, and that nobody has waited for yet, has no arguments.
+        arguments = pathlib.Path("/proc", told.read_text().strip(), "cmdline")
+        context.check(not arguments.exists() or not arguments.read_bytes(), "a process was left behind")
 
 
 FAKE_SHELL = r"""#!/usr/bin/env python3
@@ -173,6 +207,7 @@ def tests() -> list[Test]:
     return [
         Test("tools/reading-rust", reading_rust, 60),
         Test("tools/failing-tests-fail", failing_tests_fail, 60),
+        Test("tools/interrupted-runs-leave-nothing", interrupted_runs_leave_nothing, 60),
         Test("tools/typing", typing, 60),
         Test("tools/packages-resolved", packages_resolved, 60),
         Test("tools/finds-cycle", finds(modules, "a cycle of a, b, c", CYCLE), 60),

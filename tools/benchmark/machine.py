@@ -11,7 +11,6 @@ import pathlib
 import random
 import re
 import shutil
-import signal
 import socket
 import struct
 import subprocess
@@ -19,8 +18,9 @@ import tempfile
 from collections.abc import Iterator
 
 from benchmark.rows import Figures, derive, read_console
+from harness import sessions
 from harness.console import plain
-from harness.plan import TOP, clean_environment, end_session
+from harness.plan import TOP, clean_environment
 
 KERNEL = TOP / "build/russet-release.elf"
 MEMORY_BYTES = 2 << 30
@@ -95,19 +95,17 @@ def boot(mode: Mode, settings: dict[str, str], address: int, stops: int) -> tupl
         script.write_text(watch_script(port, address, stops), encoding="utf-8")
         why, started = "", []
         with console.open("wb") as out, seen.open("wb") as stops_out:
-            run = subprocess.Popen(
-                [str(TOP / "tools/run")], cwd=TOP, env=clean_environment(settings), stdin=subprocess.DEVNULL, stdout=out,
-                stderr=subprocess.STDOUT, start_new_session=True,
-            )  # fmt: skip
+            run = sessions.start(
+                [str(TOP / "tools/run")], cwd=TOP, env=clean_environment(settings), stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT
+            )
             started.append(run)
             try:
                 if watched:
                     started.append(
-                        subprocess.Popen(
-                            ["gdb", "-nx", "-batch", "-x", str(script)], stdin=subprocess.DEVNULL, stdout=stops_out,
-                            stderr=subprocess.DEVNULL, start_new_session=True,
+                        sessions.start(
+                            ["gdb", "-nx", "-batch", "-x", str(script)], stdin=subprocess.DEVNULL, stdout=stops_out, stderr=subprocess.DEVNULL
                         )
-                    )  # fmt: skip
+                    )
                 status = run.wait(mode.timeout_s)
                 # Russet's status also tells of rows that were killed; those are told by their own lines.
                 why = f"the machine ended with status {status}" if status > 1 else ""
@@ -115,7 +113,7 @@ def boot(mode: Mode, settings: dict[str, str], address: int, stops: int) -> tupl
                 why = f"no end after {mode.timeout_s} s"
             finally:
                 for process in started:
-                    end_session(process)
+                    sessions.end(process)
         ticks = [int(text) for text in re.findall(r"^entry ticks (\d+)$", seen.read_text(errors="replace"), re.MULTILINE)]
         return plain(console.read_text(encoding="utf-8", errors="replace")), why, ticks
 
@@ -177,12 +175,3 @@ def run_linux(mode: Mode, names: list[str], linux) -> Figures:
     if mode.disk:
         return read_console(console, names, why)
     return derive(read_console(console, names, why), MEMORY_BYTES, ticks[1] if len(ticks) == 2 else None, mode.counting)
-
-
-def interruptible() -> None:
-    """Lets a SIGTERM end this program by its `finally` blocks, so that no emulator is left behind."""
-
-    def stop(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGTERM, stop)

@@ -9,7 +9,8 @@ import subprocess
 import time
 import tty
 
-from harness.plan import TOP, Context, Failure, clean_environment, end_session
+from harness import sessions
+from harness.plan import TOP, Context, Failure, clean_environment
 
 RUN = str(TOP / "tools/run")
 PROMPT = "ksh > "
@@ -80,10 +81,9 @@ class Terminal:
         self.context = context
         self.master, slave = pty.openpty()
         tty.setraw(slave)
-        self.process = subprocess.Popen(
-            [command], stdin=slave, stdout=slave, stderr=subprocess.STDOUT, start_new_session=True,
-            env=clean_environment(settings_for(context, settings)),
-        )  # fmt: skip
+        self.process = sessions.start(
+            [command], stdin=slave, stdout=slave, stderr=subprocess.STDOUT, env=clean_environment(settings_for(context, settings))
+        )
         os.close(slave)
         self.seen = ""
         self.mark = 0  # where the next `expect` begins to look
@@ -92,7 +92,7 @@ class Terminal:
         return self
 
     def __exit__(self, *_: object) -> None:
-        end_session(self.process)
+        sessions.end(self.process)
         os.close(self.master)
 
     def type(self, keys: str) -> None:

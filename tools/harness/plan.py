@@ -7,10 +7,11 @@ A test is a function that takes a `Context` and returns when all is well or rais
 import dataclasses
 import os
 import pathlib
-import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
+
+from harness import sessions
 
 TOP = pathlib.Path(__file__).resolve().parent.parent.parent
 OUT = TOP / "test/out"
@@ -90,34 +91,17 @@ class Context:
         self.say("$ " + " ".join(argv))
         with self.log_path.open("ab") as log:
             start = log.tell()
-            # A session of its own, so that at the deadline the whole family of processes is ended.
-            process = subprocess.Popen(
-                argv, cwd=cwd, env=clean_environment(settings or {}), stdin=subprocess.DEVNULL, stdout=log,
-                stderr=subprocess.STDOUT, start_new_session=True,
-            )  # fmt: skip
+            process = sessions.start(
+                argv, cwd=cwd, env=clean_environment(settings or {}), stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
+            )
             try:
                 process.wait(self.left_s())
             except (subprocess.TimeoutExpired, Failure):
                 raise Failure(f"`{argv[0]}` was not done after {self.test.timeout_s} s") from None
             finally:
-                end_session(process)
+                sessions.end(process)
         self.status = process.returncode
         text = self.log_path.read_bytes()[start:].decode("utf-8", "replace")
         if status is not None and process.returncode != status:
             raise Failure(f"`{' '.join(argv)}` ended with status {process.returncode}, not {status}")
         return text
-
-
-def end_session(process: subprocess.Popen) -> None:
-    """Ends a process that leads its session, and all it has started: politely, then surely."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        try:
-            os.killpg(process.pid, number)
-        except ProcessLookupError:
-            break
-        try:
-            process.wait(3)
-        except subprocess.TimeoutExpired:
-            continue
-    if process.poll() is None:
-        process.wait()

@@ -8,6 +8,7 @@ import threading
 import time
 import traceback
 
+from harness import sessions
 from harness.console import plain
 from harness.plan import Context, Failure, Test
 
@@ -58,9 +59,23 @@ class Runner:
         workers = [threading.Thread(target=self.work, daemon=True) for _ in range(max(1, jobs))]
         for worker in workers:
             worker.start()
-        for worker in workers:
-            worker.join()
+        try:
+            for worker in workers:
+                worker.join()
+        except KeyboardInterrupt:
+            self.give_up()
+            for worker in workers:
+                worker.join()
+            raise
         return list(self.results.values())
+
+    def give_up(self) -> None:
+        """Begins no further test and ends what the running ones have started; nothing is reported any more."""
+        with self.changed:
+            self.quiet = True
+            self.waiting.clear()
+            self.changed.notify_all()
+        sessions.end_all()
 
     def work(self) -> None:
         """One worker: takes what may start now, until nothing is left."""
