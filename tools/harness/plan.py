@@ -30,6 +30,7 @@ class Test:
     timeout_s: int
     needs: tuple[str, ...] = ()  # tests that must have passed before
     holds: str = ""  # a resource only one test at a time may use, such as "debug builds"
+    waits: bool = False  # for most of its time: one such test more may run than there are workers
     alone: bool = False  # nothing else may run meanwhile: for timings
 
 

@@ -57,6 +57,8 @@ class Runner:
         """Runs everything; returns when the last test has ended."""
         jobs = int(os.environ.get("JOBS") or min(os.cpu_count() or 1, MAX_JOBS))
         workers = [threading.Thread(target=self.work, daemon=True) for _ in range(max(1, jobs))]
+        if jobs > 1:
+            workers.append(threading.Thread(target=self.work, args=[True], daemon=True))
         for worker in workers:
             worker.start()
         try:
@@ -77,14 +79,14 @@ class Runner:
             self.changed.notify_all()
         sessions.end_all()
 
-    def work(self) -> None:
-        """One worker: takes what may start now, until nothing is left."""
+    def work(self, waits: bool = False) -> None:
+        """One worker: takes what may start now, until nothing is left; of tests that wait alone, if it `waits`."""
         while True:
             with self.changed:
-                test = self.take()
+                test = self.take(waits)
                 while test is None and self.waiting:
                     self.changed.wait()
-                    test = self.take()
+                    test = self.take(waits)
                 if test is None:
                     return
                 self.running.append(test)
@@ -93,14 +95,14 @@ class Runner:
                 self.running.remove(test)
                 self.finish(result)
 
-    def take(self) -> Test | None:
-        """The first waiting test that may start. Those whose need has failed are finished here, unrun."""
+    def take(self, waits: bool) -> Test | None:
+        """The first waiting test that may start, or the first one that `waits`. Those whose need has failed are finished here, unrun."""
         for test in list(self.waiting):
             failed = [n for n in test.needs if n in self.results and self.results[n].why]
             if failed:
                 self.waiting.remove(test)
                 self.finish(Result(test, f"not run: it needs {failed[0]}, which failed", 0))
-            elif self.may_start(test):
+            elif (test.waits or not waits) and self.may_start(test):
                 self.waiting.remove(test)
                 return test
         return None
