@@ -11,14 +11,14 @@ from harness.plan import TOP, Context, Failure, Test
 
 NEEDS = ("build/release", "build/disk")
 KERNEL = TOP / "kernel/target/x86_64-unknown-none/release/russet"
-STRIPPED_MAX_BYTES = 2 << 20
+STRIPPED_MAX_BYTES = (2 << 20) + (128 << 10)
 FREE_MIN_KIB = 44 << 10
 MEASUREMENTS = 4
 TWO_CPUS_MAX_RATIO = 0.60
 
 
 def size(context: Context) -> None:
-    """The stripped release kernel is at most 2 MiB, so that what it grows by is seen and weighed."""
+    """The stripped release kernel is at most 2.125 MiB, so that what it grows by is seen and weighed."""
     stripped = context.log_path.with_suffix(".elf")
     context.command(["objcopy", "--strip-all", str(KERNEL), str(stripped)])
     got = stripped.stat().st_size

@@ -13,6 +13,7 @@ pub mod capability;
 pub mod errno;
 pub mod fcntl;
 pub mod fs;
+pub mod inet;
 pub mod inotify;
 pub mod input;
 pub mod mm;

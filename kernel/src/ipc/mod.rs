@@ -1,7 +1,7 @@
 //! What processes talk and wait through that no directory need show: pipes, counters, timers, and waiting for many files
 //! at once.
 //!
-//! From the bottom up: `ring` bytes in pages · [`pipe`] · [`eventfd`] · [`timerfd`] · [`signalfd`] · [`inotify`] · [`poll`] waiting for files · [`epoll`] · [`unix`] sockets.
+//! From the bottom up: `ring` bytes in pages · [`pipe`] · [`eventfd`] · [`timerfd`] · [`signalfd`] · [`inotify`] · [`poll`] waiting for files · [`epoll`] · [`socket`] sockets.
 //! Each kind of file is a
 //! [`FileOperations`](crate::vfs::FileOperations); readers and writers sleep in its wait queues, and whoever waits for
 //! several files watches these ([`machine::sync::Watcher`]).
@@ -13,9 +13,9 @@ pub mod pipe;
 pub mod poll;
 mod ring;
 pub mod signalfd;
+pub mod socket;
 mod tests;
 pub mod timerfd;
-pub mod unix;
 
 use crate::process::{self, send::sent_by};
 use abi::Signal;

@@ -10,7 +10,7 @@ use abi::termios::{FIOCLEX, FIONBIO, FIONCLEX};
 use alloc::vec::Vec;
 
 /// Most bytes of one transfer (Linux's MAX_RW_COUNT).
-const MAX_TRANSFER: usize = 0x7fff_f000;
+pub(super) const MAX_TRANSFER: usize = 0x7fff_f000;
 /// Most vectors of one call (UIO_MAXIOV).
 const MAX_VECTORS: usize = 1024;
 

@@ -1,20 +1,18 @@
-//! Sockets: socket(2), bind(2), listen(2), accept(2), connect(2), send(2), recv(2) and their kin. Of the families there is
-//! AF_UNIX.
+//! Sockets: socket(2), bind(2), listen(2), accept(2), connect(2), send(2), recv(2) and their kin. Of the families there are
+//! AF_UNIX and AF_INET.
 
 use super::argument::{Fd, UserIn, UserOut, UserRange};
 use super::control::{self, Room};
 use super::event::insert;
-use super::io::{check, read_vectors};
+use super::io::{MAX_TRANSFER, check, read_vectors};
 use super::poll::read_timespec;
 use super::{Caller, SyscallResult};
-use crate::ipc::unix::options::PASS_CREDENTIALS;
-use crate::ipc::unix::{
-    End, Kind, Outgoing, Phase, Socket, Taken, asks_for_name, asks_for_none, bind as bind_to, bind_any, parse,
-    socket as socket_of,
-};
+use crate::ipc::socket::options::PASS_CREDENTIALS;
+use crate::ipc::socket::{End, Family, Kind, Name, Outgoing, Socket, Taken, socket as socket_of};
 use crate::vfs::flags::O_NONBLOCK;
 use crate::vfs::{File, FsContext};
 use abi::Errno;
+use abi::inet::{IPPROTO_TCP, IPPROTO_UDP, SockaddrIn};
 use abi::pod::Pod;
 use abi::socket::*;
 use abi::time::Timespec;
@@ -29,8 +27,8 @@ const UNKNOWN: Ucred = Ucred { pid: 0, uid: 65534, gid: 65534 };
 
 #[inline(never)]
 pub fn socket(caller: &mut Caller<'_>, family: i32, kind: u32, protocol: i32) -> SyscallResult {
-    let (kind, flags) = type_of(family, kind, protocol)?;
-    insert(caller, Socket::create(kind, flags)?, flags)
+    let (family, kind, flags) = type_of(family, kind, protocol)?;
+    insert(caller, Socket::create(family, kind, flags)?, flags)
 }
 
 #[inline(never)]
@@ -41,13 +39,16 @@ pub fn socketpair(
     protocol: i32,
     out: UserOut<[i32; 2]>,
 ) -> SyscallResult {
-    let (kind, flags) = type_of(family, kind, protocol)?;
+    let (family, kind, flags) = type_of(family, kind, protocol)?;
+    if family != Family::Unix {
+        return Err(Errno::EOPNOTSUPP);
+    }
     let pair = Socket::create_pair(kind, flags, effective(caller))?;
     super::pipe::insert_pair(caller, pair, flags, out)
 }
 
-/// The type that socket(2) asks for, and its flags.
-fn type_of(family: i32, kind: u32, protocol: i32) -> Result<(Kind, u32), Errno> {
+/// The family and type that socket(2) asks for, and its flags.
+fn type_of(family: i32, kind: u32, protocol: i32) -> Result<(Family, Kind, u32), Errno> {
     let flags = kind & !SOCK_TYPE_MASK;
     if flags & !(SOCK_CLOEXEC | SOCK_NONBLOCK) != 0 {
         return Err(Errno::EINVAL);
@@ -59,38 +60,41 @@ fn type_of(family: i32, kind: u32, protocol: i32) -> Result<(Kind, u32), Errno> 
     if kind >= SOCK_MAX {
         return Err(Errno::EINVAL);
     }
-    if family != AF_UNIX as i32 {
-        return Err(Errno::EAFNOSUPPORT);
-    }
-    if protocol != 0 && protocol != AF_UNIX as i32 {
-        return Err(Errno::EPROTONOSUPPORT);
-    }
-    let kind = match kind {
-        SOCK_STREAM => Kind::Stream,
-        SOCK_DGRAM | SOCK_RAW => Kind::Datagram,
-        SOCK_SEQPACKET => Kind::Packets,
-        _ => return Err(Errno::ESOCKTNOSUPPORT),
+    let (family, kind) = match (family as u32, kind) {
+        (AF_UNIX, _) if protocol != 0 && protocol != AF_UNIX as i32 => return Err(Errno::EPROTONOSUPPORT),
+        (AF_UNIX, SOCK_STREAM) => (Family::Unix, Kind::Stream),
+        (AF_UNIX, SOCK_DGRAM | SOCK_RAW) => (Family::Unix, Kind::Datagram),
+        (AF_UNIX, SOCK_SEQPACKET) => (Family::Unix, Kind::Packets),
+        (AF_INET, SOCK_STREAM | SOCK_DGRAM) => {
+            let (kind, own) = match kind {
+                SOCK_STREAM => (Kind::Stream, IPPROTO_TCP),
+                _ => (Kind::Datagram, IPPROTO_UDP),
+            };
+            match protocol {
+                _ if protocol == 0 || protocol == own as i32 => {}
+                0..256 => return Err(Errno::EPROTONOSUPPORT),
+                _ => return Err(Errno::EINVAL),
+            }
+            (Family::Inet, kind)
+        }
+        (AF_UNIX | AF_INET, _) => return Err(Errno::ESOCKTNOSUPPORT),
+        _ => return Err(Errno::EAFNOSUPPORT),
     };
-    Ok((kind, flags))
+    Ok((family, kind, flags))
 }
 
 #[inline(never)]
 pub fn bind(caller: &mut Caller<'_>, fd: Fd, name: u64, size: i32) -> SyscallResult {
     let file = socket_file(caller, fd)?;
     let end = end_of(&file)?;
-    let name = &*read_name(name, size)?;
-    if asks_for_name(name) {
-        bind_any(end)?;
-    } else {
-        let mode = 0o777 & !caller.thread.process().umask();
-        bind_to(end, parse(name)?, &context(caller), mode)?;
-    }
+    let mode = 0o777 & !caller.thread.process().umask();
+    end.bind(&read_name(name, size)?, &context(caller), mode)?;
     Ok(0)
 }
 
 #[inline(never)]
 pub fn listen(caller: &mut Caller<'_>, fd: Fd, backlog: i32) -> SyscallResult {
-    end_of(&*socket_file(caller, fd)?)?.listen(backlog as u32, effective(caller))?;
+    end_of(&*socket_file(caller, fd)?)?.take_connections(backlog as u32, effective(caller))?;
     Ok(0)
 }
 
@@ -112,7 +116,8 @@ pub fn accept4(caller: &mut Caller<'_>, fd: Fd, name: u64, size: UserOut<i32>, f
     }
     let accepted = Socket::open(end_of(&file)?.accept(waits(&file, 0))?, flags);
     if name != 0 {
-        write_name(&name_of_peer(end_of(&accepted)?), name, size)?;
+        let end = end_of(&accepted)?;
+        write_name(&address(end.family, end.name_of_peer()), name, size)?;
     }
     insert(caller, accepted, flags)
 }
@@ -121,12 +126,7 @@ pub fn accept4(caller: &mut Caller<'_>, fd: Fd, name: u64, size: UserOut<i32>, f
 pub fn connect(caller: &mut Caller<'_>, fd: Fd, name: u64, size: i32) -> SyscallResult {
     let file = socket_file(caller, fd)?;
     let end = end_of(&file)?;
-    let name = &*read_name(name, size)?;
-    if end.kind == Kind::Datagram && asks_for_none(name) {
-        end.disconnect(None);
-        return Ok(0);
-    }
-    end.connect(parse(name)?, &context(caller), effective(caller), waits(&file, 0))?;
+    end.connect(&read_name(name, size)?, &context(caller), effective(caller), waits(&file, 0))?;
     Ok(0)
 }
 
@@ -139,8 +139,8 @@ pub fn shutdown(caller: &mut Caller<'_>, fd: Fd, how: u32) -> SyscallResult {
 #[inline(never)]
 pub fn getsockname(caller: &mut Caller<'_>, fd: Fd, name: u64, size: UserOut<i32>) -> SyscallResult {
     let file = socket_file(caller, fd)?;
-    let own = end_of(&file)?.name();
-    write_name(&address(own.as_deref()), name, size)?;
+    let end = end_of(&file)?;
+    write_name(&address(end.family, end.own_name()), name, size)?;
     Ok(0)
 }
 
@@ -148,10 +148,10 @@ pub fn getsockname(caller: &mut Caller<'_>, fd: Fd, name: u64, size: UserOut<i32
 pub fn getpeername(caller: &mut Caller<'_>, fd: Fd, name: u64, size: UserOut<i32>) -> SyscallResult {
     let file = socket_file(caller, fd)?;
     let end = end_of(&file)?;
-    if end.peer().is_none() || end.phase() == Phase::Connecting {
+    if !end.has_peer() {
         return Err(Errno::ENOTCONN);
     }
-    write_name(&name_of_peer(end), name, size)?;
+    write_name(&address(end.family, end.name_of_peer()), name, size)?;
     Ok(0)
 }
 
@@ -165,7 +165,7 @@ pub fn sendto(
     name: u64,
     size: i32,
 ) -> SyscallResult {
-    let len = check(buffer.0, len)?;
+    let len = check(buffer.0, len.min(MAX_TRANSFER))?;
     let file = socket_file(caller, fd)?;
     let name = read_name(name, if name == 0 { 0 } else { size })?;
     send(caller, &file, UserRange::new(buffer.0, len), &name, Outgoing { flags, ..Outgoing::default() })
@@ -205,13 +205,7 @@ fn send(caller: &Caller<'_>, file: &File, mut range: UserRange, name: &[u8], wha
         return end.send(&mut range, waits, what).map(|count| count as u64);
     }
     let context = context(caller);
-    // That a stream takes none at all is told before what is wrong with it.
-    let to = match parse(name) {
-        Ok(to) => to,
-        Err(_) if end.kind == Kind::Stream => crate::ipc::unix::Address::Path(name),
-        Err(error) => return Err(error),
-    };
-    let what = Outgoing { to: Some((to, &context)), ..what };
+    let what = Outgoing { to: Some((name, &context)), ..what };
     end.send(&mut range, waits, what).map(|count| count as u64)
 }
 
@@ -225,7 +219,7 @@ pub fn recvfrom(
     name: u64,
     size: UserOut<i32>,
 ) -> SyscallResult {
-    let mut range = UserRange::new(buffer.0, check(buffer.0, len)?);
+    let mut range = UserRange::new(buffer.0, check(buffer.0, len.min(MAX_TRANSFER))?);
     let file = socket_file(caller, fd)?;
     let end = end_of(&file)?;
     let mut taken = Taken::default();
@@ -394,29 +388,31 @@ impl core::ops::Deref for Written {
 }
 
 #[inline(never)]
-fn address(name: Option<&[u8]>) -> Written {
-    let name = name.unwrap_or_default();
-    let mut written = Written { bytes: [0; ADDRESS_MAX], len: PATH_OFFSET + name.len() };
-    written.bytes[..PATH_OFFSET].copy_from_slice(&(AF_UNIX as u16).to_le_bytes());
-    // A name has at most 109 bytes, with the zero at its end.
-    written.bytes[PATH_OFFSET..written.len].copy_from_slice(name);
+fn address(family: Family, name: Option<Name>) -> Written {
+    let mut written = Written { bytes: [0; ADDRESS_MAX], len: PATH_OFFSET };
+    let number = if family == Family::Inet { AF_INET } else { AF_UNIX };
+    written.bytes[..PATH_OFFSET].copy_from_slice(&(number as u16).to_le_bytes());
+    match name {
+        Some(Name::Inet(at)) => {
+            SockaddrIn::new(at.host, at.port).write_bytes(&mut written.bytes);
+            written.len = SockaddrIn::SIZE;
+        }
+        Some(Name::Unix(path)) => {
+            // A name has at most 109 bytes, with the zero at its end.
+            written.len += path.len();
+            written.bytes[PATH_OFFSET..written.len].copy_from_slice(&path);
+        }
+        None => {}
+    }
     written
-}
-
-#[inline(never)]
-fn name_of_peer(end: &End) -> Written {
-    let name = end.peer().and_then(|peer| peer.name());
-    address(name.as_deref())
 }
 
 /// The address of who sent what was received; nothing if that has none.
 fn sender(end: &End, taken: &Taken) -> Written {
-    let written = match end.kind {
-        Kind::Stream => name_of_peer(end),
-        Kind::Packets => name_of_peer(end),
-        Kind::Datagram => address(taken.mark.from.as_deref()),
-    };
-    if written.len == PATH_OFFSET { Written { len: 0, ..written } } else { written }
+    match end.sender_of(taken) {
+        Some(name) => address(end.family, Some(name)),
+        None => Written { bytes: [0; ADDRESS_MAX], len: 0 },
+    }
 }
 
 /// Writes as much of an address as there is room for, and how long it is.

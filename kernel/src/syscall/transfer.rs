@@ -1,7 +1,7 @@
 //! Vectored transfers at an offset, and transfers between files: preadv(2), pwritev(2), sendfile(2), copy_file_range(2).
 
 use super::argument::{Fd, UserIn, UserOut, UserRange};
-use super::io::read_vectors;
+use super::io::{MAX_TRANSFER, read_vectors};
 use super::{Caller, SyscallResult};
 use crate::vfs::{File, FileType, SliceSink, SliceSource};
 use abi::Errno;
@@ -10,8 +10,6 @@ use alloc::vec::Vec;
 
 /// Bytes moved at once between two files.
 const CHUNK: usize = 64 * 1024;
-/// Most bytes of one transfer (Linux's MAX_RW_COUNT).
-const MAX_TRANSFER: usize = 0x7fff_f000;
 /// Flags of preadv2(2) that ask for what is done anyway, or are advice: RWF_HIPRI, RWF_DSYNC, RWF_SYNC.
 const RWF_HIPRI: u32 = 1;
 const RWF_DSYNC: u32 = 2;

@@ -3,8 +3,9 @@
 //! A path's socket is found by volume and number of the node that bind(2) has made, which the socket keeps; so it may be
 //! renamed and linked, and unlinking it leaves the socket alive. Lock: `BOUND` (rank Table), with nothing under it.
 
-use super::end::{End, Kind};
-use super::name::{Address, Name, name_of};
+use super::super::end::{End, Kind};
+use super::super::name::Name;
+use super::address::{Address, name_of};
 use crate::vfs::access::WRITE;
 use crate::vfs::{self, FileType, FsContext, Location, NewKind, NewNode, Result};
 use abi::Errno;
@@ -19,7 +20,7 @@ use machine::sync::{Mutex, Rank, SpinLock};
 struct Key {
     volume: u64,
     number: u64,
-    name: Option<Name>,
+    name: Option<Arc<[u8]>>,
 }
 
 /// Sockets whose numbers have the same remainder.
@@ -36,7 +37,7 @@ impl Key {
         Ok(Key { volume: node.dev, number: node.ino, name: None })
     }
 
-    fn of_abstract(kind: Kind, name: Name) -> Key {
+    fn of_abstract(kind: Kind, name: Arc<[u8]>) -> Key {
         let number = name.iter().fold(0u64, |hash, &byte| hash.wrapping_mul(31).wrapping_add(byte.into()));
         Key { volume: kind as u64, number, name: Some(name) }
     }
@@ -86,7 +87,7 @@ pub fn bind(end: &Arc<End>, address: Address<'_>, context: &FsContext, mode: u32
     })?;
     Key::node(&place)?.give(end)?;
     let mut state = end.state.lock();
-    state.name = Some(name);
+    state.name = Some(Name::Unix(name));
     state.place = Some(place);
     Ok(())
 }
@@ -110,9 +111,9 @@ pub fn bind_any(end: &Arc<End>) -> Result<()> {
     Err(Errno::ENOSPC)
 }
 
-fn bind_abstract(end: &Arc<End>, name: Name) -> Result<()> {
+fn bind_abstract(end: &Arc<End>, name: Arc<[u8]>) -> Result<()> {
     Key::of_abstract(end.kind, name.clone()).give(end)?;
-    end.state.lock().name = Some(name);
+    end.state.lock().name = Some(Name::Unix(name));
     Ok(())
 }
 
@@ -124,7 +125,8 @@ pub fn forget(end: &End) {
     };
     let key = match (name, place) {
         (_, Some(place)) => Key::node(&place).ok(),
-        (name, None) => name.map(|name| Key::of_abstract(end.kind, name)),
+        (Some(Name::Unix(name)), None) => Some(Key::of_abstract(end.kind, name)),
+        _ => None,
     };
     let Some(key) = key else { return };
     let forgotten = {

@@ -11,9 +11,9 @@
 //! file that is under way is never dropped by whoever takes it out, as one may hold a socket whose inbox holds the next and
 //! so on: those to be closed are put on a list ([`doom`]), which one task at a time closes ([`settle`]).
 
+use super::descriptor::Socket;
 use super::end::End;
 use super::passed::Passed;
-use super::socket::Socket;
 use crate::vfs::{File, Result};
 use abi::Errno;
 use alloc::boxed::Box;

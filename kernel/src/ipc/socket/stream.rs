@@ -1,9 +1,7 @@
 //! Sending: into the inbox of the other side.
 
-use super::bound;
-use super::end::{CLOSED, End, Kind, Phase, RECEIVE, SEND, sleep};
+use super::end::{BOTH, CLOSED, End, FINISHED, Kind, Phase, RESET, SEND, sleep};
 use super::inbox::Mark;
-use super::name::Address;
 use super::options::PASS_CREDENTIALS;
 use super::passed::Passed;
 use super::transit;
@@ -12,7 +10,7 @@ use crate::process;
 use crate::vfs::{File, FsContext, Result, Source};
 use abi::Errno;
 use abi::capability::{CAP_SYS_ADMIN, CAP_SYS_RESOURCE};
-use abi::socket::{MSG_NOSIGNAL, MSG_OOB, Ucred};
+use abi::socket::{MSG_NOSIGNAL, Ucred};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -20,7 +18,7 @@ use alloc::vec::Vec;
 #[derive(Default)]
 pub struct Outgoing<'a> {
     /// Where to, and who walks there; None: to the other side.
-    pub to: Option<(Address<'a>, &'a FsContext)>,
+    pub to: Option<(&'a [u8], &'a FsContext)>,
     /// `MSG_*`.
     pub flags: u32,
     /// As whom, if that is said.
@@ -30,28 +28,30 @@ pub struct Outgoing<'a> {
 }
 
 /// Who sends, when that matters.
-struct Sender {
-    mark: Mark,
+pub struct Sender {
+    /// What goes with the bytes.
+    pub mark: Mark,
     /// Most files of one user under way.
     most_files: usize,
 }
 
 impl End {
-    /// Sends what `source` has: how many bytes. What sendmsg(2) and unix(7) list: EAGAIN, ECONNREFUSED, EISCONN, EMSGSIZE,
-    /// ENOBUFS, ENOTCONN, EOPNOTSUPP, EPIPE, ETOOMANYREFS, EPERM, EPROTOTYPE, EFAULT, EINTR.
-    pub fn send(self: &Arc<End>, source: &mut dyn Source, waits: bool, what: Outgoing<'_>) -> Result<usize> {
-        if what.flags & MSG_OOB != 0 {
-            return Err(Errno::EOPNOTSUPP);
+    /// Sends what `source` has over a connection: how many bytes. EAGAIN, EPIPE, ENOTCONN, what the connection has come to, and
+    /// EFAULT, EINTR; of AF_UNIX ENOBUFS, ETOOMANYREFS.
+    pub fn send_stream(self: &Arc<End>, source: &mut dyn Source, waits: bool, what: Outgoing<'_>) -> Result<usize> {
+        let signals = what.flags & MSG_NOSIGNAL == 0;
+        let result = self.send_bytes(source, waits, what);
+        if result == Err(Errno::EPIPE) && signals {
+            break_pipe();
         }
-        if self.kind != Kind::Stream {
-            return self.send_packet(source, waits, what);
-        }
-        if what.to.is_some() {
-            let connected = self.phase() == Phase::Connected;
-            return Err(if connected { Errno::EISCONN } else { Errno::EOPNOTSUPP });
+        result
+    }
+
+    fn send_bytes(self: &Arc<End>, source: &mut dyn Source, waits: bool, what: Outgoing<'_>) -> Result<usize> {
+        if self.is_tcp() {
+            self.is_made(waits)?;
         }
         let peer = self.peer().ok_or(Errno::ENOTCONN)?;
-        let signals = what.flags & MSG_NOSIGNAL == 0;
         let mut sender = self.sender(&peer, what);
         let (total, mut done) = (source.remaining(), 0);
         let result = loop {
@@ -65,74 +65,33 @@ impl End {
                 Err(error) => break Err(error),
             }
         };
-        if done > 0 {
-            return Ok(done);
-        }
-        if result == Err(Errno::EPIPE) && signals {
-            break_pipe();
-        }
-        result.map(|()| 0)
+        if done > 0 { Ok(done) } else { result.map(|()| 0) }
     }
 
-    fn send_packet(self: &Arc<End>, source: &mut dyn Source, waits: bool, what: Outgoing<'_>) -> Result<usize> {
-        let peer = if self.kind == Kind::Packets {
-            if self.phase() != Phase::Connected {
-                return Err(Errno::ENOTCONN);
+    /// A connection of TCP must stand, or is waited for; EAGAIN, EPIPE, and what it has come to.
+    fn is_made(&self, waits: bool) -> Result<()> {
+        if self.phase() == Phase::Connecting {
+            if !waits {
+                return Err(Errno::EAGAIN);
             }
-            None
-        } else {
-            what.to.map(|(address, context)| bound::find(address, context, self.kind)).transpose()?
-        };
-        let by_address = peer.is_some();
-        let peer = peer.or_else(|| self.peer()).ok_or(Errno::ENOTCONN)?;
-        if self.kind == Kind::Datagram && self.options.is_on(PASS_CREDENTIALS) {
-            bound::bind_any(self)?;
+            sleep(&self.writable, self.options.deadline(true), &|| self.phase() != Phase::Connecting)?;
         }
-        let len = source.remaining();
-        if len > self.options.send_buffer() as usize - 32 {
-            return Err(Errno::EMSGSIZE);
+        match self.take_error() {
+            Some(error) => Err(error),
+            None if self.phase() == Phase::Connected => Ok(()),
+            None => Err(Errno::EPIPE),
         }
-        if self.kind == Kind::Datagram && !peer.takes_from(self) {
-            return Err(Errno::EPERM);
-        }
-        if let Some(error) = self.take_error() {
-            return Err(error);
-        }
-        let mut sender = self.sender(&peer, what);
-        let result = self.put(&peer, source, len, waits, &mut sender);
-        if result == Err(Errno::ECONNREFUSED) && !by_address {
-            self.disconnect(Some(&peer));
-        }
-        result
     }
 
-    /// Whether datagrams of `other` are taken: who is connected takes those of its other side alone.
-    pub fn takes_from(&self, other: &End) -> bool {
-        let state = self.state.lock();
-        state.peer.as_ref().is_none_or(|peer| core::ptr::eq(&**peer, other))
-    }
-
-    /// A datagram socket is connected no more; if `only` is given, only if it is connected to that. What it has not
-    /// received is lost, and the other side is told if it is connected back.
-    pub fn disconnect(&self, only: Option<&Arc<End>>) {
-        let old = {
-            let mut state = self.state.lock();
-            state.peer.take_if(|peer| only.is_none_or(|only| Arc::ptr_eq(only, peer)))
-        };
-        if let Some(old) = old {
-            End::forget_sender(&old, self);
-            transit::discard(self);
-            transit::settle();
-            self.tell_senders();
-            if old.shut() & CLOSED == 0 && old.is_peer(self) {
-                old.set_error(Errno::ECONNRESET);
-                old.stir();
-            }
-        }
+    /// The other side of a TCP connection knows nothing of it any more: whoever uses this one learns that.
+    pub fn reset(&self) {
+        self.set_error(if self.shut() & FINISHED != 0 { Errno::EPIPE } else { Errno::ECONNRESET });
+        self.add_shut(BOTH | RESET);
+        self.stir();
     }
 
     /// What goes with the bytes.
-    fn sender(&self, peer: &End, what: Outgoing<'_>) -> Sender {
+    pub fn sender(&self, peer: &End, what: Outgoing<'_>) -> Sender {
         let wanted = self.options.is_on(PASS_CREDENTIALS) || peer.options.is_on(PASS_CREDENTIALS);
         let mut sender = Sender { mark: Mark::default(), most_files: usize::MAX };
         if self.kind == Kind::Datagram {
@@ -156,13 +115,21 @@ impl End {
     }
 
     /// Puts a packet of `len` bytes, or as much of a stream as there is room for, into the inbox of `peer`.
-    fn put(&self, peer: &End, source: &mut dyn Source, len: usize, waits: bool, sender: &mut Sender) -> Result<usize> {
-        let limit = self.options.send_buffer() as usize;
+    pub fn put(
+        &self,
+        peer: &End,
+        source: &mut dyn Source,
+        len: usize,
+        waits: bool,
+        sender: &mut Sender,
+    ) -> Result<usize> {
+        let limit = self.most_under_way(peer);
         let stream = self.kind == Kind::Stream;
         let mut deadline = None;
         loop {
             if self.shut() & SEND != 0 {
-                return Err(Errno::EPIPE);
+                let reset = if self.is_tcp() { self.take_error() } else { None };
+                return Err(reset.unwrap_or(Errno::EPIPE));
             }
             if stream && len == 0 {
                 return Ok(0);
@@ -172,10 +139,9 @@ impl End {
             {
                 let mut traffic = sender.mark.passed.is_some().then(transit::lock);
                 let mut inbox = peer.inbox.lock();
-                match peer.shut() {
-                    shut if shut & CLOSED != 0 && self.kind == Kind::Datagram => return Err(Errno::ECONNREFUSED),
-                    shut if shut & RECEIVE != 0 => return Err(Errno::EPIPE),
-                    _ => {}
+                if peer.takes_nothing() {
+                    drop(inbox);
+                    return self.meet_end(peer, len);
                 }
                 if peer.has_room(least, limit, mutual) {
                     if let (Some(traffic), Some(passed)) = (&mut traffic, &sender.mark.passed) {
@@ -201,8 +167,18 @@ impl End {
                 return Err(Errno::EAGAIN);
             }
             deadline = deadline.or_else(|| self.options.deadline(true));
-            let due = || peer.has_room(least, limit, mutual) || peer.shut() & RECEIVE != 0 || self.shut() & SEND != 0;
+            let due = || peer.has_room(least, limit, mutual) || peer.takes_nothing() || self.shut() & SEND != 0;
             sleep(&peer.room, deadline, &due)?;
         }
+    }
+
+    /// What sending `len` bytes comes to when `peer` takes nothing any more. Of TCP that is learnt by sending.
+    fn meet_end(&self, peer: &End, len: usize) -> Result<usize> {
+        if self.is_tcp() {
+            self.reset();
+            return Ok(len);
+        }
+        let closed = self.kind == Kind::Datagram && peer.shut() & CLOSED != 0;
+        Err(if closed { Errno::ECONNREFUSED } else { Errno::EPIPE })
     }
 }

@@ -1,15 +1,10 @@
 //! Addresses of `unix(7)` as programs write them.
-//!
-//! A socket's name is kept as `getsockname(2)` tells it, without the family: a path with its final zero, or bytes that
-//! begin with a zero and are a name in no directory ("abstract").
 
+use super::super::name::family;
 use crate::vfs::Result;
 use abi::Errno;
-use abi::socket::{AF_UNIX, AF_UNSPEC, PATH_OFFSET, SockaddrUn};
+use abi::socket::{AF_UNIX, PATH_OFFSET, SockaddrUn};
 use alloc::sync::Arc;
-
-/// What a socket is called: `sun_path` as far as it counts.
-pub type Name = Arc<[u8]>;
 
 /// An address that a program gave.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -38,17 +33,8 @@ pub fn asks_for_name(bytes: &[u8]) -> bool {
     bytes.len() == PATH_OFFSET && family(bytes) == Some(AF_UNIX)
 }
 
-/// Whether `bytes` ask connect(2) to end a connection.
-pub fn asks_for_none(bytes: &[u8]) -> bool {
-    family(bytes) == Some(AF_UNSPEC)
-}
-
-fn family(bytes: &[u8]) -> Option<u32> {
-    Some(u16::from_le_bytes([*bytes.first()?, *bytes.get(1)?]).into())
-}
-
 /// The name that a socket gets by `address`.
-pub fn name_of(address: Address<'_>) -> Result<Name> {
+pub fn name_of(address: Address<'_>) -> Result<Arc<[u8]>> {
     let (text, end): (_, &[u8]) = match address {
         Address::Path(path) => (path, &[0]),
         Address::Abstract(name) => (name, &[]),

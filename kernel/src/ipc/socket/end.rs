@@ -10,7 +10,7 @@
 //! (rank `File`) is taken inside it or alone, never two of them.
 
 use super::inbox::{CAPACITY, Inbox};
-use super::name::Name;
+use super::name::{Endpoint, Name};
 use super::options::Options;
 use crate::process;
 use crate::vfs::{Location, Result, flags::*};
@@ -29,6 +29,15 @@ pub const NOBODY: Ucred = Ucred { pid: 0, uid: u32::MAX, gid: u32::MAX };
 const RECORD_COST: usize = 256;
 /// Datagrams that wait for a receiver that is not connected to the sender, and one more (`max_dgram_qlen`).
 const MOST_DATAGRAMS: usize = 10;
+
+/// Family of a socket.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Family {
+    /// Sockets with a place in the file tree.
+    Unix,
+    /// TCP and UDP.
+    Inet,
+}
 
 /// Type of a socket.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -64,9 +73,17 @@ pub const SEND: u8 = 2;
 pub const BOTH: u8 = RECEIVE | SEND;
 /// The file has ended.
 pub const CLOSED: u8 = 4;
+/// The other side of a TCP connection has ended its part: what comes of a reset after that is no news to who receives.
+pub const FINISHED: u8 = 8;
+/// The other side of a TCP connection knows nothing of it any more.
+pub const RESET: u8 = 32;
+/// connect(2) has said EINPROGRESS and not yet that it is done.
+pub const UNTOLD: u8 = 16;
 
 /// An end.
 pub struct End {
+    /// Its family.
+    pub family: Family,
     /// Its type.
     pub kind: Kind,
     /// What has been sent to it.
@@ -106,14 +123,19 @@ pub struct State {
     pub backlog: VecDeque<Arc<End>>,
     /// See `backlog`.
     pub backlog_limit: usize,
+    /// Connections of TCP that find no room among those; the sockets on the other side are not connected yet.
+    pub waiting: VecDeque<Arc<End>>,
     /// Datagram sockets whose peer it is.
     pub senders: Vec<Weak<End>>,
+    /// The other side, as a TCP or UDP socket knows it.
+    pub remote: Option<Endpoint>,
 }
 
 impl End {
     /// A new one; ENOMEM.
-    pub fn new(kind: Kind) -> Result<End> {
+    pub fn new(family: Family, kind: Kind) -> Result<End> {
         Ok(End {
+            family,
             kind,
             inbox: Mutex::new("socket", Inbox::new()?),
             bytes: AtomicUsize::new(0),
@@ -131,7 +153,9 @@ impl End {
                     peer_credentials: NOBODY,
                     backlog: VecDeque::new(),
                     backlog_limit: 0,
+                    waiting: VecDeque::new(),
                     senders: Vec::new(),
+                    remote: None,
                 },
             ),
             readable: WaitQueue::new("socket to receive"),
@@ -195,6 +219,23 @@ impl End {
         self.shut.fetch_or(ways, Ordering::SeqCst);
     }
 
+    /// Takes these back; which of them there were.
+    pub fn take_shut(&self, ways: u8) -> u8 {
+        self.shut.fetch_and(!ways, Ordering::SeqCst) & ways
+    }
+
+    /// Whether it is one of TCP.
+    #[inline]
+    pub fn is_tcp(&self) -> bool {
+        self.family == Family::Inet && self.kind == Kind::Stream
+    }
+
+    /// Whether who sends to it meets an end: TCP's sockets take in, until they are closed, what nobody may want any more.
+    #[inline]
+    pub fn takes_nothing(&self) -> bool {
+        self.shut() & (if self.is_tcp() { CLOSED } else { RECEIVE }) != 0
+    }
+
     /// The next call that asks for it tells of `error`.
     pub fn set_error(&self, error: Errno) {
         self.error.store(error.code() as u32, Ordering::SeqCst);
@@ -250,6 +291,12 @@ impl End {
         self.used() < limit
             && CAPACITY - self.bytes() >= len
             && (mutual || self.messages.load(Ordering::SeqCst) <= MOST_DATAGRAMS)
+    }
+
+    /// Bytes that may be sent to `peer` and not received: of TCP those that this side keeps and those that the other one does.
+    pub fn most_under_way(&self, peer: &End) -> usize {
+        let kept = if self.is_tcp() { peer.options.receive_buffer() } else { 0 };
+        self.options.send_buffer() as usize + kept as usize
     }
 
     /// Whether this end and `other`, which sends to it, are connected to each other, so that no others send here.
@@ -316,6 +363,9 @@ impl End {
         if self.has_error() {
             events |= POLLERR;
         }
+        if self.is_tcp() && phase == Phase::Connecting {
+            return events;
+        }
         if shut & BOTH == BOTH || self.kind != Kind::Datagram && matches!(phase, Phase::Idle | Phase::Connecting) {
             events |= POLLHUP;
         }
@@ -333,10 +383,11 @@ impl End {
 
     /// Whether less than a quarter of what may be under way is.
     fn may_send(&self) -> bool {
-        self.peer().is_none_or(|peer| {
-            let limit = self.options.send_buffer() as usize;
-            peer.shut() & CLOSED != 0 || peer.used() * 4 <= limit && peer.has_room(0, limit, peer.is_mutual(self))
-        })
+        self.is_tcp() && self.shut() & SEND != 0
+            || self.peer().is_none_or(|peer| {
+                let limit = self.most_under_way(&peer);
+                peer.shut() & CLOSED != 0 || peer.used() * 4 <= limit && peer.has_room(0, limit, peer.is_mutual(self))
+            })
     }
 }
 

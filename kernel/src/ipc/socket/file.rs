@@ -1,15 +1,16 @@
-//! A socket as an open file: reading, writing, polling, and its end, which is told to the other side.
+//! A socket as an open file: reading, writing, polling.
 
-use super::end::{BOTH, CLOSED, End, Kind, Phase, RECEIVE, SEND, wake};
+use super::close::close;
+use super::descriptor::Socket;
+use super::end::{End, Family, Kind, Phase};
 use super::inbox::Taken;
-use super::send::Outgoing;
-use super::socket::Socket;
-use super::{bound, transit};
+use super::stream::Outgoing;
+use super::{inet, transit};
 use crate::ipc::next_inode_number;
 use crate::process;
 use crate::vfs::{File, FileOperations, Result, Sink, Source, flags};
 use abi::Errno;
-use abi::socket::{SHUT_RD, SHUT_RDWR, SHUT_WR, Ucred};
+use abi::socket::Ucred;
 use abi::termios::{FIONREAD, TIOCOUTQ};
 use alloc::sync::Arc;
 use machine::sync::WaitQueue;
@@ -27,13 +28,13 @@ impl Socket {
     }
 
     /// A new socket; ENOMEM.
-    pub fn create(kind: Kind, file_flags: u32) -> Result<Arc<File>> {
-        Ok(Self::open(Arc::new(End::new(kind)?), file_flags))
+    pub fn create(family: Family, kind: Kind, file_flags: u32) -> Result<Arc<File>> {
+        Ok(Self::open(Arc::new(End::new(family, kind)?), file_flags))
     }
 
-    /// Two new sockets that are connected to each other, made by `maker`.
+    /// Two new sockets of AF_UNIX that are connected to each other, made by `maker`.
     pub fn create_pair(kind: Kind, file_flags: u32, maker: Ucred) -> Result<[Arc<File>; 2]> {
-        let ends = [Arc::new(End::new(kind)?), Arc::new(End::new(kind)?)];
+        let ends = [Arc::new(End::new(Family::Unix, kind)?), Arc::new(End::new(Family::Unix, kind)?)];
         for at in 0..2 {
             let (end, other) = (&ends[at], &ends[1 - at]);
             end.set_peer(other, maker);
@@ -44,55 +45,6 @@ impl Socket {
         }
         Ok(ends.map(|end| Self::open(end, file_flags)))
     }
-}
-
-impl End {
-    /// Ends receiving, sending, or both, here and on the other side of a connection; EINVAL.
-    pub fn shut_down(&self, how: u32) -> Result<()> {
-        let (ways, others) = match how {
-            SHUT_RD => (RECEIVE, SEND),
-            SHUT_WR => (SEND, RECEIVE),
-            SHUT_RDWR => (BOTH, BOTH),
-            _ => return Err(Errno::EINVAL),
-        };
-        self.add_shut(ways);
-        self.stir();
-        if let Some(peer) = self.peer().filter(|_| self.kind != Kind::Datagram) {
-            peer.add_shut(others);
-            peer.stir();
-        }
-        Ok(())
-    }
-}
-
-/// The file of this end has ended, or nobody has accepted the connection that it is for.
-fn close(end: &End, accepted: bool) {
-    bound::forget(end);
-    {
-        let _nothing_goes_in_any_more = end.inbox.lock();
-        end.add_shut(BOTH | CLOSED);
-    }
-    let unread = transit::discard(end);
-    let (peer, place, backlog, senders) = {
-        let mut state = end.state.lock();
-        let backlog = core::mem::take(&mut state.backlog);
-        (state.peer.take(), state.place.take(), backlog, core::mem::take(&mut state.senders))
-    };
-    match &peer {
-        Some(peer) if end.kind == Kind::Datagram => End::forget_sender(peer, end),
-        Some(peer) => {
-            if unread || !accepted {
-                peer.set_error(Errno::ECONNRESET);
-            }
-            peer.add_shut(BOTH);
-            peer.stir();
-        }
-        None => {}
-    }
-    backlog.iter().for_each(|waiting| close(waiting, false));
-    senders.iter().filter_map(|sender| sender.upgrade()).for_each(|sender| wake(&sender.writable));
-    end.stir();
-    drop((peer, place));
 }
 
 impl Drop for Socket {
@@ -119,8 +71,9 @@ impl FileOperations for Socket {
             FIONREAD if self.end.phase() == Phase::Listening => return Err(Errno::EINVAL),
             FIONREAD if self.end.kind == Kind::Datagram => self.end.inbox.lock().first_len(),
             FIONREAD => self.end.bytes(),
+            TIOCOUTQ if self.end.is_tcp() => inet::unreceived(&self.end),
             TIOCOUTQ => self.end.peer().map_or(0, |peer| peer.used()),
-            _ => return Err(Errno::ENOTTY),
+            _ => return inet::interfaces::ioctl(command, argument),
         };
         value::put(argument, &(count as i32))?;
         Ok(0)

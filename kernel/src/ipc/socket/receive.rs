@@ -1,6 +1,6 @@
 //! Receiving: out of the own inbox.
 
-use super::end::{End, Kind, Phase, RECEIVE, sleep};
+use super::end::{End, FINISHED, Kind, Phase, RECEIVE, sleep};
 use super::inbox::Taken;
 use super::transit;
 use crate::vfs::{Result, Sink};
@@ -12,8 +12,12 @@ impl End {
     /// are `MSG_*`. EAGAIN, ECONNRESET, EINVAL and ENOTCONN for what is not connected, EOPNOTSUPP, EFAULT, EINTR.
     pub fn receive(&self, sink: &mut dyn Sink, flags: u32, waits: bool, taken: &mut Taken) -> Result<usize> {
         let stream = self.kind == Kind::Stream;
-        if self.kind != Kind::Datagram && self.phase() != Phase::Connected {
-            return Err(if stream { Errno::EINVAL } else { Errno::ENOTCONN });
+        match self.phase() {
+            _ if self.kind == Kind::Datagram => {}
+            Phase::Connected => {}
+            Phase::Connecting if self.is_tcp() => {}
+            _ if stream && !self.is_tcp() => return Err(Errno::EINVAL),
+            _ => return Err(self.take_error().unwrap_or(Errno::ENOTCONN)),
         }
         if flags & MSG_OOB != 0 {
             return Err(if stream { Errno::EINVAL } else { Errno::EOPNOTSUPP });
@@ -41,7 +45,8 @@ impl End {
                 Err(Errno::EAGAIN) => {}
                 Err(error) => break Err(error),
             }
-            if let Some(error) = self.take_error() {
+            // Behind the other side's end of a TCP connection there is nothing that could be lost.
+            if let Some(error) = if self.shut() & FINISHED != 0 { None } else { self.take_error() } {
                 break Err(error);
             }
             if ended && (waits || self.kind != Kind::Datagram) {

@@ -1,0 +1,132 @@
+//! Taking connections: listening, the connections that wait, and accepting them.
+
+use super::end::{CLOSED, End, FINISHED, Kind, Phase, RECEIVE, sleep, wake};
+use crate::vfs::Result;
+use abi::Errno;
+use abi::socket::Ucred;
+use alloc::sync::Arc;
+
+/// Most connections that wait for a socket (`somaxconn`).
+const MOST_WAITING: u32 = 4096;
+
+impl End {
+    /// Takes connections from now on; `backlog` and one more may wait. EINVAL without a name and for a connected one.
+    pub fn listen(&self, backlog: u32, listener: Ucred) -> Result<()> {
+        {
+            let mut state = self.state.lock();
+            if state.name.is_none() {
+                return Err(Errno::EINVAL);
+            }
+            if self.leave_idle(Phase::Listening).is_err_and(|phase| phase != Phase::Listening) {
+                return Err(Errno::EINVAL);
+            }
+            state.backlog_limit = backlog.min(MOST_WAITING) as usize;
+            state.peer_credentials = listener;
+        }
+        wake(&self.room);
+        Ok(())
+    }
+
+    /// Whether it takes connections.
+    pub fn listens(&self) -> bool {
+        self.phase() == Phase::Listening && self.shut() & RECEIVE == 0
+    }
+
+    /// The next connection: its end, which has no file yet. EAGAIN, EINVAL, EINTR, EOPNOTSUPP.
+    pub fn accept(&self, waits: bool) -> Result<Arc<End>> {
+        if self.kind == Kind::Datagram {
+            return Err(Errno::EOPNOTSUPP);
+        }
+        let deadline = if waits { self.options.deadline(false) } else { None };
+        loop {
+            if self.phase() != Phase::Listening {
+                return Err(Errno::EINVAL);
+            }
+            let ended = self.shut() & RECEIVE != 0;
+            let next = {
+                let mut state = self.state.lock();
+                let next = state.backlog.pop_front();
+                self.note_backlog(state.backlog.len());
+                next
+            };
+            if let Some(next) = next {
+                next.options.inherit_credentials(&self.options);
+                self.admit();
+                wake(&self.room);
+                if self.has_something() {
+                    self.readable.wake_next();
+                }
+                return Ok(next);
+            }
+            if ended {
+                return Err(Errno::EINVAL);
+            }
+            if !waits {
+                return Err(Errno::EAGAIN);
+            }
+            sleep(&self.readable, deadline, &|| self.has_something() || !self.listens())?;
+        }
+    }
+
+    /// Has `new`, a connection of AF_UNIX, wait to be accepted, if there is room for it.
+    pub fn queue(&self, new: &Arc<End>) -> Result<bool> {
+        let mut state = self.state.lock();
+        if self.shut() & (RECEIVE | CLOSED) != 0 {
+            return Err(Errno::ECONNREFUSED);
+        }
+        if state.backlog.len() > state.backlog_limit {
+            return Ok(false);
+        }
+        state.backlog.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+        state.backlog.push_back(new.clone());
+        self.note_backlog(state.backlog.len());
+        Ok(true)
+    }
+
+    /// Has `new`, a connection of TCP that `client` asks for, wait to be accepted: `client` is connected then. If there is no
+    /// room for it, `client` goes on connecting until there is ([`End::admit`]).
+    pub fn queue_or_wait(&self, new: &Arc<End>, client: &End) -> Result<()> {
+        let mut state = self.state.lock();
+        if !self.listens() {
+            return Err(Errno::ECONNREFUSED);
+        }
+        if state.backlog.len() > state.backlog_limit {
+            state.waiting.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+            state.waiting.push_back(new.clone());
+            return Ok(());
+        }
+        state.backlog.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+        state.backlog.push_back(new.clone());
+        self.note_backlog(state.backlog.len());
+        client.set_phase(Phase::Connected);
+        drop(state);
+        self.readable.wake_one();
+        Ok(())
+    }
+
+    /// There is room for a connection more: the next one that waits for it is made, unless who asked for it has gone.
+    fn admit(&self) {
+        let mut gone = None;
+        loop {
+            let admitted = {
+                let mut state = self.state.lock();
+                if state.backlog.len() > state.backlog_limit || state.backlog.try_reserve(1).is_err() {
+                    break;
+                }
+                let Some(new) = state.waiting.pop_front() else { break };
+                if new.shut() & FINISHED == 0 {
+                    state.backlog.push_back(new.clone());
+                    self.note_backlog(state.backlog.len());
+                    Some(new)
+                } else {
+                    gone = Some(new);
+                    None
+                }
+            };
+            drop(gone.take());
+            let Some(client) = admitted.and_then(|new| new.peer()) else { continue };
+            client.set_phase(Phase::Connected);
+            wake(&client.writable);
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! Sockets: AF_UNIX (`unix(7)`), and AF_INET (`ip(7)`, `tcp(7)`, `udp(7)`) within this machine.
+//!
+//! From the bottom up: `name` · `options` · `passed` files in a message · `inbox` what waits to be received · `end` what
+//! others know of a socket · `descriptor` what a descriptor leads to · `transit` files under way and circles of them ·
+//! `listen` taking connections · `stream` sending over them · `receive` · `unix` and `inet`: names, connections and packets of each family · `close` · `file` the open
+//! file · `family` what system calls do by family.
+//!
+//! One code serves all types: a stream's bytes are in a ring, as a pipe's are, and a packet is a stretch of such a ring
+//! with a record of its length. Both ends of what goes from this machine to itself are here, so a TCP connection is such a
+//! ring each way: there are no segments that could be lost, and no headers, checksums, acknowledgements and timers.
+//! What it does is what TCP does: a reset, a half that has ended, a listener without room.
+//!
+//! What a program can make the kernel keep is bounded: a socket takes in no more than its senders' SO_SNDBUF, of UDP no more
+//! than its SO_RCVBUF, in page frames that are there only while they hold something; files under way are bounded by
+//! RLIMIT_NOFILE for each user.
+
+mod close;
+mod descriptor;
+mod end;
+mod family;
+mod file;
+mod inbox;
+mod inet;
+mod listen;
+mod name;
+pub mod options;
+mod passed;
+mod receive;
+mod stream;
+mod transit;
+mod unix;
+
+pub use descriptor::{Socket, socket};
+pub use end::{BOTH, End, FINISHED, Family, Kind, Phase, SEND};
+pub use inbox::Taken;
+pub use name::Name;
+pub use stream::Outgoing;
