@@ -184,6 +184,9 @@ static void listening(void)
     CHECK(s >= 0 && fcntl(s, F_GETFL) == O_RDWR && fcntl(s, F_GETFD) == 0 && size == sizeof a && same(a, name_of(c)));
     CHECK(same(peer_of(s), name_of(c)) && same(peer_of(c), name_of(s)) && port_of(s) == port_of(l) && option(s, SO_ACCEPTCONN) == 0);
     CHECK(option(s, SO_KEEPALIVE) == 1 && option_at(s, SOL_TCP, TCP_NODELAY) == 1 && option(c, SO_KEEPALIVE) == 0);
+    size = 2;
+    memset(&a, 0x5a, sizeof a);
+    CHECK(getpeername(s, (void *)&a, &size) == 0 && size == sizeof a && a.sin_family == AF_INET && a.sin_port == 0x5a5a);
     char buf[16];
     CHECK_TEXT(read(s, buf, 16), buf, "early");
     CHECK_ERRNO(accept(s, 0, 0), EINVAL);

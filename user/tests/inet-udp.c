@@ -251,8 +251,8 @@ static void binding(void)
     CHECK_ERRNO(reusing(SO_REUSEPORT, LOOPBACK, port), EADDRINUSE);
     CHECK(bind_to(fresh, LOOPBACK2, port) == 0 && is_at(name_of(fresh), LOOPBACK2, port));
     // TCP has ports of its own.
-    int t = socket(AF_INET, SOCK_STREAM, 0);
-    CHECK(bind_to(t, LOOPBACK, port) == 0);
+    int t = socket(AF_INET, SOCK_STREAM, 0), u = bound(SOCK_DGRAM, 0x7f123456);
+    CHECK(set(t, SO_REUSEADDR, 1) == 0 && bind_to(t, 0x7f123456, port_of(u)) == 0);
     close(s);
     CHECK((s = reusing(0, LOOPBACK, port)) >= 0);
     close(s);
