@@ -23,6 +23,7 @@ mod memory;
 mod misc;
 mod mount;
 mod names;
+mod owner;
 mod pidfd;
 mod pipe;
 mod policy;
