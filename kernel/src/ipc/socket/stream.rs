@@ -1,6 +1,6 @@
 //! Sending: into the inbox of the other side.
 
-use super::end::{BOTH, CLOSED, End, FINISHED, Kind, Phase, RESET, SEND, sleep};
+use super::end::{CLOSED, End, Kind, Phase, SEND, sleep};
 use super::inbox::Mark;
 use super::options::PASS_CREDENTIALS;
 use super::passed::Passed;
@@ -51,7 +51,7 @@ impl End {
         if self.is_tcp() {
             self.is_made(waits)?;
         }
-        let peer = self.peer().ok_or(Errno::ENOTCONN)?;
+        let peer = self.peer().ok_or(if self.is_tcp() { Errno::EPIPE } else { Errno::ENOTCONN })?;
         let mut sender = self.sender(&peer, what);
         let (total, mut done) = (source.remaining(), 0);
         let result = loop {
@@ -81,13 +81,6 @@ impl End {
             None if self.phase() == Phase::Connected => Ok(()),
             None => Err(Errno::EPIPE),
         }
-    }
-
-    /// The other side of a TCP connection knows nothing of it any more: whoever uses this one learns that.
-    pub fn reset(&self) {
-        self.set_error(if self.shut() & FINISHED != 0 { Errno::EPIPE } else { Errno::ECONNRESET });
-        self.add_shut(BOTH | RESET);
-        self.stir();
     }
 
     /// What goes with the bytes.
@@ -123,10 +116,10 @@ impl End {
         waits: bool,
         sender: &mut Sender,
     ) -> Result<usize> {
-        let limit = self.most_under_way(peer);
         let stream = self.kind == Kind::Stream;
         let mut deadline = None;
         loop {
+            let limit = self.most_under_way(peer);
             if self.shut() & SEND != 0 {
                 let reset = if self.is_tcp() { self.take_error() } else { None };
                 return Err(reset.unwrap_or(Errno::EPIPE));
@@ -142,6 +135,10 @@ impl End {
                 if peer.takes_nothing() {
                     drop(inbox);
                     return self.meet_end(peer, len);
+                }
+                // Looked at again: who has been reset puts nothing into what may be the inbox of another connection by now.
+                if self.shut() & SEND != 0 {
+                    continue;
                 }
                 if peer.has_room(least, limit, mutual) {
                     if let (Some(traffic), Some(passed)) = (&mut traffic, &sender.mark.passed) {
@@ -167,15 +164,19 @@ impl End {
                 return Err(Errno::EAGAIN);
             }
             deadline = deadline.or_else(|| self.options.deadline(true));
-            let due = || peer.has_room(least, limit, mutual) || peer.takes_nothing() || self.shut() & SEND != 0;
-            sleep(&peer.room, deadline, &due)?;
+            let gone = || self.is_tcp() && !self.is_peer(peer);
+            let has_room = || peer.has_room(least, self.most_under_way(peer), mutual);
+            sleep(&peer.room, deadline, &|| has_room() || peer.takes_nothing() || self.shut() & SEND != 0 || gone())?;
+            if gone() {
+                return Err(self.take_error().unwrap_or(Errno::EPIPE));
+            }
         }
     }
 
     /// What sending `len` bytes comes to when `peer` takes nothing any more. Of TCP that is learnt by sending.
     fn meet_end(&self, peer: &End, len: usize) -> Result<usize> {
         if self.is_tcp() {
-            self.reset();
+            self.be_reset(peer);
             return Ok(len);
         }
         let closed = self.kind == Kind::Datagram && peer.shut() & CLOSED != 0;
