@@ -391,8 +391,13 @@ impl End {
         if self.has_error() {
             events |= POLLERR;
         }
-        if self.is_tcp() && phase == Phase::Connecting {
-            return events;
+        match phase {
+            Phase::Connecting if self.is_tcp() => return events,
+            // Connections alone count, whatever has become of an earlier one.
+            Phase::Listening if self.is_tcp() => {
+                return if self.has_something() { POLLIN | POLLRDNORM } else { 0 };
+            }
+            _ => {}
         }
         if shut & BOTH == BOTH || self.kind != Kind::Datagram && matches!(phase, Phase::Idle | Phase::Connecting) {
             events |= POLLHUP;

@@ -50,26 +50,23 @@ impl End {
         Ok(())
     }
 
-    /// Sends what `source` has: how many bytes. What sendmsg(2) lists. An address of no bytes is none.
-    pub fn send(self: &Arc<End>, source: &mut dyn Source, waits: bool, what: Outgoing<'_>) -> Result<usize> {
+    /// Sends what `source` has: how many bytes. What sendmsg(2) lists. An address of no bytes is none; to TCP it says nothing new.
+    #[inline]
+    pub fn send(self: &Arc<End>, source: &mut dyn Source, waits: bool, mut what: Outgoing<'_>) -> Result<usize> {
         if what.flags & MSG_OOB != 0 {
             return Err(Errno::EOPNOTSUPP);
         }
         match (self.family, self.kind) {
-            (Family::Inet, Kind::Datagram) => {
-                let to = what.to.map(|(address, _)| inet::parse(address, |_| true)).transpose()?;
-                if what.flags & MSG_MORE != 0 {
-                    return Err(Errno::EOPNOTSUPP);
-                }
-                self.send_datagram(source, to)
-            }
-            // An address says nothing new to TCP, and files go nowhere by it or by UDP, as on Linux.
-            (Family::Inet, _) => self.send_stream(source, waits, Outgoing { flags: what.flags, ..Outgoing::default() }),
             (Family::Unix, Kind::Stream) if what.to.is_some() => {
                 Err(if self.phase() == Phase::Connected { Errno::EISCONN } else { Errno::EOPNOTSUPP })
             }
-            (Family::Unix, Kind::Stream) => self.send_stream(source, waits, what),
-            (Family::Unix, _) => self.send_packet(source, waits, what),
+            (_, Kind::Stream) => self.send_stream(source, waits, &mut what),
+            (Family::Unix, _) => self.send_packet(source, waits, &mut what),
+            (Family::Inet, _) if what.flags & MSG_MORE != 0 => Err(Errno::EOPNOTSUPP),
+            (Family::Inet, _) => {
+                let to = what.to.map(|(address, _)| inet::parse(address, |_| true)).transpose()?;
+                self.send_datagram(source, to)
+            }
         }
     }
 

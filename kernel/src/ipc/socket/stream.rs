@@ -38,7 +38,12 @@ pub struct Sender {
 impl End {
     /// Sends what `source` has over a connection: how many bytes. EAGAIN, EPIPE, ENOTCONN, what the connection has come to, and
     /// EFAULT, EINTR; of AF_UNIX ENOBUFS, ETOOMANYREFS.
-    pub fn send_stream(self: &Arc<End>, source: &mut dyn Source, waits: bool, what: Outgoing<'_>) -> Result<usize> {
+    pub fn send_stream(
+        self: &Arc<End>,
+        source: &mut dyn Source,
+        waits: bool,
+        what: &mut Outgoing<'_>,
+    ) -> Result<usize> {
         let signals = what.flags & MSG_NOSIGNAL == 0;
         let result = self.send_bytes(source, waits, what);
         if result == Err(Errno::EPIPE) && signals {
@@ -47,9 +52,12 @@ impl End {
         result
     }
 
-    fn send_bytes(self: &Arc<End>, source: &mut dyn Source, waits: bool, what: Outgoing<'_>) -> Result<usize> {
+    #[inline(always)] // as it is called once
+    fn send_bytes(self: &Arc<End>, source: &mut dyn Source, waits: bool, what: &mut Outgoing<'_>) -> Result<usize> {
         if self.is_tcp() {
             self.is_made(waits)?;
+            // Files and credentials go nowhere by it, as on Linux.
+            (what.files, what.credentials) = (Vec::new(), None);
         }
         let peer = self.peer().ok_or(if self.is_tcp() { Errno::EPIPE } else { Errno::ENOTCONN })?;
         let mut sender = self.sender(&peer, what);
@@ -84,7 +92,7 @@ impl End {
     }
 
     /// What goes with the bytes.
-    pub fn sender(&self, peer: &End, what: Outgoing<'_>) -> Sender {
+    pub fn sender(&self, peer: &End, what: &mut Outgoing<'_>) -> Sender {
         let wanted = self.options.is_on(PASS_CREDENTIALS) || peer.options.is_on(PASS_CREDENTIALS);
         let mut sender = Sender { mark: Mark::default(), most_files: usize::MAX };
         if self.kind == Kind::Datagram {
@@ -103,7 +111,7 @@ impl End {
         if !credentials.has(CAP_SYS_RESOURCE) && !credentials.has(CAP_SYS_ADMIN) {
             sender.most_files = process.file_limit();
         }
-        sender.mark.passed = Passed::new(what.files, credentials.user.real);
+        sender.mark.passed = Passed::new(core::mem::take(&mut what.files), credentials.user.real);
         sender
     }
 

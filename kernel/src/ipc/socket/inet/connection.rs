@@ -28,10 +28,9 @@ impl End {
             self.let_go(Phase::Idle, None);
             return Err(refused);
         }
-        match self.leave_idle(Phase::Connecting) {
+        let began = self.begin();
+        match began {
             Ok(()) => {
-                self.take_error();
-                self.add_shut(UNTOLD);
                 match self.ask(to.here()) {
                     Ok(()) => {}
                     Err(Errno::ECONNREFUSED) if !waits => {
@@ -53,20 +52,31 @@ impl End {
             Err(Phase::Connected) if self.take_shut(UNTOLD) != 0 => return Ok(()),
             Err(_) => return Err(Errno::EISCONN),
         }
-        self.wait_for_connection()
+        self.wait_for_connection(began.is_ok())
     }
 
-    fn wait_for_connection(&self) -> Result<()> {
+    /// Begins to connect, or says how far that is.
+    fn begin(&self) -> core::result::Result<(), Phase> {
+        let _state = self.state.lock();
+        self.leave_idle(Phase::Connecting)?;
+        self.take_error();
+        self.add_shut(UNTOLD);
+        Ok(())
+    }
+
+    /// Waits for the end of what this call `began`, or another.
+    fn wait_for_connection(&self, began: bool) -> Result<()> {
         let over = || self.phase() != Phase::Connecting;
         if !over() {
             let waited = sleep(&self.writable, self.options.deadline(true), &over);
-            waited.map_err(|error| if error == Errno::EAGAIN { Errno::EINPROGRESS } else { error })?;
+            let late = if began { Errno::EINPROGRESS } else { Errno::EALREADY };
+            waited.map_err(|error| if error == Errno::EAGAIN { late } else { error })?;
         }
         self.take_shut(UNTOLD);
         if self.phase() == Phase::Connected {
             return Ok(());
         }
-        let refused = self.take_error().unwrap_or(Errno::ECONNREFUSED);
+        let refused = self.take_error().unwrap_or(Errno::ECONNABORTED);
         self.let_go(Phase::Idle, None);
         Err(refused)
     }
@@ -165,11 +175,12 @@ impl End {
             if self.phase() != phase {
                 return;
             }
-            self.set_phase(Phase::Idle);
             self.take_shut(MARKS);
+            // Before the phase, by which those who wait see that it is over.
             if let Some(error) = error {
                 self.set_error(error);
             }
+            self.set_phase(Phase::Idle);
             state.remote = None;
             (state.peer.take(), state.asked.take())
         };

@@ -23,7 +23,7 @@ const ANY_PORTS: core::ops::RangeInclusive<u16> = 32768..=60999;
 /// Ports below are for those who have CAP_NET_BIND_SERVICE.
 const FIRST_FREE: u16 = 1024;
 
-const BUCKETS: usize = 1024;
+const BUCKETS: usize = 256;
 
 /// A socket and what it has.
 struct Bound {
