@@ -1,10 +1,11 @@
 // What programs ask about network interfaces, by ioctl on any socket: which there are, their addresses, states and
-// numbers. The loopback is always there. Run on Linux too, which is the oracle.
+// numbers; and what /proc/net lists. The loopback is always there. Run on Linux too, which is the oracle.
 #define _GNU_SOURCE
 #include "inet.h"
 
 #include <net/if.h>
 #include <net/if_arp.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 
 enum { MOST = 64, LOOPBACK_MTU = 65536, LOOPBACK_INDEX = 1 };
@@ -127,8 +128,59 @@ static void by_library(void)
     CHECK(if_indextoname(1000000, name) == 0 && errno == ENXIO);
 }
 
+// The line of a file of /proc/net about the socket with this descriptor, which its inode number tells.
+static int line_about(const char *path, int fd, char *line, size_t size)
+{
+    struct stat about;
+    char inode[32];
+    FILE *file = fopen(path, "r");
+    CHECK(file && fstat(fd, &about) == 0);
+    snprintf(inode, sizeof inode, " %lu", (unsigned long)about.st_ino);
+    int found = 0;
+    while (file && !found && fgets(line, (int)size, file)) {
+        char *at = strstr(line, inode);
+        found = at && (at[strlen(inode)] == ' ' || at[strlen(inode)] == '\n');
+    }
+    if (file)
+        fclose(file);
+    return found;
+}
+
+// proc(5): what /proc/net tells of TCP, UDP and AF_UNIX sockets.
+static void listed(void)
+{
+    char line[512], name[64];
+    unsigned own, own_port, other, other_port, state, sent, received, uid;
+    const char *form = "%*d: %x:%x %x:%x %x %x:%x %*x:%*x %*x %u";
+    int l = listener(5), c = connected(SOCK_STREAM, l), s = accept(l, 0, 0), u = bound(SOCK_DGRAM, LOOPBACK);
+    CHECK(write(c, "four", 4) == 4 && wait_for(s, POLLIN) == POLLIN);
+    CHECK(line_about("/proc/net/tcp", l, line, sizeof line));
+    CHECK(sscanf(line, form, &own, &own_port, &other, &other_port, &state, &sent, &received, &uid) == 8);
+    CHECK(own == htonl(LOOPBACK) && own_port == port_of(l) && other == 0 && other_port == 0 && state == 10 && uid == geteuid());
+    CHECK(line_about("/proc/net/tcp", s, line, sizeof line));
+    CHECK(sscanf(line, form, &own, &own_port, &other, &other_port, &state, &sent, &received, &uid) == 8);
+    CHECK(own_port == port_of(l) && other == htonl(LOOPBACK) && other_port == port_of(c) && state == 1 && received == 4);
+    CHECK(line_about("/proc/net/udp", u, line, sizeof line));
+    CHECK(sscanf(line, form, &own, &own_port, &other, &other_port, &state, &sent, &received, &uid) == 8);
+    CHECK(own == htonl(LOOPBACK) && own_port == port_of(u) && other_port == 0 && state == 7);
+    CHECK(!line_about("/proc/net/udp", s, line, sizeof line) && !line_about("/proc/net/unix", s, line, sizeof line));
+    struct sockaddr_un place = {AF_UNIX, {0}};
+    int n = snprintf(place.sun_path + 1, sizeof place.sun_path - 1, "listed-%d", getpid());
+    int x = socket(AF_UNIX, SOCK_STREAM, 0);
+    CHECK(bind(x, (void *)&place, (socklen_t)(sizeof place.sun_family + 1 + n)) == 0 && listen(x, 1) == 0);
+    CHECK(line_about("/proc/net/unix", x, line, sizeof line));
+    unsigned flags, type, inode;
+    CHECK(sscanf(line, "%*x: %*x %*x %x %x %x %u %63s", &flags, &type, &state, &inode, name) == 5);
+    CHECK(flags == 0x10000 && type == SOCK_STREAM && state == 1 && name[0] == '@' && strcmp(name + 1, place.sun_path + 1) == 0);
+    close(x);
+    close(l);
+    close(c);
+    close(s);
+    close(u);
+}
+
 static const struct test tests[] = {
-    {"list", list}, {"loopback", loopback}, {"unknown", unknown}, {"by library", by_library},
+    {"list", list}, {"loopback", loopback}, {"unknown", unknown}, {"by library", by_library}, {"listed", listed},
 };
 
 int main(int argc, char **argv) { return RUN_TABLE(tests); }

@@ -7,6 +7,7 @@
 mod cpu;
 mod memory;
 mod mounts;
+mod net;
 mod process;
 mod setting;
 mod status;
@@ -47,6 +48,7 @@ const ROOT: &[Entry] = &[
     Entry { name: "loadavg", mode: 0o444, kind: Kind::Text(system::load) },
     Entry { name: "meminfo", mode: 0o444, kind: Kind::Text(system::memory) },
     Entry { name: "mounts", mode: 0o777, kind: Kind::Link(own_mounts) },
+    Entry { name: "net", mode: 0o555, kind: Kind::Directory(NET) },
     Entry { name: "partitions", mode: 0o444, kind: Kind::Text(system::partitions) },
     Entry { name: "stat", mode: 0o444, kind: Kind::Text(system::statistics) },
     Entry { name: "swaps", mode: 0o444, kind: Kind::Text(system::swaps) },
@@ -54,6 +56,12 @@ const ROOT: &[Entry] = &[
     Entry { name: "uptime", mode: 0o444, kind: Kind::Text(system::uptime) },
     Entry { name: "version", mode: 0o444, kind: Kind::Text(system::version) },
     Entry { name: "vmstat", mode: 0o444, kind: Kind::Text(system::pages) },
+];
+
+const NET: &[Entry] = &[
+    Entry { name: "tcp", mode: 0o444, kind: Kind::Text(net::tcp) },
+    Entry { name: "udp", mode: 0o444, kind: Kind::Text(net::udp) },
+    Entry { name: "unix", mode: 0o444, kind: Kind::Text(net::unix) },
 ];
 
 /// What to mount as a proc.

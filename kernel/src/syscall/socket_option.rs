@@ -6,7 +6,7 @@ use super::{Caller, SyscallResult};
 use crate::ipc::socket::options::{
     BROADCAST, KEEP_ALIVE, OUT_OF_BAND_INLINE, PASS_CREDENTIALS, REUSE_ADDRESS, REUSE_PORT,
 };
-use crate::ipc::socket::{End, FINISHED, Family, NOBODY, Phase, SEND};
+use crate::ipc::socket::{End, Family, NOBODY, Phase};
 use abi::Errno;
 use abi::inet::*;
 use abi::pod::Pod;
@@ -124,7 +124,7 @@ fn protocol_option(end: &End, level: u32, option: u32, give: impl Fn(&[u8]) -> S
         (IPPROTO_TCP, TCP_CONGESTION) => give(&CONGESTION_CONTROL),
         (IPPROTO_TCP, TCP_INFO) => {
             let mut info = [0; TCP_INFO_SIZE];
-            info[0] = tcp_state(end);
+            info[0] = end.tcp_state();
             give(&info)
         }
         _ => give(&end.options.number(level, option).ok_or(Errno::ENOPROTOOPT)?.to_le_bytes()),
@@ -138,19 +138,6 @@ fn check_level(end: &End, level: u32) -> Result<(), Errno> {
         IPPROTO_TCP if end.is_tcp() => Ok(()),
         IPPROTO_IP => Ok(()),
         _ => Err(Errno::ENOPROTOOPT),
-    }
-}
-
-/// How far a connection is, as TCP_INFO has it.
-fn tcp_state(end: &End) -> u8 {
-    match (end.phase(), end.shut()) {
-        (Phase::Connected, _) if end.is_over() => TCP_CLOSE,
-        (Phase::Connected, shut) if shut & FINISHED != 0 => TCP_CLOSE_WAIT,
-        (Phase::Connected, shut) if shut & SEND != 0 => TCP_FIN_WAIT2,
-        (Phase::Connected, _) => TCP_ESTABLISHED,
-        (Phase::Connecting, _) => TCP_SYN_SENT,
-        (Phase::Listening, _) => TCP_LISTEN,
-        (Phase::Idle, _) => TCP_CLOSE,
     }
 }
 

@@ -290,6 +290,11 @@ impl End {
         self.bytes.load(Ordering::SeqCst)
     }
 
+    /// Bytes that wait to be received; of a listener, connections that wait to be accepted.
+    pub fn waiting_to_receive(&self) -> usize {
+        if self.phase() == Phase::Listening { self.messages.load(Ordering::SeqCst) } else { self.bytes() }
+    }
+
     /// What has been sent to it and not received, as far as its sender's limit counts.
     pub fn used(&self) -> usize {
         self.bytes() + self.messages.load(Ordering::SeqCst) * RECORD_COST

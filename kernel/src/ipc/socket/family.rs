@@ -7,7 +7,7 @@ use super::stream::Outgoing;
 use super::{inet, unix};
 use crate::vfs::{FsContext, Result, Source};
 use abi::Errno;
-use abi::inet::INADDR_ANY;
+use abi::inet::*;
 use abi::socket::{MSG_MORE, MSG_OOB, SHUT_RD, Ucred};
 use alloc::sync::Arc;
 
@@ -87,6 +87,19 @@ impl End {
     pub fn is_over(&self) -> bool {
         let shut = self.shut();
         shut & RESET != 0 || shut & (SEND | FINISHED) == SEND | FINISHED
+    }
+
+    /// How far a connection is, as TCP_INFO and `/proc/net/tcp` have it.
+    pub fn tcp_state(&self) -> u8 {
+        match (self.phase(), self.shut()) {
+            (Phase::Connected, _) if self.is_over() => TCP_CLOSE,
+            (Phase::Connected, shut) if shut & FINISHED != 0 => TCP_CLOSE_WAIT,
+            (Phase::Connected, shut) if shut & SEND != 0 => TCP_FIN_WAIT2,
+            (Phase::Connected, _) => TCP_ESTABLISHED,
+            (Phase::Connecting, _) => TCP_SYN_SENT,
+            (Phase::Listening, _) => TCP_LISTEN,
+            (Phase::Idle, _) => TCP_CLOSE,
+        }
     }
 
     /// Whether there is another side.

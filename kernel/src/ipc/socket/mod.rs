@@ -31,7 +31,7 @@ mod transit;
 mod unix;
 
 pub use descriptor::{Socket, socket};
-pub use end::{End, FINISHED, Family, Kind, NOBODY, Phase, SEND};
+pub use end::{End, Family, Kind, NOBODY, Phase};
 pub use inbox::Taken;
 pub use name::Name;
 pub use stream::Outgoing;
