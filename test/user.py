@@ -4,7 +4,7 @@ the programs that pass on Linux pass here."""
 import re
 import signal
 
-from host import INET_PROGRAMS, IPC_PROGRAMS, PROCESS_PROGRAMS, SOCKET_PROGRAMS, fault_table
+from host import INET_PROGRAMS, IPC_PROGRAMS, PROCESS_PROGRAMS, SOCKET_PROGRAMS, SYSV_PROGRAMS, fault_table
 
 from harness.console import Boot, boot
 from harness.plan import TOP, Context, Failure, Test
@@ -172,10 +172,10 @@ def tests() -> list[Test]:
             SECONDS, needs=DEBUG_NEEDS,
         ),
         Test("user/syscalls", program("/tests/syscalls", r"^[1-9]\d* passed, 0 failed$"), SECONDS, needs=NEEDS),
-        *(Test(f"user/{name}", program(f"/tests/{name}", r"^[1-9]\d* passed, 0 failed$"), SECONDS, needs=NEEDS) for name in (*IPC_PROGRAMS, *INET_PROGRAMS, *PROCESS_PROGRAMS)),
+        *(Test(f"user/{name}", program(f"/tests/{name}", r"^[1-9]\d* passed, 0 failed$"), SECONDS, needs=NEEDS) for name in (*IPC_PROGRAMS, *INET_PROGRAMS, *SYSV_PROGRAMS, *PROCESS_PROGRAMS)),
         *(
             Test(f"user/{name}-debug", program(f"/tests/{name}", r"^[1-9]\d* passed, 0 failed$", RUST_BUILD_MODE="debug"), SECONDS, needs=DEBUG_NEEDS)
-            for name in (*INET_PROGRAMS, *PROCESS_PROGRAMS)
+            for name in (*INET_PROGRAMS, *SYSV_PROGRAMS, *PROCESS_PROGRAMS)
         ),
         *(Test(f"user/{name}", sockets(name), SECONDS, needs=NEEDS) for name in SOCKET_PROGRAMS),
         *(Test(f"user/{name}-debug", sockets(name, RUST_BUILD_MODE="debug"), SECONDS, needs=DEBUG_NEEDS) for name in SOCKET_PROGRAMS),

@@ -12,6 +12,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
+#include <sys/shm.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -320,6 +321,15 @@ static void sockets(void)
     close(waiting);
 }
 
+static void system_v(void)
+{
+    int segment = shmget(IPC_PRIVATE, 1, 0600);
+    BAD(SYS_shmctl, segment, IPC_STAT, P);
+    BAD(SYS_shmctl, segment, IPC_SET, P);
+    BAD(SYS_shmctl, 0, IPC_INFO, P);
+    CHECK(shmctl(segment, IPC_RMID, 0) == 0);
+}
+
 static void waiting(void)
 {
     int ready = eventfd(1, 0), epoll = epoll_create1(0), timer = timerfd_create(CLOCK_MONOTONIC, 0);
@@ -447,6 +457,7 @@ int main(int argc, char **argv)
     paths();
     files();
     sockets();
+    system_v();
     waiting();
     times();
     processes();

@@ -1,7 +1,8 @@
 //! What processes talk and wait through that no directory need show: pipes, counters, timers, and waiting for many files
 //! at once.
 //!
-//! From the bottom up: `ring` bytes in pages · [`pipe`] · [`eventfd`] · [`timerfd`] · [`signalfd`] · [`inotify`] · [`poll`] waiting for files · [`epoll`] · [`socket`] sockets.
+//! From the bottom up: `ring` bytes in pages · [`pipe`] · [`eventfd`] · [`timerfd`] · [`signalfd`] · [`inotify`] · [`poll`] waiting for files · [`epoll`] · [`socket`] sockets · [`sysv`], which
+//! needs none of them and has no files.
 //! Each kind of file is a
 //! [`FileOperations`](crate::vfs::FileOperations); readers and writers sleep in its wait queues, and whoever waits for
 //! several files watches these ([`machine::sync::Watcher`]).
@@ -14,6 +15,7 @@ pub mod poll;
 mod ring;
 pub mod signalfd;
 pub mod socket;
+pub mod sysv;
 mod tests;
 pub mod timerfd;
 

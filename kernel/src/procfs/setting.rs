@@ -1,6 +1,7 @@
 //! `/proc/sys`: what may be set, and limits that may be asked for.
 
 use crate::ipc::pipe;
+use crate::ipc::sysv::shm;
 use crate::process::{clone, credentials, files, table};
 use crate::random;
 use crate::version;
@@ -30,6 +31,9 @@ const KERNEL: &[Entry] = &[
     value("ostype", &version::SYSTEM),
     value("pid_max", &table::PID_LIMIT),
     Entry { name: "random", mode: 0o555, kind: Kind::Directory(RANDOM) },
+    value("shmall", &shm::MAX),
+    value("shmmax", &shm::MAX),
+    value("shmmni", &shm::MOST),
     value("threads-max", &clone::MAX_THREADS),
     value("version", &version::VERSION),
 ];

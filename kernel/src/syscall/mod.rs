@@ -35,6 +35,7 @@ mod ptrace;
 mod restart;
 mod schedule;
 mod select;
+mod shm;
 mod signal;
 mod socket;
 mod socket_option;
@@ -136,6 +137,9 @@ syscalls! {
     26 => memory::msync(address: u64, len: u64, flags: u32);
     27 => memory::mincore(start: u64, len: u64, out: u64);
     28 => memory::madvise(address: u64, len: u64, advice: u32);
+    29 => shm::shmget(key: i32, size: usize, flags: u32);
+    30 => shm::shmat(id: i32, address: u64, flags: u32);
+    31 => shm::shmctl(id: i32, command: i32, buffer: u64);
     32 => file::dup(fd: Fd);
     33 => file::dup2(old: Fd, new: Fd);
     34 => signal::pause();
@@ -168,6 +172,7 @@ syscalls! {
     61 => process::wait4(pid: i32, status: UserOut<i32>, options: u32, usage: UserOut<abi::system::Rusage>);
     62 => signal::kill(pid: i32, signal: i32);
     63 => misc::uname(out: UserOut<abi::system::Utsname>);
+    67 => shm::shmdt(address: u64);
     72 => file::fcntl(fd: Fd, command: u32, argument: u64);
     73 => lock::flock(fd: Fd, operation: u32);
     74 => io::fsync(fd: Fd);

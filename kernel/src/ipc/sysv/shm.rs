@@ -1,0 +1,225 @@
+//! Segments of shared memory (shmget(2), shmop(2), shmctl(2)).
+//!
+//! Memory is [`SharedMemory`]; the table has it until the segment is removed, and each area that maps it has it, too. A
+//! segment that is removed while areas map it stays in the table, without a key, until the last of them goes.
+
+use super::ids::{Ids, Request, Row, Table};
+use super::perm::{EXECUTE, READ, WRITE};
+use super::{caller_pid, now};
+use crate::process::credentials::Credentials;
+use crate::vfs::Quota;
+use crate::vm::{AddressSpace, AreaFlags, Backing, Label, MapRequest, Placement, Segment, Share, SharedMemory};
+use abi::Errno;
+use abi::ipc::{
+    IpcPerm, SHM_DEST, SHM_EXEC, SHM_LOCKED, SHM_NORESERVE, SHM_RDONLY, SHM_REMAP, SHM_RND, ShmInfo, ShmidDs,
+};
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use machine::addr::PAGE_SIZE;
+use machine::mm::{Protection, frame};
+use machine::sync::Once;
+
+const PAGE: u64 = PAGE_SIZE as u64;
+/// Most bytes of a segment, most pages of all together: no limits.
+pub const MAX: u64 = u64::MAX - (1 << 24);
+/// Most segments.
+pub const MOST: usize = 4096;
+
+/// All segments.
+static SEGMENTS: Ids<Memory> = Ids::new("shared memory segments", MOST);
+
+/// A segment.
+pub struct Memory {
+    pages: Arc<SharedMemory>,
+    size: u64,
+    attached: u64,
+    attach_time: i64,
+    detach_time: i64,
+    creator: u32,
+    last: u32,
+}
+
+/// A segment as its memory knows it.
+struct Counted(Label);
+
+impl Segment for Counted {
+    fn attached(&self) {
+        if let Ok(row) = SEGMENTS.lock().find(self.0.id) {
+            row.object.attach();
+        }
+    }
+
+    fn detached(&self) {
+        let mut table = SEGMENTS.lock();
+        let Ok(row) = table.find(self.0.id) else { return };
+        let memory = &mut row.object;
+        memory.attached -= 1;
+        (memory.detach_time, memory.last) = (now(), caller_pid());
+        let removed = match memory.attached == 0 && row.perm.mode & SHM_DEST != 0 {
+            true => table.remove(self.0.id).ok(),
+            false => None,
+        };
+        drop(table);
+        drop(removed);
+    }
+
+    fn label(&self) -> Label {
+        self.0
+    }
+}
+
+impl Memory {
+    fn attach(&mut self) {
+        self.attached += 1;
+        (self.attach_time, self.last) = (now(), caller_pid());
+    }
+}
+
+/// shmget(2). EINVAL for sizes of no segment, ENOSPC, ENOMEM for more than the machine has, and as [`Ids::get`].
+pub fn get(request: Request<'_>, size: u64) -> Result<u64, Errno> {
+    static QUOTA: Once<Arc<Quota>> = Once::new();
+    let large_enough = |memory: &Memory| if memory.size < size { Err(Errno::EINVAL) } else { Ok(()) };
+    SEGMENTS.get(request, large_enough, |table, id| {
+        if size == 0 || size > MAX {
+            return Err(Errno::EINVAL);
+        }
+        let pages = size.div_ceil(PAGE);
+        let all = frame::total() as u64;
+        if total(table).saturating_add(pages) > MAX {
+            return Err(Errno::ENOSPC);
+        }
+        if pages > all && request.flags & SHM_NORESERVE == 0 || pages > MAX / PAGE {
+            return Err(Errno::ENOMEM);
+        }
+        // Memory that ending no process gives back: it leaves something to those.
+        let quota = QUOTA.call_once(|| Quota::new((all / 4 * 3) as usize));
+        let segment = Box::new(Counted(Label { key: request.key, id }));
+        let pages = SharedMemory::of_segment(pages, quota, segment);
+        let creator = caller_pid();
+        Ok(Memory { pages, size, attached: 0, attach_time: 0, detach_time: 0, creator, last: 0 })
+    })
+}
+
+/// Pages of all segments.
+fn total(table: &Table<Memory>) -> u64 {
+    table.rows().map(|row| row.object.pages.pages()).sum()
+}
+
+/// shmat(2): where it is then. EINVAL, EACCES, ENOMEM, EPERM.
+pub fn attach(space: &AddressSpace, caller: &Credentials, id: i32, address: u64, flags: u32) -> Result<u64, Errno> {
+    let placement = placement(address, flags)?;
+    let (writes, executes) = (flags & SHM_RDONLY == 0, flags & SHM_EXEC != 0);
+    let wanted = READ | if writes { WRITE } else { 0 } | if executes { EXECUTE } else { 0 };
+    let (share, len) = {
+        let mut table = SEGMENTS.lock();
+        let row = table.find(id)?;
+        row.perm.check(caller, wanted)?;
+        row.object.attach();
+        (Share::new(row.object.pages.clone()), row.object.size)
+    };
+    let request = MapRequest {
+        placement,
+        len,
+        protection: Protection { read: true, write: writes, execute: executes },
+        backing: Backing::SharedMemory(share, 0),
+        grows_down: false,
+    };
+    let kind = if writes { AreaFlags::empty() } else { AreaFlags::NEVER_WRITE };
+    let in_the_way = |error| if error == Errno::EEXIST { Errno::EINVAL } else { error };
+    space.map_as(request, kind | AreaFlags::NO_RESERVE).map_err(in_the_way)
+}
+
+/// Where `address` and `flags` want it.
+fn placement(address: u64, flags: u32) -> Result<Placement, Errno> {
+    let replaces = flags & SHM_REMAP != 0;
+    let at = if flags & SHM_RND != 0 { address & !(PAGE - 1) } else { address };
+    match (at, replaces) {
+        (0, true) => Err(Errno::EINVAL),
+        (0, false) if address == 0 => Ok(Placement::Anywhere(0)),
+        _ if !at.is_multiple_of(PAGE) => Err(Errno::EINVAL),
+        (_, true) => Ok(Placement::Fixed(at)),
+        (_, false) => Ok(Placement::FixedNoReplace(at)),
+    }
+}
+
+/// IPC_STAT: what there is to tell of segment `id`. EINVAL, EACCES.
+pub fn status(id: i32, caller: &Credentials) -> Result<ShmidDs, Errno> {
+    let mut table = SEGMENTS.lock();
+    let row = table.find(id)?;
+    row.perm.check(caller, READ)?;
+    Ok(shown(row))
+}
+
+/// SHM_STAT: the same of the one at a place, and its number; without `caller`, whosever it is (SHM_STAT_ANY).
+pub fn status_at(place: i32, caller: Option<&Credentials>) -> Result<(u64, ShmidDs), Errno> {
+    let mut table = SEGMENTS.lock();
+    let row = table.at_place(place)?;
+    caller.map_or(Ok(()), |caller| row.perm.check(caller, READ))?;
+    Ok((row.perm.id as u64, shown(row)))
+}
+
+fn shown(row: &Row<Memory>) -> ShmidDs {
+    let memory = &row.object;
+    ShmidDs {
+        perm: row.perm.shown(),
+        size: memory.size,
+        atime: memory.attach_time,
+        dtime: memory.detach_time,
+        ctime: row.changed,
+        cpid: memory.creator,
+        lpid: memory.last,
+        nattch: memory.attached,
+        ..ShmidDs::ZERO
+    }
+}
+
+/// Calls `show` with each segment: its number, what there is to tell, and how many of its pages there are.
+pub fn for_each(mut show: impl FnMut(i32, &ShmidDs, u64)) {
+    SEGMENTS.lock().rows().for_each(|row| show(row.perm.id, &shown(row), row.object.pages.present()));
+}
+
+/// IPC_SET. EINVAL, EPERM.
+pub fn set(id: i32, caller: &Credentials, new: &IpcPerm) -> Result<(), Errno> {
+    let mut table = SEGMENTS.lock();
+    let row = table.find(id)?;
+    row.perm.check_owner(caller)?;
+    row.perm.set(new)?;
+    row.changed = now();
+    Ok(())
+}
+
+/// SHM_LOCK and SHM_UNLOCK, which change nothing but what is shown: nothing leaves memory here. `may` says whether
+/// the caller may. EINVAL, EPERM.
+pub fn set_locked(id: i32, locked: bool, may: impl FnOnce(&super::Perm) -> bool) -> Result<(), Errno> {
+    let mut table = SEGMENTS.lock();
+    let row = table.find(id)?;
+    if !may(&row.perm) {
+        return Err(Errno::EPERM);
+    }
+    row.perm.mode = row.perm.mode & !SHM_LOCKED | if locked { SHM_LOCKED } else { 0 };
+    Ok(())
+}
+
+/// IPC_RMID: it goes when nobody has it attached, and has no key from now on. EINVAL, EPERM.
+pub fn remove(id: i32, caller: &Credentials) -> Result<(), Errno> {
+    let mut table = SEGMENTS.lock();
+    let row = table.find(id)?;
+    row.perm.check_owner(caller)?;
+    if row.object.attached > 0 {
+        row.perm.mode |= SHM_DEST;
+        row.perm.hide();
+        return Ok(());
+    }
+    let removed = table.remove(id);
+    drop(table);
+    drop(removed);
+    Ok(())
+}
+
+/// SHM_INFO, and the highest place in use.
+pub fn figures() -> (u64, ShmInfo) {
+    let table = SEGMENTS.lock();
+    let resident = table.rows().map(|row| row.object.pages.present()).sum();
+    let info = ShmInfo { used_ids: table.count() as i32, total: total(&table), resident, ..ShmInfo::ZERO };
+    (table.highest(), info)
+}
