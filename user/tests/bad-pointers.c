@@ -12,6 +12,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
+#include <sys/sem.h>
 #include <sys/shm.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -323,11 +324,19 @@ static void sockets(void)
 
 static void system_v(void)
 {
-    int segment = shmget(IPC_PRIVATE, 1, 0600);
+    int segment = shmget(IPC_PRIVATE, 1, 0600), set = semget(IPC_PRIVATE, 2, 0600);
     BAD(SYS_shmctl, segment, IPC_STAT, P);
     BAD(SYS_shmctl, segment, IPC_SET, P);
     BAD(SYS_shmctl, 0, IPC_INFO, P);
-    CHECK(shmctl(segment, IPC_RMID, 0) == 0);
+    BAD(SYS_semop, set, P, 1);
+    BAD(SYS_semtimedop, set, P, 1, 0);
+    BAD(SYS_semtimedop, set, (long)scratch, 1, N);
+    BAD(SYS_semctl, set, 0, IPC_STAT, P);
+    BAD(SYS_semctl, set, 0, IPC_SET, P);
+    BAD(SYS_semctl, set, 0, GETALL, P);
+    BAD(SYS_semctl, set, 0, SETALL, P);
+    BAD(SYS_semctl, 0, 0, IPC_INFO, P);
+    CHECK(shmctl(segment, IPC_RMID, 0) == 0 && semctl(set, 0, IPC_RMID) == 0);
 }
 
 static void waiting(void)

@@ -1,12 +1,15 @@
 //! `/proc/sysvipc`: all objects of System V IPC, one a line.
 
-use crate::ipc::sysv::shm;
+use crate::ipc::sysv::{sem, shm};
 use crate::vfs::Result;
 use crate::vfs::pseudo::{Entry, Kind, Subject, Text};
 use abi::ipc::IpcPerm;
 use machine::addr::PAGE_SIZE;
 
-pub(super) const ENTRIES: &[Entry] = &[Entry { name: "shm", mode: 0o444, kind: Kind::Text(segments) }];
+pub(super) const ENTRIES: &[Entry] = &[
+    Entry { name: "sem", mode: 0o444, kind: Kind::Text(sets) },
+    Entry { name: "shm", mode: 0o444, kind: Kind::Text(segments) },
+];
 
 fn segments(_: Subject, text: &mut Text) -> Result<()> {
     text.put(b"       key      shmid perms                  size  cpid  lpid nattch   uid   gid  cuid  cgid");
@@ -17,6 +20,18 @@ fn segments(_: Subject, text: &mut Text) -> Result<()> {
         owners(&shown.perm, text);
         times([shown.atime, shown.dtime, shown.ctime], text);
         writeln!(text, " {:21} {:21}", present * PAGE_SIZE as u64, 0);
+    });
+    Ok(())
+}
+
+fn sets(_: Subject, text: &mut Text) -> Result<()> {
+    text.put(b"       key      semid perms      nsems   uid   gid  cuid  cgid      otime      ctime\n");
+    sem::for_each(|id, shown| {
+        name(id, &shown.perm, text);
+        write!(text, " {:10}", shown.nsems);
+        owners(&shown.perm, text);
+        times([shown.otime, shown.ctime], text);
+        text.put(b"\n");
     });
     Ok(())
 }

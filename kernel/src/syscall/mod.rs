@@ -35,6 +35,7 @@ mod ptrace;
 mod restart;
 mod schedule;
 mod select;
+mod sem;
 mod shm;
 mod signal;
 mod socket;
@@ -172,6 +173,9 @@ syscalls! {
     61 => process::wait4(pid: i32, status: UserOut<i32>, options: u32, usage: UserOut<abi::system::Rusage>);
     62 => signal::kill(pid: i32, signal: i32);
     63 => misc::uname(out: UserOut<abi::system::Utsname>);
+    64 => sem::semget(key: i32, count: i32, flags: u32);
+    65 => sem::semop(id: i32, operations: UserIn<abi::ipc::Sembuf>, count: u32);
+    66 => sem::semctl(id: i32, number: i32, command: i32, argument: u64);
     67 => shm::shmdt(address: u64);
     72 => file::fcntl(fd: Fd, command: u32, argument: u64);
     73 => lock::flock(fd: Fd, operation: u32);
@@ -281,6 +285,7 @@ syscalls! {
     213 => epoll::epoll_create(size: i32);
     217 => directory::getdents64(fd: Fd, buffer: UserOut<u8>, len: usize);
     218 => misc::set_tid_address(address: u64);
+    220 => sem::semtimedop(id: i32, operations: UserIn<abi::ipc::Sembuf>, count: u32, timeout: UserIn<abi::time::Timespec>);
     221 => io::fadvise64(fd: Fd, offset: u64, len: u64, advice: u32);
     222 => timer::timer_create(clock: u32, event: UserIn<abi::signal::Sigevent>, out: UserOut<i32>);
     223 => timer::timer_settime(id: i32, flags: u32, new: UserIn<abi::time::Itimerspec>, old: UserOut<abi::time::Itimerspec>);

@@ -2,7 +2,7 @@
 
 use super::argument::UserIn;
 use super::{Caller, SyscallResult};
-use crate::ipc::sysv::ids::Request;
+use crate::ipc::sysv::ids::{Look, Request};
 use crate::ipc::sysv::{Perm, shm};
 use abi::Errno;
 use abi::capability::CAP_IPC_LOCK;
@@ -41,14 +41,15 @@ pub fn shmctl(caller: &mut Caller<'_>, id: i32, command: i32, buffer: u64) -> Sy
             value::put(buffer, &info)?;
             Ok(highest)
         }
-        ipc::IPC_STAT => {
-            value::put(buffer, &shm::status(id, &own)?)?;
-            Ok(0)
-        }
-        what @ (ipc::SHM_STAT | ipc::SHM_STAT_ANY) => {
-            let (number, status) = shm::status_at(id, (what == ipc::SHM_STAT).then_some(&*own))?;
+        ipc::IPC_STAT | ipc::SHM_STAT | ipc::SHM_STAT_ANY => {
+            let look = match command {
+                ipc::IPC_STAT => Look::Number,
+                ipc::SHM_STAT => Look::Place,
+                _ => Look::AnyPlace,
+            };
+            let (result, status) = shm::status(look, id, &own)?;
             value::put(buffer, &status)?;
-            Ok(number)
+            Ok(result)
         }
         ipc::IPC_SET => {
             let new: ShmidDs = UserIn::at(buffer).read()?;
@@ -59,8 +60,8 @@ pub fn shmctl(caller: &mut Caller<'_>, id: i32, command: i32, buffer: u64) -> Sy
             shm::remove(id, &own)?;
             Ok(0)
         }
-        what @ (ipc::SHM_LOCK | ipc::SHM_UNLOCK) => {
-            let locks = what == ipc::SHM_LOCK;
+        ipc::SHM_LOCK | ipc::SHM_UNLOCK => {
+            let locks = command == ipc::SHM_LOCK;
             let limit = caller.thread.process().limits().current(RLIMIT_MEMLOCK);
             let own_one = |perm: &Perm| perm.is_owner(&own) && (!locks || limit > 0);
             shm::set_locked(id, locks, |perm| own.has(CAP_IPC_LOCK) || own_one(perm))?;

@@ -3,10 +3,11 @@
 //! A number is a place in the table and, above it, a sequence number that goes up whenever places are used anew; so the
 //! number of a removed object is not that of another one soon. Places are handed out in turn, as on Linux.
 
+use super::perm::READ;
 use super::{Perm, now};
 use crate::process::credentials::Credentials;
 use abi::Errno;
-use abi::ipc::{IPC_CREAT, IPC_EXCL, IPC_PRIVATE};
+use abi::ipc::{IPC_CREAT, IPC_EXCL, IPC_PRIVATE, IpcPerm};
 use alloc::vec::Vec;
 use machine::sync::{Mutex, MutexGuard};
 
@@ -89,6 +90,77 @@ impl<T> Ids<T> {
         let perm = Perm { id, ..Perm::new(key, flags, caller) };
         table.put(turn, place, Row { perm, changed: now(), object })?;
         Ok(id as u64)
+    }
+}
+
+/// Which object is to be told of.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Look {
+    /// The one with that number (IPC_STAT).
+    Number,
+    /// The one at that place (SHM_STAT and its like).
+    Place,
+    /// The same, whosever it is (SHM_STAT_ANY and its like).
+    AnyPlace,
+}
+
+impl<T> Ids<T> {
+    /// What `show` tells of an object, and, if it was looked for by its place, its number, else 0. EINVAL, EACCES.
+    pub fn look<R>(
+        &self,
+        look: Look,
+        id: i32,
+        caller: &Credentials,
+        show: impl FnOnce(&Row<T>) -> R,
+    ) -> Result<(u64, R), Errno> {
+        let mut table = self.lock();
+        let row = if look == Look::Number { table.find(id)? } else { table.at_place(id)? };
+        if look != Look::AnyPlace {
+            row.perm.check(caller, READ)?;
+        }
+        Ok((if look == Look::Number { 0 } else { row.perm.id as u64 }, show(row)))
+    }
+
+    /// IPC_SET, if `also` has no objection to the rest that is to be set. EINVAL, EPERM.
+    pub fn set(
+        &self,
+        id: i32,
+        caller: &Credentials,
+        new: &IpcPerm,
+        also: impl FnOnce(&T) -> Result<(), Errno>,
+    ) -> Result<(), Errno> {
+        let mut table = self.lock();
+        let row = table.find(id)?;
+        row.perm.check_owner(caller)?;
+        Perm::check_new(new)?;
+        also(&row.object)?;
+        row.perm.set(new);
+        row.changed = now();
+        Ok(())
+    }
+}
+
+impl<T: Clone> Ids<T> {
+    /// The object, if the caller may do with it what is `wanted` and `fits` has no objection. EINVAL, EACCES.
+    pub fn open(
+        &self,
+        id: i32,
+        caller: &Credentials,
+        wanted: u32,
+        fits: impl FnOnce(&T) -> Result<(), Errno>,
+    ) -> Result<T, Errno> {
+        let mut table = self.lock();
+        let row = table.find(id)?;
+        fits(&row.object)?;
+        row.perm.check(caller, wanted)?;
+        Ok(row.object.clone())
+    }
+
+    /// Takes an object out of the table, for IPC_RMID. EINVAL, EPERM.
+    pub fn take(&self, id: i32, caller: &Credentials) -> Result<T, Errno> {
+        let mut table = self.lock();
+        table.find(id)?.perm.check_owner(caller)?;
+        table.remove(id).map(|row| row.object)
     }
 }
 

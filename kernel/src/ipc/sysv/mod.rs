@@ -6,8 +6,10 @@
 //! Locks: a kind's table is under a sleeping lock, which the areas of an address space may be locked around, since an area
 //! that comes or goes is counted. What a set or a queue holds is under a lock of its own, taken with the table's let go.
 
+mod charge;
 pub mod ids;
 mod perm;
+pub mod sem;
 pub mod shm;
 
 use crate::clock;

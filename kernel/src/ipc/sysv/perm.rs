@@ -66,14 +66,15 @@ impl Perm {
         if self.is_owner(caller) || caller.has(CAP_SYS_ADMIN) { Ok(()) } else { Err(Errno::EPERM) }
     }
 
-    /// IPC_SET: another owner and other permissions. EINVAL for an owner that nobody can be.
-    pub fn set(&mut self, new: &IpcPerm) -> Result<(), Errno> {
-        if new.uid == NOBODY || new.gid == NOBODY {
-            return Err(Errno::EINVAL);
-        }
+    /// EINVAL if the owner is to be one that nobody can be.
+    pub fn check_new(new: &IpcPerm) -> Result<(), Errno> {
+        if new.uid == NOBODY || new.gid == NOBODY { Err(Errno::EINVAL) } else { Ok(()) }
+    }
+
+    /// IPC_SET: another owner and other permissions.
+    pub fn set(&mut self, new: &IpcPerm) {
         (self.user, self.group) = (new.uid, new.gid);
         self.mode = self.mode & !PERMISSIONS | new.mode & PERMISSIONS;
-        Ok(())
     }
 
     /// It is found by no key any more.

@@ -3,7 +3,7 @@
 //! Memory is [`SharedMemory`]; the table has it until the segment is removed, and each area that maps it has it, too. A
 //! segment that is removed while areas map it stays in the table, without a key, until the last of them goes.
 
-use super::ids::{Ids, Request, Row, Table};
+use super::ids::{Ids, Look, Request, Row, Table};
 use super::perm::{EXECUTE, READ, WRITE};
 use super::{caller_pid, now};
 use crate::process::credentials::Credentials;
@@ -142,20 +142,9 @@ fn placement(address: u64, flags: u32) -> Result<Placement, Errno> {
     }
 }
 
-/// IPC_STAT: what there is to tell of segment `id`. EINVAL, EACCES.
-pub fn status(id: i32, caller: &Credentials) -> Result<ShmidDs, Errno> {
-    let mut table = SEGMENTS.lock();
-    let row = table.find(id)?;
-    row.perm.check(caller, READ)?;
-    Ok(shown(row))
-}
-
-/// SHM_STAT: the same of the one at a place, and its number; without `caller`, whosever it is (SHM_STAT_ANY).
-pub fn status_at(place: i32, caller: Option<&Credentials>) -> Result<(u64, ShmidDs), Errno> {
-    let mut table = SEGMENTS.lock();
-    let row = table.at_place(place)?;
-    caller.map_or(Ok(()), |caller| row.perm.check(caller, READ))?;
-    Ok((row.perm.id as u64, shown(row)))
+/// What there is to tell of a segment, as [`Ids::look`].
+pub fn status(look: Look, id: i32, caller: &Credentials) -> Result<(u64, ShmidDs), Errno> {
+    SEGMENTS.look(look, id, caller, shown)
 }
 
 fn shown(row: &Row<Memory>) -> ShmidDs {
@@ -180,12 +169,7 @@ pub fn for_each(mut show: impl FnMut(i32, &ShmidDs, u64)) {
 
 /// IPC_SET. EINVAL, EPERM.
 pub fn set(id: i32, caller: &Credentials, new: &IpcPerm) -> Result<(), Errno> {
-    let mut table = SEGMENTS.lock();
-    let row = table.find(id)?;
-    row.perm.check_owner(caller)?;
-    row.perm.set(new)?;
-    row.changed = now();
-    Ok(())
+    SEGMENTS.set(id, caller, new, |_| Ok(()))
 }
 
 /// SHM_LOCK and SHM_UNLOCK, which change nothing but what is shown: nothing leaves memory here. `may` says whether
