@@ -152,6 +152,17 @@ def out_of_memory(context: Context) -> None:
         raise Failure(f"anonymous frames before and after: {anonymous}, not none")
 
 
+def sysv_bounds(**settings: str):
+    """System V IPC takes a part of the memory only, and gives all of it back."""
+
+    def run(context: Context) -> None:
+        commands = "mount 2; exec /bin/hello; mem; exec /tests/sysv-bounds; mem; cat /hello.txt; exit"
+        result = boot(context, commands, MEM="128M", **settings)
+        result.wants(r"^[1-9]\d* passed, 0 failed$", r"^Hello, world!$")
+
+    return run
+
+
 def tests() -> list[Test]:
     """All of this kind."""
     return [
@@ -179,6 +190,8 @@ def tests() -> list[Test]:
         ),
         *(Test(f"user/{name}", sockets(name), SECONDS, needs=NEEDS) for name in SOCKET_PROGRAMS),
         *(Test(f"user/{name}-debug", sockets(name, RUST_BUILD_MODE="debug"), SECONDS, needs=DEBUG_NEEDS) for name in SOCKET_PROGRAMS),
+        Test("user/sysv-bounds", sysv_bounds(), SECONDS, needs=NEEDS),
+        Test("user/sysv-bounds-debug", sysv_bounds(RUST_BUILD_MODE="debug"), SECONDS, needs=DEBUG_NEEDS),
         Test("user/virtual-terminals", program("/tests/virtual-terminals", r"^[1-9]\d* passed, 0 failed$"), SECONDS, needs=NEEDS),
         Test(
             "user/virtual-terminals-debug",

@@ -10,6 +10,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/msg.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/sem.h>
@@ -328,6 +329,13 @@ static void system_v(void)
     BAD(SYS_shmctl, segment, IPC_STAT, P);
     BAD(SYS_shmctl, segment, IPC_SET, P);
     BAD(SYS_shmctl, 0, IPC_INFO, P);
+    int queue = msgget(IPC_PRIVATE, 0600);
+    BAD(SYS_msgsnd, queue, P, 1, IPC_NOWAIT);
+    BAD_OR(ENOMSG, SYS_msgrcv, queue, P, 1, 0, IPC_NOWAIT);
+    BAD(SYS_msgctl, queue, IPC_STAT, P);
+    BAD(SYS_msgctl, queue, IPC_SET, P);
+    BAD(SYS_msgctl, 0, IPC_INFO, P);
+    CHECK(msgctl(queue, IPC_RMID, 0) == 0);
     BAD(SYS_semop, set, P, 1);
     BAD(SYS_semtimedop, set, P, 1, 0);
     BAD(SYS_semtimedop, set, (long)scratch, 1, N);

@@ -67,6 +67,7 @@ static void bad_arguments(void)
     CHECK_ERRNO(shmget(IPC_PRIVATE, 0, 0600), EINVAL);
     CHECK_ERRNO(shmget(IPC_PRIVATE, ~0ul, 0600), EINVAL);
     CHECK_ERRNO(shmget(IPC_PRIVATE, 1ul << 46, 0600), ENOMEM);
+    CHECK_ERRNO(shmget(IPC_PRIVATE, 2 << 20, SHM_HUGETLB | 0600), ENOMEM);
     CHECK_ERRNO(shmctl(-1, IPC_STAT, &status), EINVAL);
     CHECK_ERRNO(shmctl(0, 99, &status), EINVAL);
     CHECK_ERRNO(shmctl(0, -1, &status), EINVAL);

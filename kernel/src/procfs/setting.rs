@@ -1,7 +1,7 @@
 //! `/proc/sys`: what may be set, and limits that may be asked for.
 
 use crate::ipc::pipe;
-use crate::ipc::sysv::{sem, shm};
+use crate::ipc::sysv::{msg, sem, shm};
 use crate::process::{clone, credentials, files, table};
 use crate::random;
 use crate::version;
@@ -26,6 +26,9 @@ pub(super) const ENTRIES: &[Entry] = &[
 const KERNEL: &[Entry] = &[
     value("cap_last_cap", &LAST_CAPABILITY),
     Entry { name: "hostname", mode: 0o644, kind: Kind::Setting(host_name, set_host_name) },
+    value("msgmax", &msg::LONGEST),
+    value("msgmnb", &msg::QUEUE_BYTES),
+    value("msgmni", &msg::MOST),
     value("ngroups_max", &credentials::MAX_GROUPS),
     value("osrelease", &version::RELEASE),
     value("ostype", &version::SYSTEM),

@@ -1,12 +1,13 @@
 //! `/proc/sysvipc`: all objects of System V IPC, one a line.
 
-use crate::ipc::sysv::{sem, shm};
+use crate::ipc::sysv::{msg, sem, shm};
 use crate::vfs::Result;
 use crate::vfs::pseudo::{Entry, Kind, Subject, Text};
 use abi::ipc::IpcPerm;
 use machine::addr::PAGE_SIZE;
 
 pub(super) const ENTRIES: &[Entry] = &[
+    Entry { name: "msg", mode: 0o444, kind: Kind::Text(queues) },
     Entry { name: "sem", mode: 0o444, kind: Kind::Text(sets) },
     Entry { name: "shm", mode: 0o444, kind: Kind::Text(segments) },
 ];
@@ -20,6 +21,19 @@ fn segments(_: Subject, text: &mut Text) -> Result<()> {
         owners(&shown.perm, text);
         times([shown.atime, shown.dtime, shown.ctime], text);
         writeln!(text, " {:21} {:21}", present * PAGE_SIZE as u64, 0);
+    });
+    Ok(())
+}
+
+fn queues(_: Subject, text: &mut Text) -> Result<()> {
+    text.put(b"       key      msqid perms      cbytes       qnum lspid lrpid   uid   gid  cuid  cgid");
+    text.put(b"      stime      rtime      ctime\n");
+    msg::for_each(|id, shown| {
+        name(id, &shown.perm, text);
+        write!(text, "  {:10} {:10} {:5} {:5}", shown.cbytes, shown.qnum, shown.lspid, shown.lrpid);
+        owners(&shown.perm, text);
+        times([shown.stime, shown.rtime, shown.ctime], text);
+        text.put(b"\n");
     });
     Ok(())
 }

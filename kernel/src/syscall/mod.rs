@@ -22,6 +22,7 @@ mod lock;
 mod memory;
 mod misc;
 mod mount;
+mod msg;
 mod names;
 mod pidfd;
 mod pipe;
@@ -177,6 +178,10 @@ syscalls! {
     65 => sem::semop(id: i32, operations: UserIn<abi::ipc::Sembuf>, count: u32);
     66 => sem::semctl(id: i32, number: i32, command: i32, argument: u64);
     67 => shm::shmdt(address: u64);
+    68 => msg::msgget(key: i32, flags: u32);
+    69 => msg::msgsnd(id: i32, message: UserIn<i64>, size: usize, flags: u32);
+    70 => msg::msgrcv(id: i32, message: UserOut<i64>, size: usize, kind: i64, flags: u32);
+    71 => msg::msgctl(id: i32, command: i32, buffer: u64);
     72 => file::fcntl(fd: Fd, command: u32, argument: u64);
     73 => lock::flock(fd: Fd, operation: u32);
     74 => io::fsync(fd: Fd);

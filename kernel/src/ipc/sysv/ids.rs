@@ -192,6 +192,11 @@ impl<T> Table<T> {
         self.rows.iter().flatten()
     }
 
+    /// The first object at `place` or behind it, and its place.
+    pub fn from(&self, place: usize) -> Option<(usize, &Row<T>)> {
+        self.rows.iter().enumerate().skip(place).find_map(|(at, row)| row.as_ref().map(|row| (at, row)))
+    }
+
     /// How many there are.
     pub fn count(&self) -> usize {
         self.in_use

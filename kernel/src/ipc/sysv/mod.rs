@@ -8,6 +8,7 @@
 
 mod charge;
 pub mod ids;
+pub mod msg;
 mod perm;
 pub mod sem;
 pub mod shm;

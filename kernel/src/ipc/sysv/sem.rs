@@ -364,16 +364,10 @@ pub fn remove(id: i32, caller: &Credentials) -> Result<(), Errno> {
 /// Process `pid` ends: undoes what it has asked to have undone.
 pub fn undo(pid: u32) {
     let mut place = 0;
-    loop {
-        let set = {
-            let mut table = SETS.lock();
-            if place > table.highest() {
-                return;
-            }
-            table.at_place(place as i32).ok().map(|row| row.object.clone())
-        };
-        place += 1;
-        let Some(Ok(mut state)) = set.as_ref().map(|set| set.lock()) else { continue };
+    let next = |place| SETS.lock().from(place).map(|(at, row)| (at, row.object.clone()));
+    while let Some((at, set)) = next(place) {
+        place = at + 1;
+        let Ok(mut state) = set.lock() else { continue };
         let Some(at) = state.undo.iter().position(|undo| undo.pid == pid) else { continue };
         let undone = state.undo.swap_remove(at);
         for (semaphore, &adjustment) in state.values.iter_mut().zip(&undone.adjustments).filter(|(_, by)| **by != 0) {

@@ -11,7 +11,8 @@ use crate::vfs::Quota;
 use crate::vm::{AddressSpace, AreaFlags, Backing, Label, MapRequest, Placement, Segment, Share, SharedMemory};
 use abi::Errno;
 use abi::ipc::{
-    IpcPerm, SHM_DEST, SHM_EXEC, SHM_LOCKED, SHM_NORESERVE, SHM_RDONLY, SHM_REMAP, SHM_RND, ShmInfo, ShmidDs,
+    IpcPerm, SHM_DEST, SHM_EXEC, SHM_HUGETLB, SHM_LOCKED, SHM_NORESERVE, SHM_RDONLY, SHM_REMAP, SHM_RND, ShmInfo,
+    ShmidDs,
 };
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -75,7 +76,7 @@ impl Memory {
     }
 }
 
-/// shmget(2). EINVAL for sizes of no segment, ENOSPC, ENOMEM for more than the machine has, and as [`Ids::get`].
+/// shmget(2). EINVAL for sizes of no segment, ENOSPC, ENOMEM for more than the machine has and for huge pages, and as [`Ids::get`].
 pub fn get(request: Request<'_>, size: u64) -> Result<u64, Errno> {
     static QUOTA: Once<Arc<Quota>> = Once::new();
     let large_enough = |memory: &Memory| if memory.size < size { Err(Errno::EINVAL) } else { Ok(()) };
@@ -88,7 +89,9 @@ pub fn get(request: Request<'_>, size: u64) -> Result<u64, Errno> {
         if total(table).saturating_add(pages) > MAX {
             return Err(Errno::ENOSPC);
         }
-        if pages > all && request.flags & SHM_NORESERVE == 0 || pages > MAX / PAGE {
+        // There is no pool of huge pages.
+        let huge = request.flags & SHM_HUGETLB != 0;
+        if huge || pages > all && request.flags & SHM_NORESERVE == 0 {
             return Err(Errno::ENOMEM);
         }
         // Memory that ending no process gives back: it leaves something to those.
