@@ -159,6 +159,8 @@ def sysv_bounds(**settings: str):
         commands = "mount 2; exec /bin/hello; mem; exec /tests/sysv-bounds; mem; cat /hello.txt; exit"
         result = boot(context, commands, MEM="128M", **settings)
         result.wants(r"^[1-9]\d* passed, 0 failed$", r"^Hello, world!$")
+        before, after = (int(count) for count in re.findall(r"^Heap +(\d+) ", result.console, re.MULTILINE))
+        context.check(after < before + 100, f"frames of the heap before and after: {before}, {after}")
 
     return run
 

@@ -15,7 +15,7 @@ pub(super) const ENTRIES: &[Entry] = &[
 fn segments(_: Subject, text: &mut Text) -> Result<()> {
     text.put(b"       key      shmid perms                  size  cpid  lpid nattch   uid   gid  cuid  cgid");
     text.put(b"      atime      dtime      ctime                   rss                  swap\n");
-    shm::for_each(|id, shown, present| {
+    shm::for_each(&mut |id, shown, present| {
         name(id, &shown.perm, text);
         write!(text, " {:21} {:5} {:5}  {:5}", shown.size, shown.cpid, shown.lpid, shown.nattch);
         owners(&shown.perm, text);
@@ -28,7 +28,7 @@ fn segments(_: Subject, text: &mut Text) -> Result<()> {
 fn queues(_: Subject, text: &mut Text) -> Result<()> {
     text.put(b"       key      msqid perms      cbytes       qnum lspid lrpid   uid   gid  cuid  cgid");
     text.put(b"      stime      rtime      ctime\n");
-    msg::for_each(|id, shown| {
+    msg::for_each(&mut |id, shown| {
         name(id, &shown.perm, text);
         write!(text, "  {:10} {:10} {:5} {:5}", shown.cbytes, shown.qnum, shown.lspid, shown.lrpid);
         owners(&shown.perm, text);
@@ -40,7 +40,7 @@ fn queues(_: Subject, text: &mut Text) -> Result<()> {
 
 fn sets(_: Subject, text: &mut Text) -> Result<()> {
     text.put(b"       key      semid perms      nsems   uid   gid  cuid  cgid      otime      ctime\n");
-    sem::for_each(|id, shown| {
+    sem::for_each(&mut |id, shown| {
         name(id, &shown.perm, text);
         write!(text, " {:10}", shown.nsems);
         owners(&shown.perm, text);

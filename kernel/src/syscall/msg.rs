@@ -60,12 +60,7 @@ pub fn msgctl(caller: &mut Caller<'_>, id: i32, command: i32, buffer: u64) -> Sy
     let own = caller.thread.process().credentials();
     match command {
         ipc::IPC_STAT | ipc::MSG_STAT | ipc::MSG_STAT_ANY => {
-            let look = match command {
-                ipc::IPC_STAT => Look::Number,
-                ipc::MSG_STAT => Look::Place,
-                _ => Look::AnyPlace,
-            };
-            let (result, status) = msg::status(look, id, &own)?;
+            let (result, status) = msg::status(Look::of(command, ipc::MSG_STAT), id, &own)?;
             value::put(buffer, &status)?;
             return Ok(result);
         }

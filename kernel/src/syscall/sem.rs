@@ -74,12 +74,7 @@ pub fn semctl(caller: &mut Caller<'_>, id: i32, number: i32, command: i32, argum
         ipc::GETNCNT => return ask(Question::Growth),
         ipc::GETZCNT => return ask(Question::Zero),
         ipc::IPC_STAT | ipc::SEM_STAT | ipc::SEM_STAT_ANY => {
-            let look = match command {
-                ipc::IPC_STAT => Look::Number,
-                ipc::SEM_STAT => Look::Place,
-                _ => Look::AnyPlace,
-            };
-            let (result, status) = sem::status(look, id, &own)?;
+            let (result, status) = sem::status(Look::of(command, ipc::SEM_STAT), id, &own)?;
             value::put(argument, &status)?;
             return Ok(result);
         }

@@ -42,12 +42,7 @@ pub fn shmctl(caller: &mut Caller<'_>, id: i32, command: i32, buffer: u64) -> Sy
             Ok(highest)
         }
         ipc::IPC_STAT | ipc::SHM_STAT | ipc::SHM_STAT_ANY => {
-            let look = match command {
-                ipc::IPC_STAT => Look::Number,
-                ipc::SHM_STAT => Look::Place,
-                _ => Look::AnyPlace,
-            };
-            let (result, status) = shm::status(look, id, &own)?;
+            let (result, status) = shm::status(Look::of(command, ipc::SHM_STAT), id, &own)?;
             value::put(buffer, &status)?;
             Ok(result)
         }

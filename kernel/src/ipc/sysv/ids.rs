@@ -2,41 +2,50 @@
 //!
 //! A number is a place in the table and, above it, a sequence number that goes up whenever places are used anew; so the
 //! number of a removed object is not that of another one soon. Places are handed out in turn, as on Linux.
+//!
+//! The table knows of an object whose it is and how large; what it is, each kind says ([`Row::of_kind`]). That keeps the code
+//! from being there three times.
 
-use super::perm::READ;
-use super::{Perm, now};
+use super::now;
+use super::perm::{PLACE_BITS, Perm, READ};
 use crate::process::credentials::Credentials;
 use abi::Errno;
-use abi::ipc::{IPC_CREAT, IPC_EXCL, IPC_PRIVATE, IpcPerm};
+use abi::ipc::{IPC_CREAT, IPC_EXCL, IPC_PRIVATE, IPC_STAT, IpcPerm};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::any::Any;
 use machine::sync::{Mutex, MutexGuard};
 
-/// Bits of a number that are the place.
-const PLACE_BITS: u32 = 15;
 /// Places that are used in turn even if there are few objects.
 const LEAST_PLACES: usize = 64;
 
+/// An object of some kind.
+pub type Object = Arc<dyn Any + Send + Sync>;
+
 /// All objects of a kind.
-pub struct Ids<T> {
-    table: Mutex<Table<T>>,
+pub struct Ids {
+    table: Mutex<Table>,
     limit: usize,
 }
 
 /// The same while it is locked.
-pub struct Table<T> {
-    rows: Vec<Option<Row<T>>>,
+pub struct Table {
+    rows: Vec<Option<Row>>,
     in_use: usize,
     turn: Turn,
 }
 
-/// An object with its row.
-pub struct Row<T> {
+/// An object with what the table knows of it.
+#[derive(Clone)]
+pub struct Row {
     /// Whose it is.
     pub perm: Perm,
     /// When that changed, in seconds since 1970.
     pub changed: i64,
+    /// Its size, in what the kind has to be asked for.
+    pub size: u64,
     /// The object.
-    pub object: T,
+    pub object: Object,
 }
 
 /// What is asked for by the calls that find or make an object.
@@ -50,49 +59,6 @@ pub struct Request<'a> {
     pub caller: &'a Credentials,
 }
 
-impl<T> Ids<T> {
-    /// An empty table for at most `limit` objects; `name` is its lock's.
-    pub const fn new(name: &'static str, limit: usize) -> Self {
-        let turn = Turn { last: None, sequence: 0 };
-        Ids { table: Mutex::new(name, Table { rows: Vec::new(), in_use: 0, turn }), limit }
-    }
-
-    /// Locks it.
-    pub fn lock(&self) -> MutexGuard<'_, Table<T>> {
-        self.table.lock()
-    }
-
-    /// The number of the object with that key, or of a new one. `fits` says whether one that is there will do; `make` makes
-    /// one, whose number it is given. ENOENT and EEXIST by the flags, EACCES, ENOSPC if there are too many, ENOMEM.
-    pub fn get(
-        &self,
-        request: Request<'_>,
-        fits: impl FnOnce(&T) -> Result<(), Errno>,
-        make: impl FnOnce(&Table<T>, i32) -> Result<T, Errno>,
-    ) -> Result<u64, Errno> {
-        let Request { key, flags, caller } = request;
-        let mut table = self.lock();
-        let found = if key == IPC_PRIVATE { None } else { table.rows().find(|row| row.perm.key == key) };
-        if let Some(row) = found {
-            if flags & (IPC_CREAT | IPC_EXCL) == IPC_CREAT | IPC_EXCL {
-                return Err(Errno::EEXIST);
-            }
-            fits(&row.object)?;
-            row.perm.check(caller, flags)?;
-            return Ok(row.perm.id as u64);
-        }
-        if key != IPC_PRIVATE && flags & IPC_CREAT == 0 {
-            return Err(Errno::ENOENT);
-        }
-        let (turn, place) = table.next_place(self.limit)?;
-        let id = turn.id(place);
-        let object = make(&table, id)?;
-        let perm = Perm { id, ..Perm::new(key, flags, caller) };
-        table.put(turn, place, Row { perm, changed: now(), object })?;
-        Ok(id as u64)
-    }
-}
-
 /// Which object is to be told of.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Look {
@@ -104,107 +70,182 @@ pub enum Look {
     AnyPlace,
 }
 
-impl<T> Ids<T> {
-    /// What `show` tells of an object, and, if it was looked for by its place, its number, else 0. EINVAL, EACCES.
-    pub fn look<R>(
-        &self,
-        look: Look,
-        id: i32,
-        caller: &Credentials,
-        show: impl FnOnce(&Row<T>) -> R,
-    ) -> Result<(u64, R), Errno> {
-        let mut table = self.lock();
-        let row = if look == Look::Number { table.find(id)? } else { table.at_place(id)? };
-        if look != Look::AnyPlace {
-            row.perm.check(caller, READ)?;
+impl Look {
+    /// What `command` asks for; `by_place` is the kind's command that looks at places.
+    pub fn of(command: i32, by_place: i32) -> Self {
+        match command {
+            IPC_STAT => Look::Number,
+            _ if command == by_place => Look::Place,
+            _ => Look::AnyPlace,
         }
-        Ok((if look == Look::Number { 0 } else { row.perm.id as u64 }, show(row)))
-    }
-
-    /// IPC_SET, if `also` has no objection to the rest that is to be set. EINVAL, EPERM.
-    pub fn set(
-        &self,
-        id: i32,
-        caller: &Credentials,
-        new: &IpcPerm,
-        also: impl FnOnce(&T) -> Result<(), Errno>,
-    ) -> Result<(), Errno> {
-        let mut table = self.lock();
-        let row = table.find(id)?;
-        row.perm.check_owner(caller)?;
-        Perm::check_new(new)?;
-        also(&row.object)?;
-        row.perm.set(new);
-        row.changed = now();
-        Ok(())
     }
 }
 
-impl<T: Clone> Ids<T> {
-    /// The object, if the caller may do with it what is `wanted` and `fits` has no objection. EINVAL, EACCES.
+impl Row {
+    /// The object, of the kind that its table has.
+    pub fn of_kind<T: Any + Send + Sync>(&self) -> Result<Arc<T>, Errno> {
+        of_kind(self.object.clone())
+    }
+}
+
+/// The object, of the kind that its table has.
+pub fn of_kind<T: Any + Send + Sync>(object: Object) -> Result<Arc<T>, Errno> {
+    object.downcast().map_err(|_| Errno::EINVAL)
+}
+
+impl Ids {
+    /// An empty table for at most `limit` objects; `name` is its lock's.
+    pub const fn new(name: &'static str, limit: usize) -> Self {
+        let turn = Turn { last: None, sequence: 0 };
+        Ids { table: Mutex::new(name, Table { rows: Vec::new(), in_use: 0, turn }), limit }
+    }
+
+    /// Locks it.
+    pub fn lock(&self) -> MutexGuard<'_, Table> {
+        self.table.lock()
+    }
+
+    /// The number of the object with that key, which has to have `size`, or of a new one that `make` makes; it is given the
+    /// table and the number. ENOENT and EEXIST by the flags, EINVAL for a smaller one, EACCES, ENOSPC if there are too many,
+    /// ENOMEM.
+    pub fn get(
+        &self,
+        request: Request<'_>,
+        size: u64,
+        make: &dyn Fn(&Table, i32) -> Result<Object, Errno>,
+    ) -> Result<u64, Errno> {
+        let Request { key, flags, caller } = request;
+        let mut table = self.lock();
+        let found = if key == IPC_PRIVATE { None } else { table.rows().find(|row| row.perm.key == key) };
+        if let Some(row) = found {
+            if flags & (IPC_CREAT | IPC_EXCL) == IPC_CREAT | IPC_EXCL {
+                return Err(Errno::EEXIST);
+            }
+            if row.size < size {
+                return Err(Errno::EINVAL);
+            }
+            row.perm.check(caller, flags)?;
+            return Ok(row.perm.id as u64);
+        }
+        if key != IPC_PRIVATE && flags & IPC_CREAT == 0 {
+            return Err(Errno::ENOENT);
+        }
+        let (turn, place) = table.next_place(self.limit)?;
+        let id = turn.id(place);
+        let object = make(&table, id)?;
+        let perm = Perm { id, ..Perm::new(key, flags, caller) };
+        table.put(turn, place, Row { perm, changed: now(), size, object })?;
+        Ok(id as u64)
+    }
+
+    /// An object to tell of, and, if it was looked for by its place, its number, else 0. EINVAL, EACCES.
+    #[inline(never)]
+    pub fn look(&self, look: Look, id: i32, caller: &Credentials) -> Result<(u64, Row), Errno> {
+        let mut table = self.lock();
+        let row = if look == Look::Number { table.find(id)? } else { table.at(id).ok_or(Errno::EINVAL)? };
+        if look != Look::AnyPlace {
+            row.perm.check(caller, READ)?;
+        }
+        Ok((if look == Look::Number { 0 } else { row.perm.id as u64 }, row.clone()))
+    }
+
+    /// The first object at `place` or behind it, and the next place.
+    #[inline(never)]
+    pub fn next(&self, place: usize) -> Option<(usize, Row)> {
+        let table = self.lock();
+        let found = table.rows.iter().enumerate().skip(place);
+        found.filter_map(|(at, row)| Some((at + 1, row.as_ref()?.clone()))).next()
+    }
+
+    /// IPC_SET, if there is no `objection` to the rest that is to be set; the object. EINVAL, EPERM.
+    #[inline(never)]
+    pub fn set(&self, id: i32, caller: &Credentials, new: &IpcPerm, objection: Option<Errno>) -> Result<Object, Errno> {
+        let mut table = self.lock();
+        let row = table.find(id)?;
+        row.perm.check_owner(caller)?;
+        objection.map_or(Ok(()), Err)?;
+        row.perm.set(new)?;
+        row.changed = now();
+        Ok(row.object.clone())
+    }
+
+    /// What it holds has been set.
+    #[inline(never)]
+    pub fn changed(&self, id: i32) {
+        if let Ok(row) = self.lock().find(id) {
+            row.changed = now();
+        }
+    }
+
+    /// The object, if it has at least the size `least`, else `too_small`, and the caller may do with it what is `wanted`.
+    /// EINVAL, EACCES.
+    #[inline(never)]
     pub fn open(
         &self,
         id: i32,
         caller: &Credentials,
         wanted: u32,
-        fits: impl FnOnce(&T) -> Result<(), Errno>,
-    ) -> Result<T, Errno> {
+        (least, too_small): (u64, Errno),
+    ) -> Result<Object, Errno> {
         let mut table = self.lock();
         let row = table.find(id)?;
-        fits(&row.object)?;
+        if row.size < least {
+            return Err(too_small);
+        }
         row.perm.check(caller, wanted)?;
         Ok(row.object.clone())
     }
 
     /// Takes an object out of the table, for IPC_RMID. EINVAL, EPERM.
-    pub fn take(&self, id: i32, caller: &Credentials) -> Result<T, Errno> {
+    #[inline(never)]
+    pub fn take(&self, id: i32, caller: &Credentials) -> Result<Object, Errno> {
         let mut table = self.lock();
         table.find(id)?.perm.check_owner(caller)?;
-        table.remove(id).map(|row| row.object)
+        table.remove(id)
+    }
+
+    /// The highest place in use, or 0, how many objects there are, and their sizes together.
+    pub fn figures(&self) -> (u64, usize, u64) {
+        let table = self.lock();
+        (table.rows.len().saturating_sub(1) as u64, table.in_use, table.sizes())
     }
 }
 
-impl<T> Table<T> {
+impl Table {
     /// The object with that number. EINVAL if there is none.
-    pub fn find(&mut self, id: i32) -> Result<&mut Row<T>, Errno> {
+    #[inline(never)]
+    pub fn find(&mut self, id: i32) -> Result<&mut Row, Errno> {
         self.at(id).filter(|row| row.perm.id == id).ok_or(Errno::EINVAL)
     }
 
-    /// The object at the place that is part of `id`. EINVAL if there is none.
-    pub fn at_place(&mut self, id: i32) -> Result<&mut Row<T>, Errno> {
-        self.at(id).ok_or(Errno::EINVAL)
+    fn at(&mut self, id: i32) -> Option<&mut Row> {
+        self.rows.get_mut(place_of(id)?)?.as_mut()
     }
 
-    fn at(&mut self, id: i32) -> Option<&mut Row<T>> {
-        let id = usize::try_from(id).ok()?;
-        self.rows.get_mut(place_of(id))?.as_mut()
-    }
-
-    /// Takes an object out.
-    pub fn remove(&mut self, id: i32) -> Result<Row<T>, Errno> {
+    /// Takes an object out. EINVAL if there is none.
+    #[inline(never)]
+    pub fn remove(&mut self, id: i32) -> Result<Object, Errno> {
         self.find(id)?;
+        let row = place_of(id).and_then(|place| self.rows.get_mut(place)?.take()).ok_or(Errno::EINVAL)?;
         self.in_use -= 1;
-        self.rows.get_mut(place_of(id as usize)).and_then(Option::take).ok_or(Errno::EINVAL)
+        while let Some(None) = self.rows.last() {
+            self.rows.pop();
+        }
+        if self.rows.len() < self.rows.capacity() / 4 {
+            self.rows.shrink_to(self.rows.len() * 2);
+        }
+        Ok(row.object)
     }
 
     /// All objects.
-    pub fn rows(&self) -> impl Iterator<Item = &Row<T>> {
+    pub fn rows(&self) -> impl Iterator<Item = &Row> {
         self.rows.iter().flatten()
     }
 
-    /// The first object at `place` or behind it, and its place.
-    pub fn from(&self, place: usize) -> Option<(usize, &Row<T>)> {
-        self.rows.iter().enumerate().skip(place).find_map(|(at, row)| row.as_ref().map(|row| (at, row)))
-    }
-
-    /// How many there are.
-    pub fn count(&self) -> usize {
-        self.in_use
-    }
-
-    /// The highest place in use; 0 if none is.
-    pub fn highest(&self) -> u64 {
-        self.rows.iter().rposition(Option::is_some).unwrap_or(0) as u64
+    /// The sizes of all together.
+    #[inline(never)]
+    pub fn sizes(&self) -> u64 {
+        self.rows().map(|row| row.size).fold(0, u64::saturating_add)
     }
 
     /// Where the next object goes. ENOSPC if there are `limit`.
@@ -219,10 +260,10 @@ impl<T> Table<T> {
         Ok((self.turn.with(place), place))
     }
 
-    fn put(&mut self, turn: Turn, place: usize, row: Row<T>) -> Result<(), Errno> {
+    fn put(&mut self, turn: Turn, place: usize, row: Row) -> Result<(), Errno> {
         if place >= self.rows.len() {
             self.rows.try_reserve(place + 1 - self.rows.len()).map_err(|_| Errno::ENOMEM)?;
-            self.rows.resize_with(place + 1, || None);
+            self.rows.resize(place + 1, None);
         }
         self.rows[place] = Some(row);
         self.in_use += 1;
@@ -250,11 +291,6 @@ impl Turn {
     }
 }
 
-fn place_of(id: usize) -> usize {
-    id & ((1 << PLACE_BITS) - 1)
-}
-
-/// The sequence number that is part of `id`.
-pub fn sequence_of(id: i32) -> u16 {
-    (id >> PLACE_BITS) as u16
+fn place_of(id: i32) -> Option<usize> {
+    usize::try_from(id).ok().map(|id| id & ((1 << PLACE_BITS) - 1))
 }

@@ -5,7 +5,7 @@
 
 use super::caller_pid;
 use super::charge::Charge;
-use super::ids::{Ids, Look, Request, Row};
+use super::ids::{Ids, Look, Request, Row, of_kind};
 use super::now;
 use super::perm::{READ, WRITE};
 use crate::process;
@@ -26,7 +26,7 @@ pub const LONGEST: usize = 8192;
 pub const QUEUE_BYTES: u64 = 16384;
 
 /// All queues.
-static QUEUES: Ids<Arc<Queue>> = Ids::new("message queues", MOST);
+static QUEUES: Ids = Ids::new("message queues", MOST);
 
 /// A queue.
 pub struct Queue {
@@ -87,8 +87,7 @@ pub struct Wanted {
 
 /// msgget(2), as [`Ids::get`].
 pub fn get(request: Request<'_>) -> Result<u64, Errno> {
-    let any = |_: &Arc<Queue>| Ok(());
-    QUEUES.get(request, any, |_, _| {
+    QUEUES.get(request, 0, &|_, _| {
         let state = State {
             removed: false,
             messages: VecDeque::new(),
@@ -107,9 +106,14 @@ pub fn get(request: Request<'_>) -> Result<u64, Errno> {
     })
 }
 
+/// The queue with that number.
+fn find(id: i32, caller: &Credentials, wanted: u32) -> Result<Arc<Queue>, Errno> {
+    of_kind(QUEUES.open(id, caller, wanted, (0, Errno::EINVAL))?)
+}
+
 /// msgsnd(2). EINVAL, EACCES, EAGAIN, EIDRM, EINTR, ENOMEM.
 pub fn send(id: i32, caller: &Credentials, message: Message, flags: u32) -> Result<(), Errno> {
-    let queue = QUEUES.open(id, caller, WRITE, |_| Ok(()))?;
+    let queue = find(id, caller, WRITE)?;
     let pid = caller_pid();
     let mut message = Some(message);
     let mut attempt = || queue.state.lock().put(&mut message, pid);
@@ -126,7 +130,7 @@ pub fn send(id: i32, caller: &Credentials, message: Message, flags: u32) -> Resu
 
 /// msgrcv(2). EINVAL, EACCES, ENOMSG, E2BIG, EIDRM, EINTR; ENOMEM for a copy.
 pub fn receive(id: i32, caller: &Credentials, wanted: Wanted) -> Result<Message, Errno> {
-    let queue = QUEUES.open(id, caller, READ, |_| Ok(()))?;
+    let queue = find(id, caller, READ)?;
     let pid = caller_pid();
     let attempt = || queue.state.lock().take(wanted, pid);
     let waited = match attempt() {
@@ -198,12 +202,14 @@ impl State {
 
 /// What there is to tell of a queue, as [`Ids::look`].
 pub fn status(look: Look, id: i32, caller: &Credentials) -> Result<(u64, MsqidDs), Errno> {
-    QUEUES.look(look, id, caller, shown)
+    let (result, row) = QUEUES.look(look, id, caller)?;
+    Ok((result, shown(&row)?))
 }
 
-fn shown(row: &Row<Arc<Queue>>) -> MsqidDs {
-    let state = row.object.state.lock();
-    MsqidDs {
+fn shown(row: &Row) -> Result<MsqidDs, Errno> {
+    let queue = row.of_kind::<Queue>()?;
+    let state = queue.state.lock();
+    Ok(MsqidDs {
         perm: row.perm.shown(),
         stime: state.sent,
         rtime: state.received,
@@ -214,34 +220,32 @@ fn shown(row: &Row<Arc<Queue>>) -> MsqidDs {
         lspid: state.sender,
         lrpid: state.receiver,
         ..MsqidDs::ZERO
-    }
+    })
 }
 
 /// Calls `show` with the number of each queue and what there is to tell.
-pub fn for_each(mut show: impl FnMut(i32, &MsqidDs)) {
-    QUEUES.lock().rows().for_each(|row| show(row.perm.id, &shown(row)));
+pub fn for_each(show: &mut dyn FnMut(i32, &MsqidDs)) {
+    let mut place = 0;
+    while let Some((next, row)) = QUEUES.next(place) {
+        place = next;
+        if let Ok(status) = shown(&row) {
+            show(row.perm.id, &status);
+        }
+    }
 }
 
 /// IPC_SET: owner, permissions, and `most` bytes in it. EINVAL; EPERM, also for more bytes than queues have at first.
 pub fn set(id: i32, caller: &Credentials, new: &IpcPerm, most: u64) -> Result<(), Errno> {
-    let mut found = None;
-    QUEUES.set(id, caller, new, |queue| {
-        if most > QUEUE_BYTES && !caller.has(CAP_SYS_RESOURCE) {
-            return Err(Errno::EPERM);
-        }
-        queue.state.lock().most = most;
-        found = Some(queue.clone());
-        Ok(())
-    })?;
-    if let Some(queue) = found {
-        queue.left.wake_all();
-    }
+    let too_many = most > QUEUE_BYTES && !caller.has(CAP_SYS_RESOURCE);
+    let queue: Arc<Queue> = of_kind(QUEUES.set(id, caller, new, too_many.then_some(Errno::EPERM))?)?;
+    queue.state.lock().most = most;
+    queue.left.wake_all();
     Ok(())
 }
 
 /// IPC_RMID: whoever waits gets EIDRM. EINVAL, EPERM.
 pub fn remove(id: i32, caller: &Credentials) -> Result<(), Errno> {
-    let queue = QUEUES.take(id, caller)?;
+    let queue: Arc<Queue> = of_kind(QUEUES.take(id, caller)?)?;
     let messages = {
         let mut state = queue.state.lock();
         state.removed = true;
@@ -267,12 +271,11 @@ pub struct Figures {
 
 /// What there is of all queues together.
 pub fn figures() -> Figures {
-    let table = QUEUES.lock();
-    let mut figures = Figures { highest: table.highest(), queues: table.count(), messages: 0, bytes: 0 };
-    for row in table.rows() {
-        let state = row.object.state.lock();
-        figures.messages += state.messages.len() as u64;
-        figures.bytes += state.bytes;
-    }
+    let (highest, queues, _) = QUEUES.figures();
+    let mut figures = Figures { highest, queues, messages: 0, bytes: 0 };
+    for_each(&mut |_, status| {
+        figures.messages += status.qnum;
+        figures.bytes += status.cbytes;
+    });
     figures
 }

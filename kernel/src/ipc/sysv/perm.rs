@@ -13,6 +13,8 @@ pub const READ: u32 = 0o444;
 pub const WRITE: u32 = 0o222;
 /// See [`READ`].
 pub const EXECUTE: u32 = 0o111;
+/// Bits of a number that are the place; those above are the sequence number.
+pub const PLACE_BITS: u32 = 15;
 /// No user or group.
 const NOBODY: u32 = u32::MAX;
 
@@ -66,15 +68,14 @@ impl Perm {
         if self.is_owner(caller) || caller.has(CAP_SYS_ADMIN) { Ok(()) } else { Err(Errno::EPERM) }
     }
 
-    /// EINVAL if the owner is to be one that nobody can be.
-    pub fn check_new(new: &IpcPerm) -> Result<(), Errno> {
-        if new.uid == NOBODY || new.gid == NOBODY { Err(Errno::EINVAL) } else { Ok(()) }
-    }
-
-    /// IPC_SET: another owner and other permissions.
-    pub fn set(&mut self, new: &IpcPerm) {
+    /// IPC_SET: another owner and other permissions. EINVAL for an owner that nobody can be.
+    pub fn set(&mut self, new: &IpcPerm) -> Result<(), Errno> {
+        if new.uid == NOBODY || new.gid == NOBODY {
+            return Err(Errno::EINVAL);
+        }
         (self.user, self.group) = (new.uid, new.gid);
         self.mode = self.mode & !PERMISSIONS | new.mode & PERMISSIONS;
+        Ok(())
     }
 
     /// It is found by no key any more.
@@ -91,7 +92,7 @@ impl Perm {
             cuid: self.creator,
             cgid: self.creator_group,
             mode: self.mode,
-            seq: super::ids::sequence_of(self.id),
+            seq: (self.id >> PLACE_BITS) as u16,
             ..IpcPerm::ZERO
         }
     }

@@ -9,7 +9,7 @@
 
 use super::caller_pid;
 use super::charge::Charge;
-use super::ids::{Ids, Look, Request, Row};
+use super::ids::{Ids, Look, Request, Row, of_kind};
 use super::now;
 use super::perm::{READ, WRITE};
 use crate::process::credentials::Credentials;
@@ -27,14 +27,14 @@ pub const MOST: usize = 32000;
 /// Most semaphores of a set.
 pub const MOST_IN_SET: usize = 32000;
 /// Most semaphores.
-pub const MOST_IN_ALL: usize = 1_024_000_000;
+pub const MOST_IN_ALL: u64 = 1_024_000_000;
 /// Most operations of a call.
 pub const MOST_OPERATIONS: usize = 500;
 /// The highest value, and the most that is undone.
 pub const HIGHEST: i32 = 32767;
 
 /// All sets.
-static SETS: Ids<Arc<Set>> = Ids::new("semaphore sets", MOST);
+static SETS: Ids = Ids::new("semaphore sets", MOST);
 
 /// A set.
 pub struct Set {
@@ -96,12 +96,11 @@ fn filled<T: Clone>(value: T, count: usize) -> Result<Vec<T>, Errno> {
 /// semget(2). EINVAL for a number of semaphores that no set has, or the set not; ENOSPC, ENOMEM, and as [`Ids::get`].
 pub fn get(request: Request<'_>, count: i32) -> Result<u64, Errno> {
     let len = usize::try_from(count).ok().filter(|&len| len <= MOST_IN_SET).ok_or(Errno::EINVAL)?;
-    let large_enough = |set: &Arc<Set>| if set.len < len { Err(Errno::EINVAL) } else { Ok(()) };
-    SETS.get(request, large_enough, |table, _| {
+    SETS.get(request, len as u64, &|table, _| {
         if len == 0 {
             return Err(Errno::EINVAL);
         }
-        if table.rows().map(|row| row.object.len).sum::<usize>() + len > MOST_IN_ALL {
+        if table.sizes() + len as u64 > MOST_IN_ALL {
             return Err(Errno::ENOSPC);
         }
         let charge = Charge::new(len * size_of::<Semaphore>())?;
@@ -111,13 +110,21 @@ pub fn get(request: Request<'_>, count: i32) -> Result<u64, Errno> {
     })
 }
 
+/// The set with that number.
+fn find(id: i32, caller: &Credentials, wanted: u32, least: (u64, Errno)) -> Result<Arc<Set>, Errno> {
+    of_kind(SETS.open(id, caller, wanted, least)?)
+}
+
+/// Of any size.
+const ANY: (u64, Errno) = (0, Errno::EINVAL);
+
 /// semop(2), semtimedop(2). EINVAL, EFBIG, EACCES, EIDRM, ERANGE, ENOMEM; EAGAIN when there is to be no waiting, or no more;
 /// EINTR.
 pub fn operate(process: &Process, id: i32, operations: Vec<Sembuf>, deadline: Option<Instant>) -> Result<(), Errno> {
     let wanted = if alters(&operations) { WRITE } else { READ };
     let highest = operations.iter().map(|operation| operation.number).max().unwrap_or(0);
-    let fits = |set: &Arc<Set>| if usize::from(highest) < set.len { Ok(()) } else { Err(Errno::EFBIG) };
-    let set = SETS.open(id, &process.credentials(), wanted, fits)?;
+    let least = (u64::from(highest) + 1, Errno::EFBIG);
+    let set = find(id, &process.credentials(), wanted, least)?;
     let pid = process.pid();
     let waiter = {
         let mut state = set.lock()?;
@@ -282,7 +289,7 @@ pub enum Question {
 
 /// GETVAL and its like. EINVAL, EACCES, EIDRM.
 pub fn ask(id: i32, caller: &Credentials, number: i32, question: Question) -> Result<u64, Errno> {
-    let set = SETS.open(id, caller, READ, |_| Ok(()))?;
+    let set = find(id, caller, READ, ANY)?;
     let number = set.number(number)?;
     let state = set.lock()?;
     let waiting = |zero| state.waiting.iter().filter(|waiter| waiter.awaits(number, zero)).count() as u64;
@@ -315,11 +322,11 @@ impl Set {
         if values().any(|value| i32::from(value) > HIGHEST) {
             return Err(Errno::ERANGE);
         }
-        self.change(values().enumerate())
+        self.change(&mut values().enumerate())
     }
 
     /// Sets values, which nobody undoes any more.
-    fn change(&self, values: impl Iterator<Item = (usize, u16)>) -> Result<(), Errno> {
+    fn change(&self, values: &mut dyn Iterator<Item = (usize, u16)>) -> Result<(), Errno> {
         let pid = caller_pid();
         let mut state = self.lock()?;
         for (number, value) in values {
@@ -333,28 +340,27 @@ impl Set {
 
 /// The set for GETALL or, if it `writes`, SETALL. EINVAL, EACCES.
 pub fn open(id: i32, caller: &Credentials, writes: bool) -> Result<Arc<Set>, Errno> {
-    SETS.open(id, caller, if writes { WRITE } else { READ }, |_| Ok(()))
+    find(id, caller, if writes { WRITE } else { READ }, ANY)
 }
 
 /// SETVAL. ERANGE, EINVAL, EACCES, EIDRM.
 pub fn set_value(id: i32, caller: &Credentials, number: i32, value: i32) -> Result<(), Errno> {
     let value = u16::try_from(value).ok().filter(|&value| i32::from(value) <= HIGHEST).ok_or(Errno::ERANGE)?;
-    let set = SETS.open(id, caller, WRITE, |set| set.number(number).map(drop))?;
-    set.change(core::iter::once((set.number(number)?, value)))?;
+    let number = usize::try_from(number).map_err(|_| Errno::EINVAL)?;
+    let set = find(id, caller, WRITE, (number as u64 + 1, Errno::EINVAL))?;
+    set.change(&mut core::iter::once((number, value)))?;
     changed(id);
     Ok(())
 }
 
 /// Values have been set.
 pub fn changed(id: i32) {
-    if let Ok(row) = SETS.lock().find(id) {
-        row.changed = now();
-    }
+    SETS.changed(id);
 }
 
 /// IPC_RMID: whoever waits gets EIDRM. EINVAL, EPERM.
 pub fn remove(id: i32, caller: &Credentials) -> Result<(), Errno> {
-    let set = SETS.take(id, caller)?;
+    let set: Arc<Set> = of_kind(SETS.take(id, caller)?)?;
     let mut state = set.state.lock();
     state.removed = true;
     core::mem::take(&mut state.waiting).iter().for_each(|waiter| waiter.end(Err(Errno::EIDRM)));
@@ -364,9 +370,9 @@ pub fn remove(id: i32, caller: &Credentials) -> Result<(), Errno> {
 /// Process `pid` ends: undoes what it has asked to have undone.
 pub fn undo(pid: u32) {
     let mut place = 0;
-    let next = |place| SETS.lock().from(place).map(|(at, row)| (at, row.object.clone()));
-    while let Some((at, set)) = next(place) {
-        place = at + 1;
+    while let Some((next, row)) = SETS.next(place) {
+        place = next;
+        let Ok(set) = row.of_kind::<Set>() else { continue };
         let Ok(mut state) = set.lock() else { continue };
         let Some(at) = state.undo.iter().position(|undo| undo.pid == pid) else { continue };
         let undone = state.undo.swap_remove(at);
@@ -380,27 +386,33 @@ pub fn undo(pid: u32) {
 
 /// What there is to tell of a set, as [`Ids::look`].
 pub fn status(look: Look, id: i32, caller: &Credentials) -> Result<(u64, SemidDs), Errno> {
-    SETS.look(look, id, caller, shown)
+    let (result, row) = SETS.look(look, id, caller)?;
+    Ok((result, shown(&row)?))
 }
 
-fn shown(row: &Row<Arc<Set>>) -> SemidDs {
-    let operated = row.object.state.lock().operated;
-    let nsems = row.object.len as u64;
-    SemidDs { perm: row.perm.shown(), otime: operated, ctime: row.changed, nsems, ..SemidDs::ZERO }
+fn shown(row: &Row) -> Result<SemidDs, Errno> {
+    let operated = row.of_kind::<Set>()?.state.lock().operated;
+    let (perm, ctime) = (row.perm.shown(), row.changed);
+    Ok(SemidDs { perm, otime: operated, ctime, nsems: row.size, ..SemidDs::ZERO })
 }
 
 /// Calls `show` with the number of each set and what there is to tell.
-pub fn for_each(mut show: impl FnMut(i32, &SemidDs)) {
-    SETS.lock().rows().for_each(|row| show(row.perm.id, &shown(row)));
+pub fn for_each(show: &mut dyn FnMut(i32, &SemidDs)) {
+    let mut place = 0;
+    while let Some((next, row)) = SETS.next(place) {
+        place = next;
+        if let Ok(status) = shown(&row) {
+            show(row.perm.id, &status);
+        }
+    }
 }
 
 /// IPC_SET. EINVAL, EPERM.
 pub fn set(id: i32, caller: &Credentials, new: &IpcPerm) -> Result<(), Errno> {
-    SETS.set(id, caller, new, |_| Ok(()))
+    SETS.set(id, caller, new, None).map(drop)
 }
 
 /// The highest place in use, how many sets there are and how many semaphores.
-pub fn figures() -> (u64, usize, usize) {
-    let table = SETS.lock();
-    (table.highest(), table.count(), table.rows().map(|row| row.object.len).sum())
+pub fn figures() -> (u64, usize, u64) {
+    SETS.figures()
 }

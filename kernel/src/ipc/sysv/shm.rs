@@ -3,7 +3,7 @@
 //! Memory is [`SharedMemory`]; the table has it until the segment is removed, and each area that maps it has it, too. A
 //! segment that is removed while areas map it stays in the table, without a key, until the last of them goes.
 
-use super::ids::{Ids, Look, Request, Row, Table};
+use super::ids::{Ids, Look, Object, Request, Row, Table};
 use super::perm::{EXECUTE, READ, WRITE};
 use super::{caller_pid, now};
 use crate::process::credentials::Credentials;
@@ -16,6 +16,8 @@ use abi::ipc::{
 };
 use alloc::boxed::Box;
 use alloc::sync::Arc;
+use core::sync::atomic::Ordering::Relaxed;
+use core::sync::atomic::{AtomicI64, AtomicU32, AtomicU64};
 use machine::addr::PAGE_SIZE;
 use machine::mm::{Protection, frame};
 use machine::sync::Once;
@@ -27,17 +29,16 @@ pub const MAX: u64 = u64::MAX - (1 << 24);
 pub const MOST: usize = 4096;
 
 /// All segments.
-static SEGMENTS: Ids<Memory> = Ids::new("shared memory segments", MOST);
+static SEGMENTS: Ids = Ids::new("shared memory segments", MOST);
 
-/// A segment.
+/// A segment. The numbers change with the table locked.
 pub struct Memory {
     pages: Arc<SharedMemory>,
-    size: u64,
-    attached: u64,
-    attach_time: i64,
-    detach_time: i64,
+    attached: AtomicU64,
+    attach_time: AtomicI64,
+    detach_time: AtomicI64,
     creator: u32,
-    last: u32,
+    last: AtomicU32,
 }
 
 /// A segment as its memory knows it.
@@ -45,21 +46,21 @@ struct Counted(Label);
 
 impl Segment for Counted {
     fn attached(&self) {
-        if let Ok(row) = SEGMENTS.lock().find(self.0.id) {
-            row.object.attach();
+        let mut table = SEGMENTS.lock();
+        if let Ok(memory) = table.find(self.0.id).and_then(|row| row.of_kind::<Memory>()) {
+            memory.attach();
         }
     }
 
     fn detached(&self) {
         let mut table = SEGMENTS.lock();
         let Ok(row) = table.find(self.0.id) else { return };
-        let memory = &mut row.object;
-        memory.attached -= 1;
-        (memory.detach_time, memory.last) = (now(), caller_pid());
-        let removed = match memory.attached == 0 && row.perm.mode & SHM_DEST != 0 {
-            true => table.remove(self.0.id).ok(),
-            false => None,
-        };
+        let Ok(memory) = row.of_kind::<Memory>() else { return };
+        let others = memory.attached.fetch_sub(1, Relaxed) - 1;
+        memory.detach_time.store(now(), Relaxed);
+        memory.last.store(caller_pid(), Relaxed);
+        let goes = others == 0 && row.perm.mode & SHM_DEST != 0;
+        let removed = if goes { table.remove(self.0.id).ok() } else { None };
         drop(table);
         drop(removed);
     }
@@ -70,42 +71,43 @@ impl Segment for Counted {
 }
 
 impl Memory {
-    fn attach(&mut self) {
-        self.attached += 1;
-        (self.attach_time, self.last) = (now(), caller_pid());
+    fn attach(&self) {
+        self.attached.fetch_add(1, Relaxed);
+        self.attach_time.store(now(), Relaxed);
+        self.last.store(caller_pid(), Relaxed);
     }
 }
 
-/// shmget(2). EINVAL for sizes of no segment, ENOSPC, ENOMEM for more than the machine has and for huge pages, and as [`Ids::get`].
+/// shmget(2). EINVAL for sizes of no segment, ENOSPC, ENOMEM for more than the machine has and for huge pages, and as
+/// [`Ids::get`].
 pub fn get(request: Request<'_>, size: u64) -> Result<u64, Errno> {
-    static QUOTA: Once<Arc<Quota>> = Once::new();
-    let large_enough = |memory: &Memory| if memory.size < size { Err(Errno::EINVAL) } else { Ok(()) };
-    SEGMENTS.get(request, large_enough, |table, id| {
-        if size == 0 || size > MAX {
-            return Err(Errno::EINVAL);
-        }
-        let pages = size.div_ceil(PAGE);
-        let all = frame::total() as u64;
-        if total(table).saturating_add(pages) > MAX {
-            return Err(Errno::ENOSPC);
-        }
-        // There is no pool of huge pages.
-        let huge = request.flags & SHM_HUGETLB != 0;
-        if huge || pages > all && request.flags & SHM_NORESERVE == 0 {
-            return Err(Errno::ENOMEM);
-        }
-        // Memory that ending no process gives back: it leaves something to those.
-        let quota = QUOTA.call_once(|| Quota::new((all / 4 * 3) as usize));
-        let segment = Box::new(Counted(Label { key: request.key, id }));
-        let pages = SharedMemory::of_segment(pages, quota, segment);
-        let creator = caller_pid();
-        Ok(Memory { pages, size, attached: 0, attach_time: 0, detach_time: 0, creator, last: 0 })
-    })
+    SEGMENTS.get(request, size, &|table, id| make(table, Label { key: request.key, id }, size, request.flags))
 }
 
-/// Pages of all segments.
-fn total(table: &Table<Memory>) -> u64 {
-    table.rows().map(|row| row.object.pages.pages()).sum()
+fn make(table: &Table, label: Label, size: u64, flags: u32) -> Result<Object, Errno> {
+    static QUOTA: Once<Arc<Quota>> = Once::new();
+    if size == 0 || size > MAX {
+        return Err(Errno::EINVAL);
+    }
+    if table.sizes().saturating_add(size) > MAX {
+        return Err(Errno::ENOSPC);
+    }
+    let (pages, all) = (size.div_ceil(PAGE), frame::total() as u64);
+    // There is no pool of huge pages.
+    let huge = flags & SHM_HUGETLB != 0;
+    if huge || pages > all && flags & SHM_NORESERVE == 0 {
+        return Err(Errno::ENOMEM);
+    }
+    // Memory that ending no process gives back: it leaves something to those.
+    let quota = QUOTA.call_once(|| Quota::new((all / 4 * 3) as usize));
+    Ok(Arc::new(Memory {
+        pages: SharedMemory::of_segment(pages, quota, Box::new(Counted(label))),
+        attached: AtomicU64::new(0),
+        attach_time: AtomicI64::new(0),
+        detach_time: AtomicI64::new(0),
+        creator: caller_pid(),
+        last: AtomicU32::new(0),
+    }))
 }
 
 /// shmat(2): where it is then. EINVAL, EACCES, ENOMEM, EPERM.
@@ -117,8 +119,9 @@ pub fn attach(space: &AddressSpace, caller: &Credentials, id: i32, address: u64,
         let mut table = SEGMENTS.lock();
         let row = table.find(id)?;
         row.perm.check(caller, wanted)?;
-        row.object.attach();
-        (Share::new(row.object.pages.clone()), row.object.size)
+        let memory = row.of_kind::<Memory>()?;
+        memory.attach();
+        (Share::new(memory.pages.clone()), row.size)
     };
     let request = MapRequest {
         placement,
@@ -147,32 +150,41 @@ fn placement(address: u64, flags: u32) -> Result<Placement, Errno> {
 
 /// What there is to tell of a segment, as [`Ids::look`].
 pub fn status(look: Look, id: i32, caller: &Credentials) -> Result<(u64, ShmidDs), Errno> {
-    SEGMENTS.look(look, id, caller, shown)
+    let (result, row) = SEGMENTS.look(look, id, caller)?;
+    Ok((result, shown(&row)?.0))
 }
 
-fn shown(row: &Row<Memory>) -> ShmidDs {
-    let memory = &row.object;
-    ShmidDs {
+/// What there is to tell, and how many of its pages there are.
+fn shown(row: &Row) -> Result<(ShmidDs, u64), Errno> {
+    let memory = row.of_kind::<Memory>()?;
+    let status = ShmidDs {
         perm: row.perm.shown(),
-        size: memory.size,
-        atime: memory.attach_time,
-        dtime: memory.detach_time,
+        size: row.size,
+        atime: memory.attach_time.load(Relaxed),
+        dtime: memory.detach_time.load(Relaxed),
         ctime: row.changed,
         cpid: memory.creator,
-        lpid: memory.last,
-        nattch: memory.attached,
+        lpid: memory.last.load(Relaxed),
+        nattch: memory.attached.load(Relaxed),
         ..ShmidDs::ZERO
-    }
+    };
+    Ok((status, memory.pages.present()))
 }
 
 /// Calls `show` with each segment: its number, what there is to tell, and how many of its pages there are.
-pub fn for_each(mut show: impl FnMut(i32, &ShmidDs, u64)) {
-    SEGMENTS.lock().rows().for_each(|row| show(row.perm.id, &shown(row), row.object.pages.present()));
+pub fn for_each(show: &mut dyn FnMut(i32, &ShmidDs, u64)) {
+    let mut place = 0;
+    while let Some((next, row)) = SEGMENTS.next(place) {
+        place = next;
+        if let Ok((status, present)) = shown(&row) {
+            show(row.perm.id, &status, present);
+        }
+    }
 }
 
 /// IPC_SET. EINVAL, EPERM.
 pub fn set(id: i32, caller: &Credentials, new: &IpcPerm) -> Result<(), Errno> {
-    SEGMENTS.set(id, caller, new, |_| Ok(()))
+    SEGMENTS.set(id, caller, new, None).map(drop)
 }
 
 /// SHM_LOCK and SHM_UNLOCK, which change nothing but what is shown: nothing leaves memory here. `may` says whether
@@ -192,7 +204,7 @@ pub fn remove(id: i32, caller: &Credentials) -> Result<(), Errno> {
     let mut table = SEGMENTS.lock();
     let row = table.find(id)?;
     row.perm.check_owner(caller)?;
-    if row.object.attached > 0 {
+    if row.of_kind::<Memory>()?.attached.load(Relaxed) > 0 {
         row.perm.mode |= SHM_DEST;
         row.perm.hide();
         return Ok(());
@@ -205,8 +217,11 @@ pub fn remove(id: i32, caller: &Credentials) -> Result<(), Errno> {
 
 /// SHM_INFO, and the highest place in use.
 pub fn figures() -> (u64, ShmInfo) {
-    let table = SEGMENTS.lock();
-    let resident = table.rows().map(|row| row.object.pages.present()).sum();
-    let info = ShmInfo { used_ids: table.count() as i32, total: total(&table), resident, ..ShmInfo::ZERO };
-    (table.highest(), info)
+    let (highest, count, _) = SEGMENTS.figures();
+    let mut info = ShmInfo { used_ids: count as i32, ..ShmInfo::ZERO };
+    for_each(&mut |_, status, present| {
+        info.total += status.size.div_ceil(PAGE);
+        info.resident += present;
+    });
+    (highest, info)
 }
