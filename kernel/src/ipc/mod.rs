@@ -1,11 +1,10 @@
 //! What processes talk and wait through that no directory need show: pipes, counters, timers, and waiting for many files
 //! at once.
 //!
-//! From the bottom up: `ring` bytes in pages · [`pipe`] · [`eventfd`] · [`timerfd`] · [`signalfd`] · [`inotify`] · [`poll`] waiting for files · [`epoll`] · [`socket`] sockets · [`sysv`], which
-//! needs none of them and has no files.
+//! From the bottom up: `ring` bytes in pages · [`pipe`] · [`eventfd`] · [`timerfd`] · [`signalfd`] · [`inotify`] · [`poll`] waiting for files · [`epoll`] · [`socket`] sockets.
 //! Each kind of file is a
 //! [`FileOperations`](crate::vfs::FileOperations); readers and writers sleep in its wait queues, and whoever waits for
-//! several files watches these ([`machine::sync::Watcher`]).
+//! several files watches these ([`machine::sync::Watcher`]). System V IPC ([`sysv`]) has no files and needs none of these.
 
 pub mod epoll;
 pub mod eventfd;

@@ -19,6 +19,7 @@ pub fn msgget(caller: &mut Caller<'_>, key: i32, flags: u32) -> SyscallResult {
     msg::get(Request { key, flags, caller: &own })
 }
 
+#[inline(never)]
 pub fn msgsnd(caller: &mut Caller<'_>, id: i32, message: UserIn<i64>, size: usize, flags: u32) -> SyscallResult {
     let kind = message.read()?;
     if size > msg::LONGEST || id < 0 || kind < 1 {
@@ -32,6 +33,7 @@ pub fn msgsnd(caller: &mut Caller<'_>, id: i32, message: UserIn<i64>, size: usiz
     Ok(0)
 }
 
+#[inline(never)]
 pub fn msgrcv(
     caller: &mut Caller<'_>,
     id: i32,
@@ -53,6 +55,7 @@ pub fn msgrcv(
     Ok(len as u64)
 }
 
+#[inline(never)]
 pub fn msgctl(caller: &mut Caller<'_>, id: i32, command: i32, buffer: u64) -> SyscallResult {
     if id < 0 {
         return Err(Errno::EINVAL);

@@ -62,6 +62,7 @@ fn operate(
     Ok(0)
 }
 
+#[inline(never)]
 pub fn semctl(caller: &mut Caller<'_>, id: i32, number: i32, command: i32, argument: u64) -> SyscallResult {
     if id < 0 {
         return Err(Errno::EINVAL);

@@ -25,6 +25,7 @@ pub fn shmdt(caller: &mut Caller<'_>, address: u64) -> SyscallResult {
     Ok(0)
 }
 
+#[inline(never)]
 pub fn shmctl(caller: &mut Caller<'_>, id: i32, command: i32, buffer: u64) -> SyscallResult {
     if id < 0 {
         return Err(Errno::EINVAL);

@@ -13,7 +13,7 @@ use crate::process::credentials::Credentials;
 use abi::Errno;
 use abi::capability::CAP_SYS_RESOURCE;
 use abi::ipc::{IPC_NOWAIT, IpcPerm, MSG_COPY, MSG_EXCEPT, MSG_NOERROR, MsqidDs};
-use alloc::collections::VecDeque;
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use machine::sync::{Rank, SpinLock, WaitQueue};
@@ -39,7 +39,8 @@ pub struct Queue {
 
 struct State {
     removed: bool,
-    messages: VecDeque<Message>,
+    #[allow(clippy::vec_box, reason = "whenever one is taken out, those behind it move up under a spin lock")]
+    messages: Vec<Box<Message>>,
     bytes: u64,
     /// Most bytes in it, and most messages.
     most: u64,
@@ -60,14 +61,14 @@ pub struct Message {
 
 impl Message {
     /// A message without text, which has room for `len` bytes. ENOMEM.
-    pub fn new(kind: i64, len: usize) -> Result<Self, Errno> {
+    pub fn new(kind: i64, len: usize) -> Result<Box<Self>, Errno> {
         let charge = Charge::new(len + size_of::<Message>())?;
         let mut text = Vec::new();
         text.try_reserve_exact(len).map_err(|_| Errno::ENOMEM)?;
-        Ok(Message { kind, text, _charge: charge })
+        Ok(Box::new(Message { kind, text, _charge: charge }))
     }
 
-    fn copy(&self) -> Result<Self, Errno> {
+    fn copy(&self) -> Result<Box<Self>, Errno> {
         let mut copy = Message::new(self.kind, self.text.len())?;
         copy.text.extend_from_slice(&self.text);
         Ok(copy)
@@ -90,7 +91,7 @@ pub fn get(request: Request<'_>) -> Result<u64, Errno> {
     QUEUES.get(request, 0, &|_, _| {
         let state = State {
             removed: false,
-            messages: VecDeque::new(),
+            messages: Vec::new(),
             bytes: 0,
             most: QUEUE_BYTES,
             sent: 0,
@@ -112,7 +113,7 @@ fn find(id: i32, caller: &Credentials, wanted: u32) -> Result<Arc<Queue>, Errno>
 }
 
 /// msgsnd(2). EINVAL, EACCES, EAGAIN, EIDRM, EINTR, ENOMEM.
-pub fn send(id: i32, caller: &Credentials, message: Message, flags: u32) -> Result<(), Errno> {
+pub fn send(id: i32, caller: &Credentials, message: Box<Message>, flags: u32) -> Result<(), Errno> {
     let queue = find(id, caller, WRITE)?;
     let pid = caller_pid();
     let mut message = Some(message);
@@ -129,7 +130,7 @@ pub fn send(id: i32, caller: &Credentials, message: Message, flags: u32) -> Resu
 }
 
 /// msgrcv(2). EINVAL, EACCES, ENOMSG, E2BIG, EIDRM, EINTR; ENOMEM for a copy.
-pub fn receive(id: i32, caller: &Credentials, wanted: Wanted) -> Result<Message, Errno> {
+pub fn receive(id: i32, caller: &Credentials, wanted: Wanted) -> Result<Box<Message>, Errno> {
     let queue = find(id, caller, READ)?;
     let pid = caller_pid();
     let attempt = || queue.state.lock().take(wanted, pid);
@@ -146,7 +147,7 @@ pub fn receive(id: i32, caller: &Credentials, wanted: Wanted) -> Result<Message,
 
 impl State {
     /// Takes the message in; None if there is no room for it now.
-    fn put(&mut self, message: &mut Option<Message>, pid: u32) -> Option<Result<(), Errno>> {
+    fn put(&mut self, message: &mut Option<Box<Message>>, pid: u32) -> Option<Result<(), Errno>> {
         if self.removed {
             return Some(Err(Errno::EIDRM));
         }
@@ -158,14 +159,14 @@ impl State {
         if self.messages.try_reserve(1).is_err() {
             return Some(Err(Errno::ENOMEM));
         }
-        self.messages.push_back(message.take()?);
+        self.messages.push(message.take()?);
         self.bytes += len;
         (self.sent, self.sender) = (now(), pid);
         Some(Ok(()))
     }
 
     /// Gives out the first message that is wanted; None if there is none.
-    fn take(&mut self, wanted: Wanted, pid: u32) -> Option<Result<Message, Errno>> {
+    fn take(&mut self, wanted: Wanted, pid: u32) -> Option<Result<Box<Message>, Errno>> {
         if self.removed {
             return Some(Err(Errno::EIDRM));
         }
@@ -183,7 +184,7 @@ impl State {
         if copies {
             return Some(message.copy());
         }
-        let message = self.messages.remove(at)?;
+        let message = self.messages.remove(at);
         self.bytes -= message.text.len() as u64;
         (self.received, self.receiver) = (now(), pid);
         Some(Ok(message))
