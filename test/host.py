@@ -12,8 +12,8 @@ PROGRAMS = TOP / "build/user/root"
 IPC_PROGRAMS = ("pipes", "polling", "events", "waiting")
 SOCKET_PROGRAMS = ("sockets", "socket-names", "socket-messages")
 SYSV_PROGRAMS = ("shm", "sem", "msg")
-INET_PROGRAMS = ("inet-tcp", "inet-tcp-data", "inet-udp", "inet-names")
-PROCESS_PROGRAMS = ("processes", "signals", "handlers", "threads", "corners", "vdso", "scheduling", "priorities", "pidfd", "rseq", "proc", "system", "cputime", "privileges", "pty", "pty-sessions", "huge", "sharing", "programs", "ptrace", "ptrace-events", "ptrace-corners")
+INET_PROGRAMS = ("inet-tcp", "inet-tcp-data", "inet-udp", "inet-names", "inet-corners", "inet-races")
+PROCESS_PROGRAMS = ("processes", "signals", "handlers", "threads", "corners", "vdso", "scheduling", "priorities", "pidfd", "rseq", "proc", "system", "cputime", "privileges", "pty", "pty-sessions", "signal-driven", "huge", "sharing", "programs", "ptrace", "ptrace-events", "ptrace-corners")
 
 
 def fault_table() -> dict[str, str]:

@@ -115,6 +115,21 @@ def busybox(context: Context) -> None:
         raise Failure(f"all but `false` should end with status 0, but: {got}")
 
 
+def busybox_network(context: Context) -> None:
+    """A web server, its clients by name and by number, and what is sent to it by hand; a service by telnet's means."""
+    script = [
+        "$b httpd -f -p 127.0.0.1:8080 -h / & web=$!; $b sleep 1", "$b wget -q -O - http://localhost:8080/hello.txt", "$b wget -q -O - http://127.0.0.1:8080/nested-dir/nested.txt",
+        "$b wget -q -O - http://127.0.0.1:8080/none; echo none: $?", r'printf "GET /hello.txt HTTP/1.0\r\n\r\n" | $b nc 127.0.0.1 8080 | $b head -n 1',
+        "$b nc -l -p 7000 -e $b tr a-z A-Z & $b sleep 1; echo shouted | $b nc 127.0.0.1 7000; wait $!",
+        "$b nc 127.0.0.1 7000; echo gone: $?", "$b ifconfig lo 2>/dev/null", "kill $web",
+    ]  # fmt: skip
+    result = boot(context, f"mount 2; exec /bin/busybox sh -c 'b=/bin/busybox; {'; '.join(script)}'; exit")
+    result.wants(
+        r"^Hello, world!$", r"^Nested hello$", r"HTTP/1\.1 404 Not Found$", r"^none: 1$", r"^HTTP/1\.1 200 OK\r?$", r"^SHOUTED$",
+        r"Connection refused$", r"^gone: 1$", r"^ +inet addr:127\.0\.0\.1 +Mask:255\.0\.0\.0$", r"^ +UP LOOPBACK RUNNING  MTU:65536 ",
+    )  # fmt: skip
+
+
 def busybox_proc(context: Context) -> None:
     """The commands that read /proc, while a program computes."""
     script = [
@@ -209,6 +224,7 @@ def tests() -> list[Test]:
             SECONDS, needs=NEEDS,
         ),
         Test("user/busybox", busybox, SECONDS, needs=NEEDS),
+        Test("user/busybox-network", busybox_network, SECONDS, needs=NEEDS),
         Test("user/busybox-proc", busybox_proc, SECONDS, needs=NEEDS),
         Test("user/out-of-memory", out_of_memory, SECONDS, needs=NEEDS),
     ]  # fmt: skip

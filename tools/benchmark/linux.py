@@ -26,6 +26,7 @@ until [ -b /dev/vdc ]; do /bin/busybox usleep 10000; done
 /bin/busybox mount -t ext4 /dev/vdc /root
 /bin/busybox mount -t devtmpfs dev /root/dev
 /bin/busybox mount -t proc proc /root/proc
+/bin/busybox ifconfig lo up
 for row in @ROWS@; do
     echo "exec /bin/bench @FLAG@$row"
     /bin/busybox chroot /root /bin/bench @FLAG@$row || echo "/bin/bench: exit status $?"

@@ -13,7 +13,7 @@ struct row {
     void (*run)(void);
 };
 
-extern const struct row file_rows[], process_rows[], memory_rows[], switch_rows[], system_rows[], disk_rows[];
+extern const struct row file_rows[], process_rows[], memory_rows[], switch_rows[], socket_rows[], system_rows[], disk_rows[];
 
 // Settings from the command line.
 extern bool count_instructions;  // the time-stamp counter in place of CLOCK_MONOTONIC
@@ -46,5 +46,14 @@ _Noreturn void missing_because(const char *reason);
 pid_t fork_child(void);
 // Waits for a child of fork_child and ends the row unless its exit status is 0.
 void reap_child(pid_t child);
+
+// Sends a byte and waits for one; ends the row if that fails.
+void pass(int out, int in);
+// What the other process does: sends back every byte until the other side has gone.
+_Noreturn void echo(int in, int out);
+
+// What goes through a pipe or a connection when its bandwidth is measured: as many pieces, from and to the one buffer.
+enum { STREAM_PIECE = 64 * 1024, STREAM_PIECES = 16 };
+extern char stream_piece[STREAM_PIECE];
 
 #endif

@@ -26,7 +26,7 @@ bool count_instructions;
 const char *file_path = "/bin/busybox", *big_path = "/big", *scratch_dir = "/tmp", *shell_path = "/bin/busybox", *own_path;
 uint64_t start_ticks;
 
-static const struct row *const groups[] = {system_rows, file_rows, switch_rows, process_rows, memory_rows, disk_rows};
+static const struct row *const groups[] = {system_rows, file_rows, switch_rows, socket_rows, process_rows, memory_rows, disk_rows};
 static const struct row *current;
 static jmp_buf out_of_row;
 static pid_t children[MAX_CHILDREN];

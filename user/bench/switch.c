@@ -1,4 +1,4 @@
-// What passes between tasks: lat_pipe, lat_unix, lat_ctx and bw_pipe of lmbench, and futexes between two threads.
+// What passes between tasks: lat_pipe, lat_ctx and bw_pipe of lmbench, and futexes between two threads.
 #define _GNU_SOURCE
 #include "bench.h"
 #include <errno.h>
@@ -6,17 +6,16 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { MAX_TASKS = 16, PIPE_PIECE = 64 * 1024, PIPE_PIECES = 16 };
+enum { MAX_TASKS = 16 };
 // linux/futex.h, which musl does not bring.
 enum { FUTEX_WAIT_PRIVATE = 128, FUTEX_WAKE_PRIVATE = 129 };
 
 static int to_child[2], from_child[2];
 
-static void pass(int out, int in)
+void pass(int out, int in)
 {
     char token = 0;
     if (write(out, &token, 1) != 1)
@@ -25,8 +24,7 @@ static void pass(int out, int in)
         missing("read");
 }
 
-// Sends back every byte until the other side has gone.
-static _Noreturn void echo(int in, int out)
+_Noreturn void echo(int in, int out)
 {
     char token;
     while (read(in, &token, 1) == 1 && write(out, &token, 1) == 1) {
@@ -57,24 +55,6 @@ static void pipe_row(void)
     close(to_child[1]);
     reap_child(child);
     close(from_child[0]);
-    report_time(time);
-}
-
-static void unix_row(void)
-{
-    int ends[2];
-    if (socketpair(AF_UNIX, SOCK_STREAM, 0, ends) != 0)
-        missing("socketpair");
-    pid_t child = fork_child();
-    if (child == 0) {
-        close(ends[0]);
-        echo(ends[1], ends[1]);
-    }
-    close(ends[1]);
-    to_child[1] = from_child[0] = ends[0];
-    double time = measure(round_trips, 50, 1);
-    close(ends[0]);
-    reap_child(child);
     report_time(time);
 }
 
@@ -202,29 +182,29 @@ static void futex_row(void)
     report_time(time);
 }
 
-static char piece[PIPE_PIECE];
+char stream_piece[STREAM_PIECE];
 
 static uint64_t pipe_bandwidth_round(long n)
 {
-    long left = n * PIPE_PIECES * PIPE_PIECE;
+    long left = n * STREAM_PIECES * STREAM_PIECE;
     if (pipe(to_child) != 0)
         missing("pipe");
     pid_t child = fork_child();
     if (child == 0) {
         close(to_child[0]);
-        for (long i = 0; i < n * PIPE_PIECES; i++)
-            if (write(to_child[1], piece, PIPE_PIECE) != PIPE_PIECE)
+        for (long i = 0; i < n * STREAM_PIECES; i++)
+            if (write(to_child[1], stream_piece, STREAM_PIECE) != STREAM_PIECE)
                 _exit(1);
         _exit(0);
     }
     close(to_child[1]);
     // The first byte starts the clock: the fork is not what is measured.
-    if (read(to_child[0], piece, 1) != 1)
+    if (read(to_child[0], stream_piece, 1) != 1)
         missing("read");
     left--;
     uint64_t start = now();
     while (left > 0) {
-        ssize_t got = read(to_child[0], piece, PIPE_PIECE);
+        ssize_t got = read(to_child[0], stream_piece, STREAM_PIECE);
         if (got <= 0)
             missing("read");
         left -= got;
@@ -237,12 +217,11 @@ static uint64_t pipe_bandwidth_round(long n)
 
 static void pipe_bandwidth_row(void)
 {
-    report_bandwidth(1 / measure(pipe_bandwidth_round, 1, PIPE_PIECES * PIPE_PIECE));
+    report_bandwidth(1 / measure(pipe_bandwidth_round, 1, STREAM_PIECES * STREAM_PIECE));
 }
 
 const struct row switch_rows[] = {
     {"pipe", "pipe round trip", pipe_row},
-    {"unix", "AF_UNIX round trip", unix_row},
     {"switch-2", "context switch, 2 tasks", two_tasks_row},
     {"switch-16", "context switch, 16 tasks", sixteen_tasks_row},
     {"futex", "futex hand-off of two threads", futex_row},

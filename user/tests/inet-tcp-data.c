@@ -197,13 +197,6 @@ static void limits(void)
     }
 }
 
-static int state_of(int fd)
-{
-    unsigned char state = 0xff;
-    socklen_t size = sizeof state;
-    return getsockopt(fd, SOL_TCP, TCP_INFO, &state, &size) == 0 && size == 1 ? state : -1;
-}
-
 static void options(void)
 {
     int s[2], fresh = socket(AF_INET, SOCK_STREAM, 0), l = listener(1), value = 1;

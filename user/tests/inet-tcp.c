@@ -3,8 +3,6 @@
 #define _GNU_SOURCE
 #include "inet.h"
 
-static int tcp(int flags) { return socket(AF_INET, SOCK_STREAM | flags, 0); }
-
 static void creation(void)
 {
     int s[2];

@@ -132,7 +132,17 @@ static inline int ioctl_number(int fd, unsigned long which)
 // A call that gives exactly this text.
 #define CHECK_TEXT(call, buffer, text) CHECK((call) == (long)strlen(text) && memcmp((buffer), (text), strlen(text)) == 0)
 
-// Sockets: bound to a port that was free, listening, connected.
+// What TCP_INFO says is the connection's state.
+static inline int state_of(int fd)
+{
+    unsigned char state = 0xff;
+    socklen_t size = sizeof state;
+    return getsockopt(fd, SOL_TCP, TCP_INFO, &state, &size) == 0 && size == 1 ? state : -1;
+}
+
+// Sockets: new, bound to a port that was free, listening, connected.
+static inline int tcp(int flags) { return socket(AF_INET, SOCK_STREAM | flags, 0); }
+
 static inline int bound(int type, uint32_t host)
 {
     int fd = socket(AF_INET, type, 0);
@@ -162,6 +172,49 @@ static inline void tcp_pair(int s[2])
     s[1] = accept(l, 0, 0);
     CHECK(s[1] >= 0);
     close(l);
+}
+
+// A listener that has no room: one connection waits to be accepted. It does not block.
+static inline int full_listener(void)
+{
+    int l = listener(0);
+    connected(SOCK_STREAM, l);
+    CHECK(wait_for(l, POLLIN) == POLLIN && set_blocking(l, 0) == 0);
+    return l;
+}
+
+// From now on `close` aborts the connection (socket(7), SO_LINGER): what is over holds no port.
+static inline int set_abort(int fd)
+{
+    struct linger abort = {1, 0};
+    return setsockopt(fd, SOL_SOCKET, SO_LINGER, &abort, sizeof abort);
+}
+
+// Forgets whom the socket is connected to (connect(2)).
+static inline int disconnect(int fd) { return connect(fd, &nowhere, sizeof nowhere); }
+
+// Accepts a connection that comes soon, if not at once.
+#define ACCEPT(l) accept_soon((l), __LINE__)
+static inline int accept_soon(int l, int line)
+{
+    int events = wait_for(l, POLLIN), fd = accept(l, 0, 0);
+    check_true(events == POLLIN && fd >= 0, "that somebody comes to be accepted", line);
+    return fd;
+}
+
+// Each end of a connection takes what the other one sends, and nothing else has come.
+#define CHECK_TALK(a, b) check_talk((a), (b), __LINE__)
+static inline void check_talk(int a, int b, int line)
+{
+    char buf[8];
+    check_true(recv(a, buf, 8, MSG_DONTWAIT) == -1 && errno == EAGAIN, "that the one end has nothing to read", line);
+    check_true(recv(b, buf, 8, MSG_DONTWAIT) == -1 && errno == EAGAIN, "that the other end has nothing to read", line);
+    for (int i = 0; i < 2; i++) {
+        int from = i == 0 ? a : b, to = i == 0 ? b : a;
+        int came = send(from, "talk", 4, MSG_NOSIGNAL) == 4 && wait_for(to, POLLIN) == POLLIN;
+        came = came && recv(to, buf, 8, MSG_DONTWAIT) == 4 && memcmp(buf, "talk", 4) == 0;
+        check_true(came, i == 0 ? "that the other end gets what is sent" : "that the one end gets what is sent", line);
+    }
 }
 
 static inline void close_both(int s[2])

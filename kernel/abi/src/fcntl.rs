@@ -4,12 +4,30 @@ use bitflags::bitflags;
 use linux_raw_sys::general as raw;
 /// Numbers that are used as they are.
 pub use raw::{
-    AT_FDCWD, F_ADD_SEALS, F_DUPFD, F_DUPFD_CLOEXEC, F_GET_SEALS, F_GETFD, F_GETFL, F_GETLK, F_GETOWN, F_GETPIPE_SZ,
-    F_OFD_GETLK, F_OFD_SETLK, F_OFD_SETLKW, F_RDLCK, F_SETFD, F_SETFL, F_SETLK, F_SETLKW, F_SETOWN, F_SETPIPE_SZ,
-    F_UNLCK, F_WRLCK, FD_CLOEXEC, SEEK_CUR, SEEK_DATA, SEEK_END, SEEK_HOLE, SEEK_SET,
+    AT_FDCWD, F_ADD_SEALS, F_DUPFD, F_DUPFD_CLOEXEC, F_GET_SEALS, F_GETFD, F_GETFL, F_GETLK, F_GETOWN, F_GETOWN_EX,
+    F_GETPIPE_SZ, F_GETSIG, F_OFD_GETLK, F_OFD_SETLK, F_OFD_SETLKW, F_RDLCK, F_SETFD, F_SETFL, F_SETLK, F_SETLKW,
+    F_SETOWN, F_SETOWN_EX, F_SETPIPE_SZ, F_SETSIG, F_UNLCK, F_WRLCK, FD_CLOEXEC, SEEK_CUR, SEEK_DATA, SEEK_END,
+    SEEK_HOLE, SEEK_SET,
 };
 
 use crate::pod::pod_struct;
+
+/// What an owner is (`F_SETOWN_EX`): a thread, a process, a group of processes.
+pub const F_OWNER_TID: i32 = raw::F_OWNER_TID as i32;
+/// See [`F_OWNER_TID`].
+pub const F_OWNER_PID: i32 = raw::F_OWNER_PID as i32;
+/// See [`F_OWNER_TID`].
+pub const F_OWNER_PGRP: i32 = raw::F_OWNER_PGRP as i32;
+
+pod_struct! {
+    /// Who is told that a file is ready (`struct f_owner_ex`).
+    pub struct OwnerEx: 8 {
+        /// `F_OWNER_*`.
+        pub kind: i32,
+        /// Its number.
+        pub pid: i32,
+    }
+}
 
 bitflags! {
     /// Flags of `open(2)`. The two lowest bits are the access mode, see [`OpenFlags::access_mode`]; unknown bits are kept.

@@ -22,6 +22,14 @@ pub const SI_TKILL: i32 = -6;
 pub const SI_DETHREAD: i32 = -7;
 /// `si_code`: a name has been looked up (`getaddrinfo_a(3)`).
 pub const SI_ASYNCNL: i32 = -60;
+/// `si_code` of signals about files (`F_SETSIG`): there is something to read, there is room to write, an error, a hang-up.
+pub const POLL_IN: i32 = raw::POLL_IN as i32;
+/// See [`POLL_IN`].
+pub const POLL_OUT: i32 = raw::POLL_OUT as i32;
+/// See [`POLL_IN`].
+pub const POLL_ERR: i32 = raw::POLL_ERR as i32;
+/// See [`POLL_IN`].
+pub const POLL_HUP: i32 = raw::POLL_HUP as i32;
 /// `si_code` of `SIGSEGV`: nothing mapped there.
 pub const SEGV_MAPERR: i32 = 1;
 /// `si_code` of `SIGSEGV`: the mapping forbids it.
@@ -170,6 +178,14 @@ impl KernelSiginfo {
         let mut info = KernelSiginfo::new(signal, code);
         info.fields[0] = u64::from(pid as u32) | u64::from(uid) << 32;
         info.fields[1] = value;
+        info
+    }
+
+    /// A file is ready: `code` is `POLL_IN` and its kin, `band` the events of `poll(2)`.
+    pub fn io(signal: Signal, code: i32, band: u32, descriptor: i32) -> KernelSiginfo {
+        let mut info = KernelSiginfo::new(signal, code);
+        info.fields[0] = band.into();
+        info.fields[1] = u64::from(descriptor as u32);
         info
     }
 

@@ -1,7 +1,7 @@
 //! What processes talk and wait through that no directory need show: pipes, counters, timers, and waiting for many files
 //! at once.
 //!
-//! From the bottom up: `ring` bytes in pages · [`pipe`] · [`eventfd`] · [`timerfd`] · [`signalfd`] · [`inotify`] · [`poll`] waiting for files · [`epoll`] · [`socket`] sockets.
+//! From the bottom up: `ring` bytes in pages · [`pipe`] · [`eventfd`] · [`timerfd`] · [`signalfd`] · [`inotify`] · [`poll`] waiting for files · [`epoll`] · [`signal_driven`] files that send signals · [`socket`] sockets.
 //! Each kind of file is a
 //! [`FileOperations`](crate::vfs::FileOperations); readers and writers sleep in its wait queues, and whoever waits for
 //! several files watches these ([`machine::sync::Watcher`]). System V IPC ([`sysv`]) has no files and needs none of these.
@@ -12,6 +12,7 @@ pub mod inotify;
 pub mod pipe;
 pub mod poll;
 mod ring;
+pub mod signal_driven;
 pub mod signalfd;
 pub mod socket;
 pub mod sysv;

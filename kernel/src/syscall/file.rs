@@ -1,11 +1,11 @@
 //! Opening, closing, duplicating and describing files.
 
 use super::argument::{Fd, PathText, UserOut, UserPath, read_extensible};
-use super::{Caller, SyscallResult, lock};
+use super::{Caller, SyscallResult, lock, owner};
 use crate::process::files::MAX_FILES;
 use crate::vfs::{self, FileType, FsContext, Location, Metadata, flags, resolve};
 use abi::Errno;
-use abi::fcntl::{F_GETPIPE_SZ, F_SETPIPE_SZ, OpenHow};
+use abi::fcntl::{F_GETPIPE_SZ, F_SETPIPE_SZ, OpenFlags, OpenHow};
 use abi::fs::{Stat, Statx, StatxTimestamp, split_dev};
 
 const O_CLOEXEC: u32 = 0o2000000;
@@ -162,15 +162,21 @@ pub fn fcntl(caller: &mut Caller<'_>, fd: Fd, command: u32, argument: u64) -> Sy
         F_GETFD => process.files.with(|files| files.close_on_exec(fd.0)).map(u64::from),
         F_SETFD => process.files.with(|files| files.set_close_on_exec(fd.0, argument & 1 != 0)).map(|()| 0),
         F_GETFL => Ok(u64::from(file.flags())),
+        // A place that was only named is no file to do anything with.
+        _ if file.flags() & flags::O_PATH != 0 => Err(Errno::EBADF),
         F_SETFL => {
-            file.set_flags(file.flags() & !SETTABLE_FLAGS | argument as u32 & SETTABLE_FLAGS);
+            let (old, new) = (file.flags(), argument as u32);
+            if (old ^ new) & OpenFlags::ASYNC.bits() != 0 {
+                owner::flags_changed(fd, &file, new & OpenFlags::ASYNC.bits() != 0)?;
+            }
+            file.set_flags(old & !SETTABLE_FLAGS | new & SETTABLE_FLAGS);
             Ok(0)
         }
         lock::F_GETLK | lock::F_SETLK | lock::F_SETLKW | lock::F_OFD_GETLK | lock::F_OFD_SETLK | lock::F_OFD_SETLKW => {
             lock::record_lock(caller, &file, command, argument)
         }
         F_GETPIPE_SZ | F_SETPIPE_SZ => file.fcntl(command, argument),
-        _ => Err(Errno::EINVAL),
+        _ => owner::fcntl(caller, &file, command, argument),
     }
 }
 

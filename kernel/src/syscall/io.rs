@@ -1,7 +1,7 @@
 //! Reading and writing open files: read(2), write(2) and their kin, lseek(2), ioctl(2), fsync(2).
 
 use super::argument::{Fd, UserIn, UserOut, UserRange};
-use super::{Caller, SyscallResult};
+use super::{Caller, SyscallResult, owner};
 use crate::vfs::flags::{O_NONBLOCK, O_PATH, S_IFIFO, S_IFMT};
 use abi::Errno;
 use abi::fs::Iovec;
@@ -56,16 +56,21 @@ pub fn lseek(caller: &mut Caller<'_>, fd: Fd, offset: i64, whence: u32) -> Sysca
 
 pub fn ioctl(caller: &mut Caller<'_>, fd: Fd, command: u32, argument: u64) -> SyscallResult {
     let file = fd.file(caller.thread)?;
+    if file.flags() & O_PATH != 0 {
+        return Err(Errno::EBADF);
+    }
     match command {
         // What fcntl(2) does as well, for every file.
-        FIONBIO if file.flags() & O_PATH == 0 => {
+        FIONBIO => {
             let on = UserIn::<i32>::at(argument).read()? != 0;
             file.set_flags(if on { file.flags() | O_NONBLOCK } else { file.flags() & !O_NONBLOCK });
         }
-        FIOCLEX | FIONCLEX if file.flags() & O_PATH == 0 => {
+        FIOCLEX | FIONCLEX => {
             caller.thread.process().files.with(|files| files.set_close_on_exec(fd.0, command == FIOCLEX))?;
         }
-        _ => return file.ioctl(command, argument),
+        _ => {
+            return owner::ioctl(caller, fd, &file, command, argument).unwrap_or_else(|| file.ioctl(command, argument));
+        }
     }
     Ok(0)
 }

@@ -24,6 +24,7 @@ mod misc;
 mod mount;
 mod msg;
 mod names;
+mod owner;
 mod pidfd;
 mod pipe;
 mod policy;

@@ -77,6 +77,7 @@ fn type_of(family: i32, kind: u32, protocol: i32) -> Result<(Family, Kind, u32),
             }
             (Family::Inet, kind)
         }
+        (AF_INET, SOCK_RAW) => return Err(Errno::EPROTONOSUPPORT),
         (AF_UNIX | AF_INET, _) => return Err(Errno::ESOCKTNOSUPPORT),
         _ => return Err(Errno::EAFNOSUPPORT),
     };

@@ -6,7 +6,7 @@ use super::{Caller, SyscallResult};
 use crate::ipc::socket::options::{
     BROADCAST, KEEP_ALIVE, OUT_OF_BAND_INLINE, PASS_CREDENTIALS, REUSE_ADDRESS, REUSE_PORT,
 };
-use crate::ipc::socket::{BOTH, End, FINISHED, Family, Phase, SEND};
+use crate::ipc::socket::{End, FINISHED, Family, NOBODY, Phase, SEND};
 use abi::Errno;
 use abi::inet::*;
 use abi::pod::Pod;
@@ -39,7 +39,10 @@ pub fn setsockopt(caller: &mut Caller<'_>, fd: Fd, level: u32, option: u32, valu
             let linger = UserIn::<Linger>::at(value).read()?;
             end.options.set_linger(linger.l_onoff != 0, linger.l_linger as u32);
         }
-        SO_SNDBUF | SO_RCVBUF => end.options.set_buffer(option == SO_SNDBUF, number as u32),
+        SO_SNDBUF | SO_RCVBUF => {
+            end.options.set_buffer(option == SO_SNDBUF, number as u32);
+            end.tell_of_room();
+        }
         SO_SNDTIMEO | SO_RCVTIMEO => {
             if size < Timeval::SIZE {
                 return Err(Errno::EINVAL);
@@ -47,7 +50,11 @@ pub fn setsockopt(caller: &mut Caller<'_>, fd: Fd, level: u32, option: u32, valu
             let limit = time_limit(UserIn::<Timeval>::at(value).read()?)?;
             end.options.set_time_limit(option == SO_SNDTIMEO, limit);
         }
-        _ => end.options.switch(switch(option).ok_or(Errno::ENOPROTOOPT)?, number != 0),
+        SO_PASSCRED if end.family == Family::Inet => return Err(Errno::EOPNOTSUPP),
+        _ => match switch(option) {
+            Some(switch) => end.options.switch(switch, number != 0),
+            None => end.options.set_number(level, option, number as u32)?,
+        },
     }
     Ok(0)
 }
@@ -79,7 +86,8 @@ pub fn getsockopt(
             Linger { l_onoff: on.into(), l_linger: seconds as i32 }.with_bytes(give)
         }
         SO_PEERCRED => {
-            let peer = end.state.lock().peer_credentials;
+            let known = end.state.lock().peer_credentials;
+            let peer = if end.family == Family::Unix { known } else { NOBODY };
             peer.with_bytes(give)
         }
         SO_SNDTIMEO | SO_RCVTIMEO => {
@@ -136,7 +144,7 @@ fn check_level(end: &End, level: u32) -> Result<(), Errno> {
 /// How far a connection is, as TCP_INFO has it.
 fn tcp_state(end: &End) -> u8 {
     match (end.phase(), end.shut()) {
-        (Phase::Connected, shut) if shut & BOTH == BOTH => TCP_CLOSE,
+        (Phase::Connected, _) if end.is_over() => TCP_CLOSE,
         (Phase::Connected, shut) if shut & FINISHED != 0 => TCP_CLOSE_WAIT,
         (Phase::Connected, shut) if shut & SEND != 0 => TCP_FIN_WAIT2,
         (Phase::Connected, _) => TCP_ESTABLISHED,
@@ -160,7 +168,10 @@ fn number(end: &End, option: u32) -> Result<u32, Errno> {
         SO_SNDBUF => end.options.send_buffer(),
         SO_RCVBUF => end.options.receive_buffer(),
         SO_RCVLOWAT => 1,
-        _ => end.options.is_on(switch(option).ok_or(Errno::ENOPROTOOPT)?).into(),
+        _ => match switch(option) {
+            Some(switch) => end.options.is_on(switch).into(),
+            None => end.options.number(SOL_SOCKET, option).ok_or(Errno::ENOPROTOOPT)?,
+        },
     })
 }
 

@@ -1,6 +1,6 @@
 //! The end of a socket, or of a part of it, which is told to the other side.
 
-use super::end::{BOTH, CLOSED, End, FINISHED, Family, Kind, Phase, RECEIVE, SEND, wake};
+use super::end::{BOTH, CLOSED, End, Family, Kind, Phase, RECEIVE, SEND, wake};
 use super::options::RESETS;
 use super::{inet, transit, unix};
 use crate::vfs::Result;
@@ -28,24 +28,25 @@ impl End {
         Ok(())
     }
 
-    /// The other side learns of the end of sending alone. A listener that is not to receive is none any more.
+    /// The other side learns of the end of sending alone. A listener that is not to receive is none any more; who is still
+    /// connecting is not.
     fn shut_down_inet(&self, ways: u8) -> Result<()> {
-        let connected = self.state.lock().remote.is_some();
         match self.phase() {
             Phase::Listening if ways & RECEIVE != 0 => {
-                self.set_phase(Phase::Idle);
+                inet::end_listening(self);
                 give_up_waiting(self);
             }
             Phase::Listening => {}
-            _ if self.kind == Kind::Stream && !connected => return Err(Errno::ENOTCONN),
+            Phase::Connecting => self.disconnect_tcp(),
+            _ if self.is_tcp() && !self.has_peer() => return Err(Errno::ENOTCONN),
             _ => {
                 self.add_shut(ways);
-                if let Some(peer) = self.peer().filter(|_| ways & SEND != 0) {
-                    peer.add_shut(RECEIVE | FINISHED);
-                    peer.stir();
-                }
                 self.stir();
-                return if connected { Ok(()) } else { Err(Errno::ENOTCONN) };
+                if let Some(peer) = self.peer().filter(|_| ways & SEND != 0) {
+                    peer.be_finished(self);
+                }
+                // Of UDP the end is noted all the same, as on Linux.
+                return if self.has_peer() || self.is_tcp() { Ok(()) } else { Err(Errno::ENOTCONN) };
             }
         }
         self.stir();
@@ -61,11 +62,11 @@ fn give_up_waiting(end: &End) {
         (core::mem::take(&mut state.backlog), core::mem::take(&mut state.waiting))
     };
     backlog.iter().for_each(|connection| close(connection, false));
-    for connection in &waiting {
-        let client = connection.state.lock().peer.take();
-        if let Some(client) = client {
-            inet::refuse(&client);
-        }
+    for (connection, client) in &waiting {
+        client.be_refused(Some(connection));
+        // Nobody had it yet.
+        let none = connection.state.lock().peer.take();
+        drop(none);
         close(connection, false);
     }
 }
@@ -82,19 +83,19 @@ pub fn close(end: &End, accepted: bool) {
     }
     let unread = transit::discard(end);
     let lost = unread || !accepted;
-    let (peer, place, senders) = {
+    let (peer, place, senders, asked) = {
         let mut state = end.state.lock();
-        (state.peer.take(), state.place.take(), core::mem::take(&mut state.senders))
+        (state.peer.take(), state.place.take(), core::mem::take(&mut state.senders), state.asked.take())
     };
     match &peer {
         Some(peer) if end.kind == Kind::Datagram => End::forget_sender(peer, end),
-        Some(peer) if end.is_tcp() => match lost || end.options.is_on(RESETS) {
-            true => peer.reset(),
-            false => {
-                peer.add_shut(RECEIVE | FINISHED);
-                peer.stir();
+        Some(peer) if end.is_tcp() => {
+            inet::leave_waiting(peer, asked.and_then(|listener| listener.upgrade()));
+            match lost || end.options.is_on(RESETS) {
+                true => peer.be_reset(end),
+                false => peer.be_finished(end),
             }
-        },
+        }
         Some(peer) => {
             if lost {
                 peer.set_error(Errno::ECONNRESET);

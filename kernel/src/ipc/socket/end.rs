@@ -1,7 +1,9 @@
 //! One end of what sockets make: what others know of a socket, which lives on while they do, after its file has ended.
 //!
 //! An end has an inbox; whoever sends puts it there. Conditions and `poll(2)` look at atomics, which are changed with the
-//! inbox or the state locked. Ends keep each other by `peer`; an end that closes lets go of its own, so there is no circle.
+//! inbox or the state locked. Ends keep each other by `peer`; an end that closes, or that is disconnected, lets go of its own, so there
+//! is no circle. What else keeps ends: a listener those that wait for it, until they are accepted, give up, or it closes, and
+//! the table of ports those that are in it, until they close.
 //!
 //! Who wants to send sleeps in the receiver's `room`, who wants to receive in its own `readable`; `poll` watches the own
 //! `readable` and `writable`, which the other side wakes.
@@ -65,7 +67,7 @@ pub enum Phase {
     Listening,
 }
 
-/// Directions that are shut down: nothing is received, nothing is sent.
+/// What has become of an end: it receives nothing more, it sends nothing more.
 pub const RECEIVE: u8 = 1;
 /// See [`RECEIVE`].
 pub const SEND: u8 = 2;
@@ -76,9 +78,9 @@ pub const CLOSED: u8 = 4;
 /// The other side of a TCP connection has ended its part: what comes of a reset after that is no news to who receives.
 pub const FINISHED: u8 = 8;
 /// The other side of a TCP connection knows nothing of it any more.
-pub const RESET: u8 = 32;
+pub const RESET: u8 = 16;
 /// connect(2) has said EINPROGRESS and not yet that it is done.
-pub const UNTOLD: u8 = 16;
+pub const UNTOLD: u8 = 32;
 
 /// An end.
 pub struct End {
@@ -86,6 +88,10 @@ pub struct End {
     pub family: Family,
     /// Its type.
     pub kind: Kind,
+    /// Both at once: TCP.
+    tcp: bool,
+    /// The user who made it; of a connection, who asked for it.
+    pub owner: u32,
     /// What has been sent to it.
     pub inbox: Mutex<Inbox>,
     bytes: AtomicUsize,
@@ -123,18 +129,30 @@ pub struct State {
     pub backlog: VecDeque<Arc<End>>,
     /// See `backlog`.
     pub backlog_limit: usize,
-    /// Connections of TCP that find no room among those; the sockets on the other side are not connected yet.
-    pub waiting: VecDeque<Arc<End>>,
+    /// Connections of TCP that find no room among those, each with the socket that asks for it and is not connected yet.
+    pub waiting: VecDeque<(Arc<End>, Arc<End>)>,
+    /// The listener that a TCP socket asks for a connection, while it does.
+    pub asked: Option<Weak<End>>,
     /// Datagram sockets whose peer it is.
     pub senders: Vec<Weak<End>>,
     /// The other side, as a TCP or UDP socket knows it.
     pub remote: Option<Endpoint>,
 }
 
+impl State {
+    /// Whether `other` is where it sends to.
+    pub fn has_peer(&self, other: &End) -> bool {
+        self.peer.as_ref().is_some_and(|peer| core::ptr::eq(&**peer, other))
+    }
+}
+
 impl End {
     /// A new one; ENOMEM.
     pub fn new(family: Family, kind: Kind) -> Result<End> {
+        let owner = process::current_thread().map_or(0, |thread| thread.process().credentials().user.file);
         Ok(End {
+            owner,
+            tcp: family == Family::Inet && kind == Kind::Stream,
             family,
             kind,
             inbox: Mutex::new("socket", Inbox::new()?),
@@ -154,6 +172,7 @@ impl End {
                     backlog: VecDeque::new(),
                     backlog_limit: 0,
                     waiting: VecDeque::new(),
+                    asked: None,
                     senders: Vec::new(),
                     remote: None,
                 },
@@ -227,7 +246,7 @@ impl End {
     /// Whether it is one of TCP.
     #[inline]
     pub fn is_tcp(&self) -> bool {
-        self.family == Family::Inet && self.kind == Kind::Stream
+        self.tcp
     }
 
     /// Whether who sends to it meets an end: TCP's sockets take in, until they are closed, what nobody may want any more.
@@ -306,7 +325,7 @@ impl End {
 
     /// Whether it sends to `other`.
     pub fn is_peer(&self, other: &End) -> bool {
-        self.state.lock().peer.as_ref().is_some_and(|peer| core::ptr::eq(&**peer, other))
+        self.state.lock().has_peer(other)
     }
 
     /// Wakes all who wait for anything of it.
@@ -315,6 +334,15 @@ impl End {
         wake(&self.readable);
         wake(&self.writable);
         wake(&self.room);
+    }
+
+    /// More may be under way, either way: tells those who wait for that.
+    pub fn tell_of_room(&self) {
+        self.tell_senders();
+        wake(&self.writable);
+        if let Some(peer) = self.peer() {
+            wake(&peer.room);
+        }
     }
 
     /// There is more room in the inbox: tells those who wait for that to send.
@@ -363,8 +391,13 @@ impl End {
         if self.has_error() {
             events |= POLLERR;
         }
-        if self.is_tcp() && phase == Phase::Connecting {
-            return events;
+        match phase {
+            Phase::Connecting if self.is_tcp() => return events,
+            // Connections alone count, whatever has become of an earlier one.
+            Phase::Listening if self.is_tcp() => {
+                return if self.has_something() { POLLIN | POLLRDNORM } else { 0 };
+            }
+            _ => {}
         }
         if shut & BOTH == BOTH || self.kind != Kind::Datagram && matches!(phase, Phase::Idle | Phase::Connecting) {
             events |= POLLHUP;
@@ -376,7 +409,7 @@ impl End {
             events |= POLLIN | POLLRDNORM;
         }
         if phase != Phase::Listening && self.may_send() {
-            events |= POLLOUT | POLLWRNORM | POLLWRBAND;
+            events |= POLLOUT | POLLWRNORM | if self.is_tcp() { 0 } else { POLLWRBAND };
         }
         events
     }

@@ -1,13 +1,14 @@
 //! What system calls do by the family of a socket.
 
-use super::end::{End, Family, Kind, Phase, RESET};
+use super::end::{End, FINISHED, Family, Kind, Phase, RESET, SEND};
 use super::inbox::Taken;
 use super::name::{Endpoint, Name, asks_for_none};
 use super::stream::Outgoing;
 use super::{inet, unix};
 use crate::vfs::{FsContext, Result, Source};
 use abi::Errno;
-use abi::socket::{MSG_OOB, SHUT_RD, Ucred};
+use abi::inet::INADDR_ANY;
+use abi::socket::{MSG_MORE, MSG_OOB, SHUT_RD, Ucred};
 use alloc::sync::Arc;
 
 impl End {
@@ -15,7 +16,7 @@ impl End {
     /// bind(2) lists.
     pub fn bind(self: &Arc<End>, address: &[u8], context: &FsContext, mode: u32) -> Result<()> {
         match self.family {
-            Family::Inet => inet::bind(self, inet::parse(address, true)?),
+            Family::Inet => inet::bind(self, inet::parse(address, |host| host == INADDR_ANY)?),
             Family::Unix if unix::asks_for_name(address) => unix::bind_any(self),
             Family::Unix => unix::bind(self, unix::parse(address)?, context, mode),
         }
@@ -43,29 +44,29 @@ impl End {
                 }
                 self.disconnect_tcp();
             }
-            (Family::Inet, Kind::Datagram) => self.connect_udp(inet::parse(address, false)?)?,
-            (Family::Inet, _) => self.connect_tcp(inet::parse(address, false)?, waits)?,
+            (Family::Inet, Kind::Datagram) => self.connect_udp(inet::parse(address, |_| false)?)?,
+            (Family::Inet, _) => self.connect_tcp(inet::parse(address, |_| false)?, waits)?,
         }
         Ok(())
     }
 
-    /// Sends what `source` has: how many bytes. What sendmsg(2) lists. An address of no bytes is none.
-    pub fn send(self: &Arc<End>, source: &mut dyn Source, waits: bool, what: Outgoing<'_>) -> Result<usize> {
+    /// Sends what `source` has: how many bytes. What sendmsg(2) lists. An address of no bytes is none; to TCP it says nothing new.
+    #[inline]
+    pub fn send(self: &Arc<End>, source: &mut dyn Source, waits: bool, mut what: Outgoing<'_>) -> Result<usize> {
         if what.flags & MSG_OOB != 0 {
             return Err(Errno::EOPNOTSUPP);
         }
         match (self.family, self.kind) {
-            (Family::Inet, Kind::Datagram) => {
-                let to = what.to.map(|(address, _)| inet::parse(address, false)).transpose()?;
-                self.send_datagram(source, to)
-            }
-            // An address says nothing new to TCP.
-            (Family::Inet, _) => self.send_stream(source, waits, Outgoing { flags: what.flags, ..Outgoing::default() }),
             (Family::Unix, Kind::Stream) if what.to.is_some() => {
                 Err(if self.phase() == Phase::Connected { Errno::EISCONN } else { Errno::EOPNOTSUPP })
             }
-            (Family::Unix, Kind::Stream) => self.send_stream(source, waits, what),
-            (Family::Unix, _) => self.send_packet(source, waits, what),
+            (_, Kind::Stream) => self.send_stream(source, waits, &mut what),
+            (Family::Unix, _) => self.send_packet(source, waits, &mut what),
+            (Family::Inet, _) if what.flags & MSG_MORE != 0 => Err(Errno::EOPNOTSUPP),
+            (Family::Inet, _) => {
+                let to = what.to.map(|(address, _)| inet::parse(address, |_| true)).transpose()?;
+                self.send_datagram(source, to)
+            }
         }
     }
 
@@ -82,11 +83,17 @@ impl End {
         }
     }
 
+    /// Whether a connection of TCP has ended in both directions, or has been reset.
+    pub fn is_over(&self) -> bool {
+        let shut = self.shut();
+        shut & RESET != 0 || shut & (SEND | FINISHED) == SEND | FINISHED
+    }
+
     /// Whether there is another side.
     pub fn has_peer(&self) -> bool {
         let connecting = self.phase() == Phase::Connecting;
         match self.family {
-            Family::Inet => self.shut() & RESET == 0 && !connecting && self.state.lock().remote.is_some(),
+            Family::Inet => !self.is_over() && !connecting && self.state.lock().remote.is_some(),
             Family::Unix => !connecting && self.peer().is_some(),
         }
     }

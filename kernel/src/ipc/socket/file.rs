@@ -71,7 +71,7 @@ impl FileOperations for Socket {
             FIONREAD if self.end.phase() == Phase::Listening => return Err(Errno::EINVAL),
             FIONREAD if self.end.kind == Kind::Datagram => self.end.inbox.lock().first_len(),
             FIONREAD => self.end.bytes(),
-            TIOCOUTQ if self.end.is_tcp() => inet::unreceived(&self.end),
+            TIOCOUTQ if self.end.is_tcp() => self.end.unreceived(),
             TIOCOUTQ => self.end.peer().map_or(0, |peer| peer.used()),
             _ => return inet::interfaces::ioctl(command, argument),
         };

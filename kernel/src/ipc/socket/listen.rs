@@ -1,6 +1,6 @@
 //! Taking connections: listening, the connections that wait, and accepting them.
 
-use super::end::{CLOSED, End, FINISHED, Kind, Phase, RECEIVE, sleep, wake};
+use super::end::{CLOSED, End, Kind, Phase, RECEIVE, sleep, wake};
 use crate::vfs::Result;
 use abi::Errno;
 use abi::socket::Ucred;
@@ -51,7 +51,9 @@ impl End {
             };
             if let Some(next) = next {
                 next.options.inherit_credentials(&self.options);
-                self.admit();
+                if self.is_tcp() {
+                    self.admit();
+                }
                 wake(&self.room);
                 if self.has_something() {
                     self.readable.wake_next();
@@ -84,49 +86,42 @@ impl End {
     }
 
     /// Has `new`, a connection of TCP that `client` asks for, wait to be accepted: `client` is connected then. If there is no
-    /// room for it, `client` goes on connecting until there is ([`End::admit`]).
-    pub fn queue_or_wait(&self, new: &Arc<End>, client: &End) -> Result<()> {
-        let mut state = self.state.lock();
-        if !self.listens() {
-            return Err(Errno::ECONNREFUSED);
+    /// room for it, `client` goes on connecting until there is ([`End::admit`]). ECONNREFUSED, ENOMEM.
+    pub fn queue_or_wait(&self, new: &Arc<End>, client: &Arc<End>) -> Result<()> {
+        {
+            let mut state = self.state.lock();
+            if !self.listens() {
+                return Err(Errno::ECONNREFUSED);
+            }
+            if state.backlog.len() > state.backlog_limit {
+                state.waiting.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+                state.waiting.push_back((new.clone(), client.clone()));
+                return Ok(());
+            }
+            state.backlog.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+            state.backlog.push_back(new.clone());
+            self.note_backlog(state.backlog.len());
         }
-        if state.backlog.len() > state.backlog_limit {
-            state.waiting.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
-            state.waiting.push_back(new.clone());
-            return Ok(());
-        }
-        state.backlog.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
-        state.backlog.push_back(new.clone());
-        self.note_backlog(state.backlog.len());
-        client.set_phase(Phase::Connected);
-        drop(state);
+        client.be_connected(new);
         self.readable.wake_one();
         Ok(())
     }
 
-    /// There is room for a connection more: the next one that waits for it is made, unless who asked for it has gone.
-    fn admit(&self) {
-        let mut gone = None;
+    /// Connections of TCP that wait for room are made, as far as there is.
+    pub fn admit(&self) {
         loop {
-            let admitted = {
+            let (new, client) = {
                 let mut state = self.state.lock();
                 if state.backlog.len() > state.backlog_limit || state.backlog.try_reserve(1).is_err() {
-                    break;
+                    return;
                 }
-                let Some(new) = state.waiting.pop_front() else { break };
-                if new.shut() & FINISHED == 0 {
-                    state.backlog.push_back(new.clone());
-                    self.note_backlog(state.backlog.len());
-                    Some(new)
-                } else {
-                    gone = Some(new);
-                    None
-                }
+                let Some((new, client)) = state.waiting.pop_front() else { return };
+                state.backlog.push_back(new.clone());
+                self.note_backlog(state.backlog.len());
+                (new, client)
             };
-            drop(gone.take());
-            let Some(client) = admitted.and_then(|new| new.peer()) else { continue };
-            client.set_phase(Phase::Connected);
-            wake(&client.writable);
+            client.be_connected(&new);
+            self.readable.wake_one();
         }
     }
 }

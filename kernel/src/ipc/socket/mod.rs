@@ -10,9 +10,9 @@
 //! ring each way: there are no segments that could be lost, and no headers, checksums, acknowledgements and timers.
 //! What it does is what TCP does: a reset, a half that has ended, a listener without room.
 //!
-//! What a program can make the kernel keep is bounded: a socket takes in no more than its senders' SO_SNDBUF, of UDP no more
-//! than its SO_RCVBUF, in page frames that are there only while they hold something; files under way are bounded by
-//! RLIMIT_NOFILE for each user.
+//! What a program can make the kernel keep is bounded for each socket and connection: one takes in no more than its sender's SO_SNDBUF, of
+//! TCP its own SO_RCVBUF besides, of UDP that alone, in page frames that are there only while they hold something. A listener keeps as many
+//! connections as its backlog says; files under way are bounded by RLIMIT_NOFILE for each user.
 
 mod close;
 mod descriptor;
@@ -31,7 +31,7 @@ mod transit;
 mod unix;
 
 pub use descriptor::{Socket, socket};
-pub use end::{BOTH, End, FINISHED, Family, Kind, Phase, SEND};
+pub use end::{End, FINISHED, Family, Kind, NOBODY, Phase, SEND};
 pub use inbox::Taken;
 pub use name::Name;
 pub use stream::Outgoing;

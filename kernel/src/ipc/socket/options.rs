@@ -3,6 +3,7 @@
 use crate::vfs::Result;
 use abi::Errno;
 use abi::inet::*;
+use abi::socket::{SO_PRIORITY, SOL_SOCKET};
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use core::time::Duration;
 use machine::time::{self, Instant};
@@ -17,7 +18,7 @@ const NEVER: u64 = u64::MAX;
 
 /// The receiver is told who sent what (`SO_PASSCRED`).
 pub const PASS_CREDENTIALS: u32 = 1;
-/// Others may have the same port ([`super::inet`]): SO_REUSEADDR, SO_REUSEPORT. Of AF_UNIX kept, and nothing more, as on Linux.
+/// Others may have the same port ([`super::inet`]): SO_REUSEADDR, SO_REUSEPORT. Of AF_UNIX kept, and nothing more.
 pub const REUSE_ADDRESS: u32 = 2;
 /// See [`REUSE_ADDRESS`].
 pub const REUSE_PORT: u32 = 4;
@@ -32,24 +33,48 @@ pub const KEEP_ALIVE: u32 = 64;
 /// See [`KEEP_ALIVE`].
 pub const OUT_OF_BAND_INLINE: u32 = 128;
 
-/// Options of TCP and IP that are numbers, and that are kept and change nothing on the way from this machine to itself, as
-/// nothing is lost there, put off or routed: level, option, what it is at first, the least and the most.
-const NUMBERS: [(u32, u32, u32, u32, u32); 15] = [
-    (IPPROTO_TCP, TCP_NODELAY, 0, 0, 1),
-    (IPPROTO_TCP, TCP_CORK, 0, 0, 1),
-    (IPPROTO_TCP, TCP_MAXSEG, LOOPBACK_SEGMENT, 88, 32767),
-    (IPPROTO_TCP, TCP_KEEPIDLE, 7200, 1, 32767),
-    (IPPROTO_TCP, TCP_KEEPINTVL, 75, 1, 32767),
-    (IPPROTO_TCP, TCP_KEEPCNT, 9, 1, 127),
-    (IPPROTO_TCP, TCP_SYNCNT, 6, 1, 127),
-    (IPPROTO_TCP, TCP_LINGER2, 60, 0, 120),
-    (IPPROTO_TCP, TCP_DEFER_ACCEPT, 0, 0, u32::MAX),
-    (IPPROTO_TCP, TCP_QUICKACK, 1, 0, 1),
-    (IPPROTO_TCP, TCP_USER_TIMEOUT, 0, 0, i32::MAX as u32),
-    (IPPROTO_IP, IP_TOS, 0, 0, 255),
-    (IPPROTO_IP, IP_TTL, 64, 1, 255),
-    (IPPROTO_IP, IP_MTU_DISCOVER, 1, 0, 5),
-    (IPPROTO_IP, IP_RECVERR, 0, 0, 1),
+/// An option that is a number, and that is kept and changes nothing on the way from this machine to itself, as nothing is lost
+/// there, put off or routed.
+struct Number {
+    level: u32,
+    option: u32,
+    first: u32,
+    least: u32,
+    most: u32,
+}
+
+impl Number {
+    const fn new(level: u32, option: u32, first: u32, least: u32, most: u32) -> Number {
+        Number { level, option, first, least, most }
+    }
+
+    /// One that is on or off.
+    const fn switch(level: u32, option: u32, first: u32) -> Number {
+        Number::new(level, option, first, 0, 1)
+    }
+
+    fn is_switch(&self) -> bool {
+        (self.least, self.most) == (0, 1)
+    }
+}
+
+static NUMBERS: [Number; 16] = [
+    Number::new(SOL_SOCKET, SO_PRIORITY, 0, 0, 6),
+    Number::switch(IPPROTO_TCP, TCP_NODELAY, 0),
+    Number::switch(IPPROTO_TCP, TCP_CORK, 0),
+    Number::new(IPPROTO_TCP, TCP_MAXSEG, LOOPBACK_SEGMENT, 88, 32767),
+    Number::new(IPPROTO_TCP, TCP_KEEPIDLE, 7200, 1, 32767),
+    Number::new(IPPROTO_TCP, TCP_KEEPINTVL, 75, 1, 32767),
+    Number::new(IPPROTO_TCP, TCP_KEEPCNT, 9, 1, 127),
+    Number::new(IPPROTO_TCP, TCP_SYNCNT, 6, 1, 127),
+    Number::new(IPPROTO_TCP, TCP_LINGER2, 60, 0, 120),
+    Number::new(IPPROTO_TCP, TCP_DEFER_ACCEPT, 0, 0, u32::MAX),
+    Number::switch(IPPROTO_TCP, TCP_QUICKACK, 1),
+    Number::new(IPPROTO_TCP, TCP_USER_TIMEOUT, 0, 0, i32::MAX as u32),
+    Number::new(IPPROTO_IP, IP_TOS, 0, 0, 255),
+    Number::new(IPPROTO_IP, IP_TTL, 64, 1, 255),
+    Number::new(IPPROTO_IP, IP_MTU_DISCOVER, 1, 0, 5),
+    Number::switch(IPPROTO_IP, IP_RECVERR, 0),
 ];
 /// Bytes of a segment of TCP on the way from this machine to itself, as far as anybody asks.
 pub const LOOPBACK_SEGMENT: u32 = 65483;
@@ -75,7 +100,7 @@ impl Default for Options {
             receive_limit_ns: AtomicU64::new(NEVER),
             switches: AtomicU32::new(0),
             linger_s: AtomicU32::new(0),
-            numbers: NUMBERS.map(|(_, _, first, ..)| AtomicU32::new(first)),
+            numbers: core::array::from_fn(|at| AtomicU32::new(NUMBERS[at].first)),
         }
     }
 }
@@ -86,7 +111,8 @@ impl Options {
         self.send_buffer.load(Ordering::Relaxed)
     }
 
-    /// `SO_RCVBUF`, which limits nothing here, as on Linux.
+    /// `SO_RCVBUF`: bytes that a UDP socket keeps, and that the other side of a TCP connection may send beyond its `SO_SNDBUF`. Of
+    /// AF_UNIX it limits nothing, as on Linux.
     pub fn receive_buffer(&self) -> u32 {
         self.receive_buffer.load(Ordering::Relaxed)
     }
@@ -125,11 +151,14 @@ impl Options {
         }
     }
 
-    /// What a connection has of the socket that it was made at (TCP): all but the time limits.
+    /// What a connection has of the socket that it was made at (TCP).
     pub fn inherit(&self, listener: &Options) {
         let copy = |to: &AtomicU32, from: &AtomicU32| to.store(from.load(Ordering::Relaxed), Ordering::Relaxed);
         copy(&self.send_buffer, &listener.send_buffer);
         copy(&self.receive_buffer, &listener.receive_buffer);
+        let copy_limit = |to: &AtomicU64, from: &AtomicU64| to.store(from.load(Ordering::Relaxed), Ordering::Relaxed);
+        copy_limit(&self.send_limit_ns, &listener.send_limit_ns);
+        copy_limit(&self.receive_limit_ns, &listener.receive_limit_ns);
         copy(&self.switches, &listener.switches);
         copy(&self.linger_s, &listener.linger_s);
         self.numbers.iter().zip(&listener.numbers).for_each(|(to, from)| copy(to, from));
@@ -155,14 +184,14 @@ impl Options {
     /// Sets it; ENOPROTOOPT if there is none, EINVAL.
     pub fn set_number(&self, level: u32, option: u32, value: u32) -> Result<()> {
         let at = place(level, option).ok_or(Errno::ENOPROTOOPT)?;
-        let (.., least, most) = NUMBERS[at];
-        // A switch is on with any number that is not 0.
+        let number = &NUMBERS[at];
         let value = match (level, option) {
-            _ if most == 1 => (value != 0).into(),
-            (IPPROTO_IP, IP_TTL) if value == u32::MAX => NUMBERS[at].2,
+            // On with any number but 0.
+            _ if number.is_switch() => (value != 0).into(),
+            (IPPROTO_IP, IP_TTL) if value == u32::MAX => number.first,
             _ => value,
         };
-        if !(least..=most).contains(&value) {
+        if !(number.least..=number.most).contains(&value) {
             return Err(Errno::EINVAL);
         }
         self.numbers[at].store(value, Ordering::Relaxed);
@@ -189,5 +218,5 @@ impl Options {
 }
 
 fn place(level: u32, option: u32) -> Option<usize> {
-    NUMBERS.iter().position(|number| (number.0, number.1) == (level, option))
+    NUMBERS.iter().position(|number| (number.level, number.option) == (level, option))
 }

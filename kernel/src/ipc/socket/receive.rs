@@ -1,11 +1,11 @@
 //! Receiving: out of the own inbox.
 
-use super::end::{End, FINISHED, Kind, Phase, RECEIVE, sleep};
+use super::end::{End, FINISHED, Family, Kind, Phase, RECEIVE, sleep};
 use super::inbox::Taken;
 use super::transit;
 use crate::vfs::{Result, Sink};
 use abi::Errno;
-use abi::socket::{MSG_OOB, MSG_PEEK, MSG_WAITALL};
+use abi::socket::{MSG_ERRQUEUE, MSG_OOB, MSG_PEEK, MSG_WAITALL};
 
 impl End {
     /// Receives a packet, or bytes of a stream: how many bytes were moved; what went with them is left in `taken`. `flags`
@@ -17,7 +17,15 @@ impl End {
             Phase::Connected => {}
             Phase::Connecting if self.is_tcp() => {}
             _ if stream && !self.is_tcp() => return Err(Errno::EINVAL),
-            _ => return Err(self.take_error().unwrap_or(Errno::ENOTCONN)),
+            // A connection that was refused.
+            _ if self.has_error() || self.shut() & RECEIVE == 0 => {
+                return Err(self.take_error().unwrap_or(Errno::ENOTCONN));
+            }
+            _ => return Ok(0),
+        }
+        if flags & MSG_ERRQUEUE != 0 && self.family == Family::Inet {
+            // What is lost on the way is told by errors, and by these alone.
+            return Err(Errno::EAGAIN);
         }
         if flags & MSG_OOB != 0 {
             return Err(if stream { Errno::EINVAL } else { Errno::EOPNOTSUPP });
@@ -49,6 +57,9 @@ impl End {
             if let Some(error) = if self.shut() & FINISHED != 0 { None } else { self.take_error() } {
                 break Err(error);
             }
+            if self.is_tcp() && self.phase() == Phase::Idle {
+                break Err(Errno::ECONNRESET);
+            }
             if ended && (waits || self.kind != Kind::Datagram) {
                 break Ok(());
             }
@@ -56,7 +67,8 @@ impl End {
                 break Err(Errno::EAGAIN);
             }
             deadline = deadline.or_else(|| self.options.deadline(false));
-            let due = || self.has_something() || self.shut() & RECEIVE != 0 || self.has_error();
+            let over = || self.is_tcp() && self.phase() == Phase::Idle;
+            let due = || self.has_something() || self.shut() & RECEIVE != 0 || self.has_error() || over();
             if let Err(error) = sleep(&self.readable, deadline, &due) {
                 break Err(error);
             }

@@ -1,6 +1,6 @@
 //! Sending: into the inbox of the other side.
 
-use super::end::{BOTH, CLOSED, End, FINISHED, Kind, Phase, RESET, SEND, sleep};
+use super::end::{CLOSED, End, Kind, Phase, SEND, sleep};
 use super::inbox::Mark;
 use super::options::PASS_CREDENTIALS;
 use super::passed::Passed;
@@ -38,7 +38,12 @@ pub struct Sender {
 impl End {
     /// Sends what `source` has over a connection: how many bytes. EAGAIN, EPIPE, ENOTCONN, what the connection has come to, and
     /// EFAULT, EINTR; of AF_UNIX ENOBUFS, ETOOMANYREFS.
-    pub fn send_stream(self: &Arc<End>, source: &mut dyn Source, waits: bool, what: Outgoing<'_>) -> Result<usize> {
+    pub fn send_stream(
+        self: &Arc<End>,
+        source: &mut dyn Source,
+        waits: bool,
+        what: &mut Outgoing<'_>,
+    ) -> Result<usize> {
         let signals = what.flags & MSG_NOSIGNAL == 0;
         let result = self.send_bytes(source, waits, what);
         if result == Err(Errno::EPIPE) && signals {
@@ -47,11 +52,14 @@ impl End {
         result
     }
 
-    fn send_bytes(self: &Arc<End>, source: &mut dyn Source, waits: bool, what: Outgoing<'_>) -> Result<usize> {
+    #[inline(always)] // as it is called once
+    fn send_bytes(self: &Arc<End>, source: &mut dyn Source, waits: bool, what: &mut Outgoing<'_>) -> Result<usize> {
         if self.is_tcp() {
             self.is_made(waits)?;
+            // Files and credentials go nowhere by it, as on Linux.
+            (what.files, what.credentials) = (Vec::new(), None);
         }
-        let peer = self.peer().ok_or(Errno::ENOTCONN)?;
+        let peer = self.peer().ok_or(if self.is_tcp() { Errno::EPIPE } else { Errno::ENOTCONN })?;
         let mut sender = self.sender(&peer, what);
         let (total, mut done) = (source.remaining(), 0);
         let result = loop {
@@ -83,15 +91,8 @@ impl End {
         }
     }
 
-    /// The other side of a TCP connection knows nothing of it any more: whoever uses this one learns that.
-    pub fn reset(&self) {
-        self.set_error(if self.shut() & FINISHED != 0 { Errno::EPIPE } else { Errno::ECONNRESET });
-        self.add_shut(BOTH | RESET);
-        self.stir();
-    }
-
     /// What goes with the bytes.
-    pub fn sender(&self, peer: &End, what: Outgoing<'_>) -> Sender {
+    pub fn sender(&self, peer: &End, what: &mut Outgoing<'_>) -> Sender {
         let wanted = self.options.is_on(PASS_CREDENTIALS) || peer.options.is_on(PASS_CREDENTIALS);
         let mut sender = Sender { mark: Mark::default(), most_files: usize::MAX };
         if self.kind == Kind::Datagram {
@@ -110,7 +111,7 @@ impl End {
         if !credentials.has(CAP_SYS_RESOURCE) && !credentials.has(CAP_SYS_ADMIN) {
             sender.most_files = process.file_limit();
         }
-        sender.mark.passed = Passed::new(what.files, credentials.user.real);
+        sender.mark.passed = Passed::new(core::mem::take(&mut what.files), credentials.user.real);
         sender
     }
 
@@ -123,10 +124,10 @@ impl End {
         waits: bool,
         sender: &mut Sender,
     ) -> Result<usize> {
-        let limit = self.most_under_way(peer);
         let stream = self.kind == Kind::Stream;
         let mut deadline = None;
         loop {
+            let limit = self.most_under_way(peer);
             if self.shut() & SEND != 0 {
                 let reset = if self.is_tcp() { self.take_error() } else { None };
                 return Err(reset.unwrap_or(Errno::EPIPE));
@@ -142,6 +143,10 @@ impl End {
                 if peer.takes_nothing() {
                     drop(inbox);
                     return self.meet_end(peer, len);
+                }
+                // Looked at again: who has been reset puts nothing into what may be the inbox of another connection by now.
+                if self.shut() & SEND != 0 {
+                    continue;
                 }
                 if peer.has_room(least, limit, mutual) {
                     if let (Some(traffic), Some(passed)) = (&mut traffic, &sender.mark.passed) {
@@ -167,15 +172,19 @@ impl End {
                 return Err(Errno::EAGAIN);
             }
             deadline = deadline.or_else(|| self.options.deadline(true));
-            let due = || peer.has_room(least, limit, mutual) || peer.takes_nothing() || self.shut() & SEND != 0;
-            sleep(&peer.room, deadline, &due)?;
+            let gone = || self.is_tcp() && !self.is_peer(peer);
+            let has_room = || peer.has_room(least, self.most_under_way(peer), mutual);
+            sleep(&peer.room, deadline, &|| has_room() || peer.takes_nothing() || self.shut() & SEND != 0 || gone())?;
+            if gone() {
+                return Err(self.take_error().unwrap_or(Errno::EPIPE));
+            }
         }
     }
 
     /// What sending `len` bytes comes to when `peer` takes nothing any more. Of TCP that is learnt by sending.
     fn meet_end(&self, peer: &End, len: usize) -> Result<usize> {
         if self.is_tcp() {
-            self.reset();
+            self.be_reset(peer);
             return Ok(len);
         }
         let closed = self.kind == Kind::Datagram && peer.shut() & CLOSED != 0;

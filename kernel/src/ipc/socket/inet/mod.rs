@@ -1,14 +1,13 @@
-//! AF_INET within this machine (`ip(7)`, `tcp(7)`, `udp(7)`): `address` as programs write it · `ports` who has which · `stream` TCP's
-//! connections · `datagram` UDP · [`interfaces`] what `netdevice(7)` says.
+//! AF_INET within this machine (`ip(7)`, `tcp(7)`, `udp(7)`): `address` as programs write it · `ports` who has which · `connection` of TCP · `datagram` UDP · [`interfaces`] what `netdevice(7)` says.
 //!
 //! The hosts 127.0.0.0/8 are this machine; there is no way to others (ENETUNREACH).
 
 mod address;
+mod connection;
 mod datagram;
 pub mod interfaces;
 mod ports;
-mod stream;
 
 pub use address::parse;
-pub use ports::{bind, forget, listen};
-pub use stream::{refuse, unreceived};
+pub use connection::leave_waiting;
+pub use ports::{bind, end_listening, forget, listen};

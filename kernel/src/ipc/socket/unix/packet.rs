@@ -13,7 +13,12 @@ use alloc::sync::Arc;
 impl End {
     /// Sends a packet, to where that says or to the other side: its bytes. EAGAIN, ECONNREFUSED, EMSGSIZE, ENOBUFS, ENOTCONN, EPIPE,
     /// ETOOMANYREFS, EPERM, EPROTOTYPE, EFAULT, EINTR, and what walking the path gives.
-    pub fn send_packet(self: &Arc<End>, source: &mut dyn Source, waits: bool, what: Outgoing<'_>) -> Result<usize> {
+    pub fn send_packet(
+        self: &Arc<End>,
+        source: &mut dyn Source,
+        waits: bool,
+        what: &mut Outgoing<'_>,
+    ) -> Result<usize> {
         let peer = if self.kind == Kind::Packets {
             if self.phase() != Phase::Connected {
                 return Err(Errno::ENOTCONN);
