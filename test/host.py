@@ -11,6 +11,7 @@ PURE_CRATES = ("abi", "klib", "fs", "macros")
 PROGRAMS = TOP / "build/user/root"
 IPC_PROGRAMS = ("pipes", "polling", "events", "waiting")
 SOCKET_PROGRAMS = ("sockets", "socket-names", "socket-messages")
+SYSV_PROGRAMS = ("shm", "sem", "msg")
 INET_PROGRAMS = ("inet-tcp", "inet-tcp-data", "inet-udp", "inet-names", "inet-corners", "inet-races")
 PROCESS_PROGRAMS = ("processes", "signals", "handlers", "threads", "corners", "vdso", "scheduling", "priorities", "pidfd", "rseq", "proc", "system", "cputime", "privileges", "pty", "pty-sessions", "signal-driven", "huge", "sharing", "programs", "ptrace", "ptrace-events", "ptrace-corners")
 
@@ -89,7 +90,7 @@ def tests() -> list[Test]:
         Test("host/linux-faults", faults_on_linux, 60, needs=oracle),
         Test("host/linux-syscalls", on_linux("tests/syscalls", tree), 60, needs=oracle),
         Test("host/linux-memory", on_linux("tests/memory", tree + "/hello.txt"), 60, needs=oracle),
-        *(Test(f"host/linux-{name}", on_linux(f"tests/{name}"), 60, needs=oracle) for name in (*IPC_PROGRAMS, *INET_PROGRAMS, *PROCESS_PROGRAMS)),
+        *(Test(f"host/linux-{name}", on_linux(f"tests/{name}"), 60, needs=oracle) for name in (*IPC_PROGRAMS, *INET_PROGRAMS, *SYSV_PROGRAMS, *PROCESS_PROGRAMS)),
         Test("host/linux-files", in_directory("files", "shared"), 60, needs=oracle),
         Test("host/linux-opening", in_directory("opening"), 60, needs=oracle),
         Test("host/linux-inotify", in_directory("inotify"), 120, needs=oracle),

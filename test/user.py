@@ -4,7 +4,7 @@ the programs that pass on Linux pass here."""
 import re
 import signal
 
-from host import INET_PROGRAMS, IPC_PROGRAMS, PROCESS_PROGRAMS, SOCKET_PROGRAMS, fault_table
+from host import INET_PROGRAMS, IPC_PROGRAMS, PROCESS_PROGRAMS, SOCKET_PROGRAMS, SYSV_PROGRAMS, fault_table
 
 from harness.console import Boot, boot
 from harness.plan import TOP, Context, Failure, Test
@@ -168,6 +168,19 @@ def out_of_memory(context: Context) -> None:
         raise Failure(f"anonymous frames before and after: {anonymous}, not none")
 
 
+def sysv_bounds(**settings: str):
+    """System V IPC takes a part of the memory only, and gives all of it back."""
+
+    def run(context: Context) -> None:
+        commands = "mount 2; exec /bin/hello; mem; exec /tests/sysv-bounds; mem; cat /hello.txt; exit"
+        result = boot(context, commands, MEM="128M", **settings)
+        result.wants(r"^[1-9]\d* passed, 0 failed$", r"^Hello, world!$")
+        before, after = (int(count) for count in re.findall(r"^Heap +(\d+) ", result.console, re.MULTILINE))
+        context.check(after < before + 100, f"frames of the heap before and after: {before}, {after}")
+
+    return run
+
+
 def tests() -> list[Test]:
     """All of this kind."""
     return [
@@ -188,13 +201,15 @@ def tests() -> list[Test]:
             SECONDS, needs=DEBUG_NEEDS,
         ),
         Test("user/syscalls", program("/tests/syscalls", r"^[1-9]\d* passed, 0 failed$"), SECONDS, needs=NEEDS),
-        *(Test(f"user/{name}", program(f"/tests/{name}", r"^[1-9]\d* passed, 0 failed$"), SECONDS, needs=NEEDS) for name in (*IPC_PROGRAMS, *INET_PROGRAMS, *PROCESS_PROGRAMS)),
+        *(Test(f"user/{name}", program(f"/tests/{name}", r"^[1-9]\d* passed, 0 failed$"), SECONDS, needs=NEEDS) for name in (*IPC_PROGRAMS, *INET_PROGRAMS, *SYSV_PROGRAMS, *PROCESS_PROGRAMS)),
         *(
             Test(f"user/{name}-debug", program(f"/tests/{name}", r"^[1-9]\d* passed, 0 failed$", RUST_BUILD_MODE="debug"), SECONDS, needs=DEBUG_NEEDS)
-            for name in (*INET_PROGRAMS, *PROCESS_PROGRAMS)
+            for name in (*INET_PROGRAMS, *SYSV_PROGRAMS, *PROCESS_PROGRAMS)
         ),
         *(Test(f"user/{name}", sockets(name), SECONDS, needs=NEEDS) for name in SOCKET_PROGRAMS),
         *(Test(f"user/{name}-debug", sockets(name, RUST_BUILD_MODE="debug"), SECONDS, needs=DEBUG_NEEDS) for name in SOCKET_PROGRAMS),
+        Test("user/sysv-bounds", sysv_bounds(), SECONDS, needs=NEEDS),
+        Test("user/sysv-bounds-debug", sysv_bounds(RUST_BUILD_MODE="debug"), SECONDS, needs=DEBUG_NEEDS),
         Test("user/virtual-terminals", program("/tests/virtual-terminals", r"^[1-9]\d* passed, 0 failed$"), SECONDS, needs=NEEDS),
         Test(
             "user/virtual-terminals-debug",

@@ -54,7 +54,11 @@ fn init() {
         panic!("the first file system cannot be made: {error}");
     }
     storage::init();
-    process::init(process::Hooks { user_loop: user_loop::enter, session_ended: tty::session_ended });
+    process::init(process::Hooks {
+        user_loop: user_loop::enter,
+        session_ended: tty::session_ended,
+        undo: ipc::sysv::sem::undo,
+    });
     if sched::spawn("timers", process::alarm::serve).is_err() {
         panic!("no memory for the task that serves timers");
     }

@@ -10,8 +10,11 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/msg.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
+#include <sys/sem.h>
+#include <sys/shm.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -320,6 +323,30 @@ static void sockets(void)
     close(waiting);
 }
 
+static void system_v(void)
+{
+    int segment = shmget(IPC_PRIVATE, 1, 0600), set = semget(IPC_PRIVATE, 2, 0600);
+    BAD(SYS_shmctl, segment, IPC_STAT, P);
+    BAD(SYS_shmctl, segment, IPC_SET, P);
+    BAD(SYS_shmctl, 0, IPC_INFO, P);
+    int queue = msgget(IPC_PRIVATE, 0600);
+    BAD(SYS_msgsnd, queue, P, 1, IPC_NOWAIT);
+    BAD_OR(ENOMSG, SYS_msgrcv, queue, P, 1, 0, IPC_NOWAIT);
+    BAD(SYS_msgctl, queue, IPC_STAT, P);
+    BAD(SYS_msgctl, queue, IPC_SET, P);
+    BAD(SYS_msgctl, 0, IPC_INFO, P);
+    CHECK(msgctl(queue, IPC_RMID, 0) == 0);
+    BAD(SYS_semop, set, P, 1);
+    BAD(SYS_semtimedop, set, P, 1, 0);
+    BAD(SYS_semtimedop, set, (long)scratch, 1, N);
+    BAD(SYS_semctl, set, 0, IPC_STAT, P);
+    BAD(SYS_semctl, set, 0, IPC_SET, P);
+    BAD(SYS_semctl, set, 0, GETALL, P);
+    BAD(SYS_semctl, set, 0, SETALL, P);
+    BAD(SYS_semctl, 0, 0, IPC_INFO, P);
+    CHECK(shmctl(segment, IPC_RMID, 0) == 0 && semctl(set, 0, IPC_RMID) == 0);
+}
+
 static void waiting(void)
 {
     int ready = eventfd(1, 0), epoll = epoll_create1(0), timer = timerfd_create(CLOCK_MONOTONIC, 0);
@@ -447,6 +474,7 @@ int main(int argc, char **argv)
     paths();
     files();
     sockets();
+    system_v();
     waiting();
     times();
     processes();

@@ -16,6 +16,7 @@ pub mod fs;
 pub mod inet;
 pub mod inotify;
 pub mod input;
+pub mod ipc;
 pub mod mm;
 pub mod pod;
 pub mod poll;

@@ -4,7 +4,7 @@
 //! From the bottom up: `ring` bytes in pages · [`pipe`] · [`eventfd`] · [`timerfd`] · [`signalfd`] · [`inotify`] · [`poll`] waiting for files · [`epoll`] · [`signal_driven`] files that send signals · [`socket`] sockets.
 //! Each kind of file is a
 //! [`FileOperations`](crate::vfs::FileOperations); readers and writers sleep in its wait queues, and whoever waits for
-//! several files watches these ([`machine::sync::Watcher`]).
+//! several files watches these ([`machine::sync::Watcher`]). System V IPC ([`sysv`]) has no files and needs none of these.
 
 pub mod epoll;
 pub mod eventfd;
@@ -15,6 +15,7 @@ mod ring;
 pub mod signal_driven;
 pub mod signalfd;
 pub mod socket;
+pub mod sysv;
 mod tests;
 pub mod timerfd;
 

@@ -96,6 +96,9 @@ fn end(process: &Arc<Process>) {
     super::alarm::cancel_all(process);
     let space = process.space.lock().take();
     drop(space);
+    if process.undoes.load(Ordering::Relaxed) {
+        (hooks().undo)(process.pid());
+    }
     process.tracees.close();
     process.files.leave();
     process.position.leave(); // a zombie keeps no file system busy

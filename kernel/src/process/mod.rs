@@ -161,6 +161,8 @@ pub struct Process {
     /// Timers by the clocks of the process and its threads, whosever they are. Rank `JobControl`: their states are
     /// locked under it.
     cpu_timers: SpinLock<Vec<Arc<Timer>>>,
+    /// Operations on semaphores are to be undone when it ends.
+    pub undoes: AtomicBool,
     /// Whom it traces.
     pub tracees: Tracees,
     /// Number of who traces its threads, or some of them; 0 for nobody.

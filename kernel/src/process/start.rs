@@ -37,6 +37,8 @@ pub struct Hooks {
     pub user_loop: fn(Arc<Thread>, Start),
     /// The leader of this session has ended.
     pub session_ended: fn(u32),
+    /// This process ends, and what it did to semaphores is to be undone.
+    pub undo: fn(u32),
 }
 
 /// What a thread begins with.
@@ -233,6 +235,7 @@ impl Parts {
             timers: SpinLock::new("process timers", Rank::Process, SmallMap::new()),
             cpu: CpuTime::new(self.limits.watch_cpu_time()),
             cpu_timers: SpinLock::new("timers of CPU time", Rank::JobControl, Vec::new()),
+            undoes: AtomicBool::new(false),
             tracees: Tracees::new(),
             tracer: AtomicU32::new(0),
             tracer_of_first: SpinLock::new("tracer of the first thread", Rank::Process, Weak::new()),

@@ -3,7 +3,7 @@
 //! Lock: `CHANGES` (rank `Table`) for setting the clock.
 
 use crate::clock;
-use crate::vm::{AddressSpace, AreaFlags, Backing, MapRequest, Placement, SharedMemory};
+use crate::vm::{AddressSpace, AreaFlags, Backing, MapRequest, Placement, Share, SharedMemory};
 use abi::Errno;
 use alloc::sync::Arc;
 use machine::addr::PAGE_SIZE;
@@ -28,7 +28,7 @@ pub fn map(space: &AddressSpace) -> Result<u64, Errno> {
         placement: Placement::Anywhere(0),
         len: PAGE_SIZE as u64,
         protection: Protection { read: true, write: false, execute: true },
-        backing: Backing::SharedMemory(page.clone(), 0),
+        backing: Backing::SharedMemory(Share::new(page.clone()), 0),
         grows_down: false,
     };
     space.map_as(request, AreaFlags::NEVER_WRITE)

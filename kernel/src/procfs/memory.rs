@@ -14,6 +14,8 @@ use machine::addr::PAGE_SIZE;
 
 /// Where the name of a mapping stands in its line.
 const NAME_COLUMN: usize = 73;
+/// Where segments of shared memory seem to be files of.
+const SEGMENT_DEVICE: u64 = 1;
 const PAGE: u64 = PAGE_SIZE as u64;
 
 /// `/proc/[pid]/maps`. Empty once the process has ended.
@@ -31,12 +33,17 @@ pub(super) fn maps(subject: Subject, text: &mut Text) -> Result<()> {
         let shared = if area.is_shared() { 's' } else { 'p' };
         write!(text, "{:08x}-{:08x} {read}{write}{execute}{shared} ", area.start, area.end);
         let file = area.file_page(area.start);
-        let (device, ino) = match file {
-            Some((file, _)) => file.metadata().map_or((0, 0), |metadata| (metadata.dev, metadata.ino)),
-            None => (0, 0),
+        let segment = match &area.backing {
+            Backing::SharedMemory(memory, first) => memory.label().map(|label| (label, *first)),
+            _ => None,
+        };
+        let (device, ino) = match (file, segment) {
+            (Some((file, _)), _) => file.metadata().map_or((0, 0), |metadata| (metadata.dev, metadata.ino)),
+            (None, Some((label, _))) => (SEGMENT_DEVICE, label.id as u64),
+            (None, None) => (0, 0),
         };
         let (major, minor) = split_dev(device);
-        let offset = file.map_or(0, |(_, page)| page * PAGE);
+        let offset = file.map(|(_, page)| page).or(segment.map(|(_, page)| page)).map_or(0, |page| page * PAGE);
         write!(text, "{offset:08x} {major:02x}:{minor:02x} {ino} ");
         let name: &[u8] = match &area.backing {
             Backing::SharedMemory(..) if area.start == vdso => b"[vdso]",
@@ -49,9 +56,10 @@ pub(super) fn maps(subject: Subject, text: &mut Text) -> Result<()> {
             let written = text.bytes().len() - start;
             write!(text, "{:width$}", "", width = NAME_COLUMN.saturating_sub(written));
         }
-        match file {
-            Some((file, _)) => put_path(&file.place()?, b"\n", text),
-            None => text.put(name),
+        match (file, segment) {
+            (Some((file, _)), _) => put_path(&file.place()?, b"\n", text),
+            (None, Some((label, _))) => write!(text, "/SYSV{:08x} (deleted)", label.key),
+            (None, None) => text.put(name),
         }
         text.put(b"\n");
     }
@@ -63,7 +71,7 @@ fn areas(space: &AddressSpace) -> Result<Vec<Area>> {
     let mut areas = Vec::new();
     let mut result = Ok(());
     space.for_each_area(|area| match areas.try_reserve(1) {
-        Ok(()) => areas.push(area.clone()),
+        Ok(()) => areas.push(area.snapshot()),
         Err(_) => result = Err(Errno::ENOMEM),
     });
     result.map(|()| areas)

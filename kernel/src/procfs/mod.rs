@@ -13,6 +13,7 @@ mod setting;
 mod status;
 mod subject;
 mod system;
+mod sysv;
 
 pub use system::disk_counts;
 
@@ -53,6 +54,7 @@ const ROOT: &[Entry] = &[
     Entry { name: "stat", mode: 0o444, kind: Kind::Text(system::statistics) },
     Entry { name: "swaps", mode: 0o444, kind: Kind::Text(system::swaps) },
     Entry { name: "sys", mode: 0o555, kind: Kind::Directory(setting::ENTRIES) },
+    Entry { name: "sysvipc", mode: 0o555, kind: Kind::Directory(sysv::ENTRIES) },
     Entry { name: "uptime", mode: 0o444, kind: Kind::Text(system::uptime) },
     Entry { name: "version", mode: 0o444, kind: Kind::Text(system::version) },
     Entry { name: "vmstat", mode: 0o444, kind: Kind::Text(system::pages) },

@@ -1,6 +1,7 @@
 //! `/proc/sys`: what may be set, and limits that may be asked for.
 
 use crate::ipc::pipe;
+use crate::ipc::sysv::{msg, sem, shm};
 use crate::process::{clone, credentials, files, table};
 use crate::random;
 use crate::version;
@@ -25,11 +26,18 @@ pub(super) const ENTRIES: &[Entry] = &[
 const KERNEL: &[Entry] = &[
     value("cap_last_cap", &LAST_CAPABILITY),
     Entry { name: "hostname", mode: 0o644, kind: Kind::Setting(host_name, set_host_name) },
+    value("msgmax", &msg::LONGEST),
+    value("msgmnb", &msg::QUEUE_BYTES),
+    value("msgmni", &msg::MOST),
     value("ngroups_max", &credentials::MAX_GROUPS),
     value("osrelease", &version::RELEASE),
     value("ostype", &version::SYSTEM),
     value("pid_max", &table::PID_LIMIT),
     Entry { name: "random", mode: 0o555, kind: Kind::Directory(RANDOM) },
+    Entry { name: "sem", mode: 0o444, kind: Kind::Text(semaphores) },
+    value("shmall", &shm::MAX),
+    value("shmmax", &shm::MAX),
+    value("shmmni", &shm::MOST),
     value("threads-max", &clone::MAX_THREADS),
     value("version", &version::VERSION),
 ];
@@ -77,6 +85,12 @@ fn host_name(_: Subject, text: &mut Text) -> Result<()> {
 
 fn set_host_name(_: Subject, bytes: &[u8]) -> Result<()> {
     version::set_host_name(bytes.strip_suffix(b"\n").unwrap_or(bytes))
+}
+
+/// The limits of semget(2) and semop(2).
+fn semaphores(_: Subject, text: &mut Text) -> Result<()> {
+    writeln!(text, "{}\t{}\t{}\t{}", sem::MOST_IN_SET, sem::MOST_IN_ALL, sem::MOST_OPERATIONS, sem::MOST);
+    Ok(())
 }
 
 fn random_bits() -> u128 {

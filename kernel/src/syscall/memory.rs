@@ -6,7 +6,7 @@ use super::argument::Fd;
 use super::{Caller, SyscallResult};
 use crate::vfs::{File, device_number};
 use crate::vm::{
-    AddressSpace, Advice, AreaFlags, Backing, LockFuture, MapRequest, Placement, RemapRequest, SharedMemory,
+    AddressSpace, Advice, AreaFlags, Backing, LockFuture, MapRequest, Placement, RemapRequest, Share, SharedMemory,
 };
 use abi::Errno;
 use abi::mm::{self, MapFlags, MapType, MremapFlags, MsyncFlags, Prot};
@@ -91,11 +91,13 @@ pub fn mmap(
 fn without_file(flags: MapFlags, pages: u64) -> Result<Backing, Errno> {
     match flags.map_type() {
         Some(MapType::Private) => Ok(Backing::Anonymous),
-        Some(MapType::Shared) if !flags.contains(MapFlags::GROWSDOWN) => {
-            Ok(Backing::SharedMemory(SharedMemory::new(pages), 0))
-        }
+        Some(MapType::Shared) if !flags.contains(MapFlags::GROWSDOWN) => Ok(shared_memory(pages)),
         _ => Err(Errno::EINVAL),
     }
+}
+
+fn shared_memory(pages: u64) -> Backing {
+    Backing::SharedMemory(Share::new(SharedMemory::new(pages)), 0)
 }
 
 fn of_file(
@@ -125,7 +127,7 @@ fn of_file(
     let metadata = file.metadata()?;
     let first = offset / PAGE;
     if metadata.mode & TYPE_MASK == CHARACTER && metadata.rdev == device_number(1, 5) {
-        return Ok(if shared { Backing::SharedMemory(SharedMemory::new(pages), 0) } else { Backing::Anonymous });
+        return Ok(if shared { shared_memory(pages) } else { Backing::Anonymous });
     }
     if !file.has_pages() {
         return Err(Errno::ENODEV);

@@ -26,8 +26,8 @@ pub fn of(caller: &Caller<'_>, number: u64, arguments: &[u64; 6]) -> Restart {
         | 288 | 295 | 296 | 299 | 307 | 318 | 327 | 328 | 437 => Restart::AfterHandler,
         // clone fork vfork clone3
         56 | 57 | 58 | 435 => Restart::Always,
-        // rt_sigtimedwait epoll_wait epoll_pwait epoll_pwait2
-        128 | 232 | 281 | 441 => Restart::Never,
+        // semop rt_sigtimedwait semtimedop epoll_wait epoll_pwait epoll_pwait2
+        65 | 128 | 220 | 232 | 281 | 441 => Restart::Never,
         _ => Restart::WithoutHandler,
     }
 }

@@ -1,6 +1,6 @@
 //! Areas: non-overlapping ranges of user addresses, each with its rights and the origin of its pages.
 
-use super::shared::SharedMemory;
+use super::shared::Share;
 use crate::vfs::File;
 use abi::Errno;
 use alloc::sync::Arc;
@@ -22,8 +22,8 @@ pub enum Backing {
     PrivateFile(Arc<File>, u64),
     /// A file, from this page of it on; writes go to it.
     SharedFile(Arc<File>, u64),
-    /// Memory without a name that forked processes share, from this page of it on.
-    SharedMemory(Arc<SharedMemory>, u64),
+    /// Memory without a name that processes share, from this page of it on.
+    SharedMemory(Share, u64),
 }
 
 bitflags! {
@@ -113,6 +113,25 @@ impl Area {
         backing
     }
 
+    /// A copy for those who only look: no segment counts it as attached.
+    pub fn snapshot(&self) -> Area {
+        let backing = match &self.backing {
+            Backing::SharedMemory(memory, first) => Backing::SharedMemory(memory.uncounted(), *first),
+            other => other.clone(),
+        };
+        Area { backing, ..*self }
+    }
+
+    /// The memory of which it maps the page that belongs there, if it had been attached at `base` as a whole.
+    pub(super) fn attached_at(&self, base: u64) -> Option<&Share> {
+        match &self.backing {
+            Backing::SharedMemory(memory, first) if memory.label().is_some() => {
+                (self.start.checked_sub(base)? / PAGE_SIZE as u64 == *first).then_some(memory)
+            }
+            _ => None,
+        }
+    }
+
     /// Whether the pages of `next`, which begins where this ends, follow on this one's.
     fn continues_in(&self, next: &Area) -> bool {
         let follows = |first: u64, next_first: u64| first + self.page_number(self.end) == next_first;
@@ -123,7 +142,8 @@ impl Area {
                 Arc::ptr_eq(file, next) && follows(*first, *next_first)
             }
             (Backing::SharedMemory(memory, first), Backing::SharedMemory(next, next_first)) => {
-                Arc::ptr_eq(memory, next) && follows(*first, *next_first)
+                // As on Linux, areas of a segment stay apart: each of them counts.
+                memory.label().is_none() && memory.is_of(next) && follows(*first, *next_first)
             }
             _ => false,
         }

@@ -1,8 +1,9 @@
-//! mmap(2) and munmap(2) on an address space.
+//! mmap(2), munmap(2) and shmdt(2) on an address space.
 
 use super::fault::{self, FaultError};
 use super::{AddressSpace, Area, AreaFlags, Backing, Layout, PAGE, USER_START, limits};
 use abi::Errno;
+use alloc::vec::Vec;
 use machine::addr::USER_END;
 use machine::hooks::Access;
 use machine::mm::Protection;
@@ -96,6 +97,28 @@ impl AddressSpace {
         let removed = self.take_away(&mut layout, start, end)?;
         drop(layout);
         drop(removed); // may close files
+        Ok(())
+    }
+
+    /// shmdt(2): takes away what is left of the segment that was attached at `address`. EINVAL if nothing is.
+    pub fn detach(&self, address: u64) -> Result<(), Errno> {
+        if !address.is_multiple_of(PAGE) || address >= USER_END {
+            return Err(Errno::EINVAL);
+        }
+        let mut removed = Vec::new(); // dropped after the lock
+        let mut layout = self.layout();
+        let first = layout.areas.map().overlapping(address, USER_END).find_map(|area| area.attached_at(address));
+        let segment = first.map(|memory| memory.uncounted()).ok_or(Errno::EINVAL)?;
+        let end = address.saturating_add(segment.pages() * PAGE).min(USER_END);
+        let part = |layout: &Layout| {
+            let mut areas = layout.areas.map().overlapping(address, end);
+            let of_it = |area: &&Area| area.attached_at(address).is_some_and(|memory| memory.is_of(&segment));
+            areas.find(of_it).map(|area| (area.start, area.end))
+        };
+        while let Some((start, end)) = part(&layout) {
+            removed.append(&mut self.take_away(&mut layout, start, end)?);
+        }
+        drop(layout);
         Ok(())
     }
 

@@ -28,7 +28,7 @@ pub use lock::LockFuture;
 pub use map::{MapRequest, Placement};
 pub use program::Program;
 pub use remap::RemapRequest;
-pub use shared::SharedMemory;
+pub use shared::{Label, Segment, Share, SharedMemory};
 
 use crate::vfs::File;
 use abi::Errno;
