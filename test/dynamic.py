@@ -41,6 +41,7 @@ TERMINAL = {
 THREADS = {"/usr/bin/python3 /root/threads.py": r"^all well$"}
 SOCKETS = {"/usr/bin/python3 /root/sockets.py": r"^all well$"}
 NETWORK = {"/usr/bin/python3 /root/network.py": r"^all well$"}
+NGINX = {"/usr/bin/python3 /root/nginx.py": r"^all well$"}
 STRACE = {
     "/bin/bash -c 'strace -o /tmp/calls echo text; cat /tmp/calls'": r'^write\(1, "text\\n", 5\) += 5$',
     "/usr/bin/strace -f /bin/sh -c 'echo text | cat; exit 0'": r"^(\[pid +\d+\] )?--- SIGCHLD \{si_signo=SIGCHLD, si_code=CLD_EXITED, .*\} ---$",
@@ -74,7 +75,7 @@ def on_linux(context: Context) -> None:
     """The same programs from the same tree, with this machine's kernel below them: the image is right."""
     as_root = ["chroot"] if os.getuid() == 0 else ["unshare", "--map-root-user", "chroot"]
     path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
-    for command, pattern in {**SMALL, **PYTHON, **SHELL, **THREADS, **SOCKETS, **NETWORK, **FILES}.items():
+    for command, pattern in {**SMALL, **PYTHON, **SHELL, **THREADS, **SOCKETS, **NETWORK, **NGINX, **FILES}.items():
         # bash takes the words apart as the kernel's shell does.
         shown = context.command([*as_root, str(ROOT), "/bin/bash", "-c", command], settings={"PATH": path})
         if not re.search(pattern, shown, re.MULTILINE):
@@ -113,6 +114,7 @@ def tests() -> list[Test]:
     always += [
         Test("dynamic/python-sockets", runs(SOCKETS), SECONDS, needs=NEEDS),
         Test("dynamic/python-network", runs(NETWORK), SECONDS, needs=NEEDS),
+        Test("dynamic/nginx", runs(NGINX), SECONDS, needs=NEEDS),
         Test("dynamic/strace", runs(STRACE), SECONDS, needs=NEEDS),
         Test("dynamic/gdb", runs(GDB, SESSION), SECONDS, needs=NEEDS),
         Test("dynamic/gdb-smp1", runs(GDB, SESSION, SMP="1"), SECONDS, needs=NEEDS),
