@@ -5,7 +5,7 @@
 //! what the file is ready for and sends the signal, with nothing locked. Several wake-ups may come to one signal, as several
 //! signals of one number do.
 //!
-//! Locks: `TABLE` (rank Table); the settings of one (rank `File`).
+//! Locks: `TABLE` (rank Table); the settings of one (rank `File`), held while it goes into the queues and out of them.
 
 use super::poll;
 use crate::process::{Process, Thread, table};
@@ -56,8 +56,6 @@ pub struct Settings {
     users: [u32; 2],
     /// The descriptor it was switched on by; None while it is off.
     descriptor: Option<i32>,
-    /// What the owner has been told it can do.
-    told: u32,
 }
 
 /// A file that signals are asked of.
@@ -65,8 +63,18 @@ struct Driven {
     me: Weak<Driven>,
     file: Weak<File>,
     settings: SpinLock<Settings>,
-    stirred: AtomicBool,
+    /// For the queue of who reads, and of who writes.
+    sides: [Arc<Side>; 2],
 }
+
+/// What is in one of the file's wait queues.
+#[derive(Default)]
+struct Side {
+    woken: AtomicBool,
+}
+
+/// Events by which the queues are found.
+const EVENTS: [u32; 2] = [POLLIN, POLLOUT];
 
 static TABLE: SpinLock<Vec<Arc<Driven>>> = SpinLock::new("signal-driven files", Rank::Table, Vec::new());
 /// Something in the table has been stirred, or moved.
@@ -103,23 +111,15 @@ pub fn switch(file: &Arc<File>, descriptor: i32, on: bool) -> Result<()> {
         return Err(Errno::ENOTTY);
     }
     let driven = find_or_make(file)?;
-    let was_on = {
-        let mut settings = driven.settings.lock();
-        settings.told = 0;
-        core::mem::replace(&mut settings.descriptor, on.then_some(descriptor)).is_some()
-    };
-    match (was_on, on) {
-        (false, true) => {
-            if let Err(error) = poll::watch(file, POLLIN | POLLOUT, &Watch::Other(driven.clone())) {
-                driven.settings.lock().descriptor = None;
-                return Err(error);
-            }
-        }
-        (true, false) => poll::unwatch(file, POLLIN | POLLOUT, &Watch::Other(driven.clone())),
+    let mut settings = driven.settings.lock();
+    match (settings.descriptor.is_some(), on) {
+        (false, true) => driven.watch(file)?,
+        (true, false) => driven.unwatch(file),
         _ => {}
     }
+    settings.descriptor = on.then_some(descriptor);
     let bit = OpenFlags::ASYNC.bits();
-    file.set_flags(if on { file.flags() | bit } else { file.flags() & !bit });
+    file.change_flags(bit, if on { bit } else { 0 });
     Ok(())
 }
 
@@ -133,7 +133,7 @@ fn find_or_make(file: &Arc<File>) -> Result<Arc<Driven>> {
         me: me.clone(),
         file: Arc::downgrade(file),
         settings: SpinLock::new("signal-driven file", Rank::File, Settings::default()),
-        stirred: AtomicBool::new(false),
+        sides: Default::default(),
     });
     let me: Weak<dyn EndWatcher> = new.me.clone();
     file.watch_end(me.clone())?;
@@ -168,8 +168,9 @@ fn serve() {
         SERVER.wait(|| STIRRED.swap(false, Ordering::SeqCst).then_some(()));
         for at in 0.. {
             let Some(driven) = TABLE.lock().get(at).cloned() else { break };
-            if driven.stirred.swap(false, Ordering::SeqCst) {
-                driven.tell();
+            let woken = driven.sides.each_ref().map(|side| side.woken.swap(false, Ordering::SeqCst));
+            if woken != [false; 2] {
+                driven.tell(woken);
             }
         }
     }
@@ -181,24 +182,31 @@ fn stir() {
 }
 
 impl Driven {
-    /// Tells the owner what the file is ready for: of input at every wake-up, of room when there was none.
-    fn tell(&self) {
+    fn watch(&self, file: &File) -> Result<()> {
+        poll::watch(file, EVENTS[0], &Watch::Other(self.sides[0].clone()))?;
+        poll::watch(file, EVENTS[1], &Watch::Other(self.sides[1].clone()))
+            .inspect_err(|_| poll::unwatch(file, EVENTS[0], &Watch::Other(self.sides[0].clone())))
+    }
+
+    fn unwatch(&self, file: &File) {
+        for (events, side) in EVENTS.into_iter().zip(&self.sides) {
+            poll::unwatch(file, events, &Watch::Other(side.clone()));
+        }
+    }
+
+    /// Tells the owner what the file is ready for, of what those were `woken` for who wait to read, or to write.
+    fn tell(&self, woken: [bool; 2]) {
         let Some(file) = self.file.upgrade() else { return };
         let ready = file.poll();
-        let settings = {
-            let mut settings = self.settings.lock();
-            let told = core::mem::replace(&mut settings.told, ready);
-            Settings { told, ..*settings }
-        };
+        let settings = *self.settings.lock();
         let Some(descriptor) = settings.descriptor else { return };
-        let news = ready & !(settings.told & POLLOUT);
-        for (events, code, band) in [
-            (POLLERR, POLL_ERR, POLLERR),
-            (POLLHUP, POLL_HUP, POLLHUP | POLLERR),
-            (POLLIN, POLL_IN, POLLIN | POLLRDNORM),
-            (POLLOUT, POLL_OUT, POLLOUT | POLLWRNORM | POLLWRBAND),
+        for (tells, event, code, band) in [
+            (true, POLLERR, POLL_ERR, POLLERR),
+            (true, POLLHUP, POLL_HUP, POLLHUP | POLLERR),
+            (woken[0], POLLIN, POLL_IN, POLLIN | POLLRDNORM),
+            (woken[1], POLLOUT, POLL_OUT, POLLOUT | POLLWRNORM | POLLWRBAND),
         ] {
-            if news & events != 0 {
+            if tells && ready & event != 0 {
                 settings.send(code, band, descriptor);
             }
         }
@@ -245,9 +253,9 @@ impl Settings {
     }
 }
 
-impl Watcher for Driven {
+impl Watcher for Side {
     fn woken(&self) {
-        self.stirred.store(true, Ordering::SeqCst);
+        self.woken.store(true, Ordering::SeqCst);
         stir();
     }
 }
@@ -260,7 +268,7 @@ impl EndWatcher for Driven {
             at.map(|at| table.swap_remove(at))
         };
         if let Some(driven) = removed {
-            poll::unwatch(file, POLLIN | POLLOUT, &Watch::Other(driven));
+            driven.unwatch(file);
             // The server may have passed the place that another one has moved to.
             stir();
         }

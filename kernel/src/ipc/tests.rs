@@ -230,7 +230,7 @@ fn a_wait_for_many_misses_no_file() -> Result<(), String> {
         team.start(move || {
             let mut open: Vec<Arc<File>> = readers;
             for reader in &open {
-                reader.set_flags(O_NONBLOCK);
+                reader.change_flags(O_NONBLOCK, O_NONBLOCK);
             }
             while !open.is_empty() {
                 let mut wait = PollWait::new(open.len()).expect("memory");
@@ -258,7 +258,7 @@ fn dribbling_pipes(team: &Arc<Team>, pipes: usize, rounds: usize) -> Result<Vec<
     for number in 0..pipes {
         let (reader, writer) = pipe::new(O_NONBLOCK).map_err(|error| error.name())?;
         readers.push(reader);
-        writer.set_flags(0);
+        writer.change_flags(O_NONBLOCK, 0);
         team.start(move || {
             let mut numbers = Numbers::new(number);
             for _ in 0..rounds {

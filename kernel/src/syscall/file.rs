@@ -169,7 +169,7 @@ pub fn fcntl(caller: &mut Caller<'_>, fd: Fd, command: u32, argument: u64) -> Sy
             if (old ^ new) & OpenFlags::ASYNC.bits() != 0 {
                 owner::flags_changed(fd, &file, new & OpenFlags::ASYNC.bits() != 0)?;
             }
-            file.set_flags(old & !SETTABLE_FLAGS | new & SETTABLE_FLAGS);
+            file.change_flags(SETTABLE_FLAGS & !OpenFlags::ASYNC.bits(), new);
             Ok(0)
         }
         lock::F_GETLK | lock::F_SETLK | lock::F_SETLKW | lock::F_OFD_GETLK | lock::F_OFD_SETLK | lock::F_OFD_SETLKW => {

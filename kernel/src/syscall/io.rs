@@ -63,7 +63,7 @@ pub fn ioctl(caller: &mut Caller<'_>, fd: Fd, command: u32, argument: u64) -> Sy
         // What fcntl(2) does as well, for every file.
         FIONBIO => {
             let on = UserIn::<i32>::at(argument).read()? != 0;
-            file.set_flags(if on { file.flags() | O_NONBLOCK } else { file.flags() & !O_NONBLOCK });
+            file.change_flags(O_NONBLOCK, if on { O_NONBLOCK } else { 0 });
         }
         FIOCLEX | FIONCLEX => {
             caller.thread.process().files.with(|files| files.set_close_on_exec(fd.0, command == FIOCLEX))?;

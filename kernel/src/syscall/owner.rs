@@ -74,10 +74,14 @@ pub fn ioctl(caller: &Caller<'_>, fd: Fd, file: &Arc<File>, command: u32, argume
     }
 }
 
-/// F_SETFL has changed whether signals are sent. Files that are always ready send none.
+/// F_SETFL changes whether signals are sent. Files that are always ready send none, and keep the flag.
 pub fn flags_changed(fd: Fd, file: &Arc<File>, on: bool) -> Result<(), Errno> {
     match signal_driven::switch(file, fd.0, on) {
-        Err(Errno::ENOTTY) => Ok(()),
+        Err(Errno::ENOTTY) => {
+            let bit = OpenFlags::ASYNC.bits();
+            file.change_flags(bit, if on { bit } else { 0 });
+            Ok(())
+        }
         other => other,
     }
 }

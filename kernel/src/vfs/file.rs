@@ -184,11 +184,10 @@ impl File {
         self.flags.load(Ordering::Relaxed)
     }
 
-    /// Sets the flags that can change, as `fcntl(F_SETFL)`.
-    pub fn set_flags(&self, flags: u32) {
-        let _ = self
-            .flags
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |old| Some(old & !O_CHANGEABLE | flags & O_CHANGEABLE));
+    /// Sets those of the flags that can change and that `mask` has as they are in `flags`, as `fcntl(F_SETFL)`.
+    pub fn change_flags(&self, mask: u32, flags: u32) {
+        let mask = mask & O_CHANGEABLE;
+        let _ = self.flags.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |old| Some(old & !mask | flags & mask));
     }
 
     /// It has been read, or mapped: the time of that is set, unless it was opened so that it is not.

@@ -31,25 +31,34 @@ impl End {
     /// The other side learns of the end of sending alone. A listener that is not to receive is none any more; who is still
     /// connecting is not.
     fn shut_down_inet(&self, ways: u8) -> Result<()> {
-        match self.phase() {
-            Phase::Listening if ways & RECEIVE != 0 => {
-                inet::end_listening(self);
-                give_up_waiting(self);
-            }
-            Phase::Listening => {}
-            Phase::Connecting => self.disconnect_tcp(),
-            _ if self.is_tcp() && !self.has_peer() => return Err(Errno::ENOTCONN),
-            _ => {
-                self.add_shut(ways);
-                self.stir();
-                if let Some(peer) = self.peer().filter(|_| ways & SEND != 0) {
-                    peer.be_finished(self);
+        let peer = match self.phase() {
+            Phase::Listening => {
+                if ways & RECEIVE != 0 && inet::end_listening(self) {
+                    give_up_waiting(self);
                 }
-                // Of UDP the end is noted all the same, as on Linux.
-                return if self.has_peer() || self.is_tcp() { Ok(()) } else { Err(Errno::ENOTCONN) };
+                self.stir();
+                return Ok(());
             }
-        }
+            Phase::Connecting => {
+                self.disconnect_tcp();
+                return Ok(());
+            }
+            _ => {
+                let state = self.state.lock();
+                let connected = state.remote.is_some() && !self.is_over();
+                if self.is_tcp() && !(connected && self.phase() == Phase::Connected) {
+                    return Err(Errno::ENOTCONN);
+                }
+                // Of UDP it is noted all the same, as on Linux.
+                self.add_shut(ways);
+                connected.then(|| state.peer.clone())
+            }
+        };
         self.stir();
+        let peer = peer.ok_or(Errno::ENOTCONN)?;
+        if let Some(peer) = peer.filter(|_| ways & SEND != 0) {
+            peer.be_finished(self);
+        }
         Ok(())
     }
 }

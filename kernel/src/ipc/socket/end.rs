@@ -22,7 +22,9 @@ use alloc::collections::VecDeque;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU8, AtomicU32, AtomicUsize, Ordering};
-use machine::sync::{Mutex, Rank, SpinLock, WaitEnd, WaitQueue};
+use machine::PAGE_SIZE;
+use machine::mm::frame;
+use machine::sync::{Mutex, Once, Rank, SpinLock, WaitEnd, WaitQueue};
 use machine::time::Instant;
 
 /// Credentials of the other side where there is none.
@@ -40,6 +42,14 @@ pub enum Family {
     /// TCP and UDP.
     Inet,
 }
+
+/// Bytes in all inboxes.
+static KEPT: AtomicUsize = AtomicUsize::new(0);
+/// The most of these, before each has room for little: one part in so many of the memory.
+static MOST_KEPT: Once<usize> = Once::new();
+const PART_KEPT: usize = 8;
+/// What each has room for then: a page.
+const LEAST_UNDER_WAY: usize = PAGE_SIZE;
 
 /// Type of a socket.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -249,6 +259,12 @@ impl End {
         self.tcp
     }
 
+    /// Whether a connection of TCP has ended in both directions, or has been reset.
+    pub fn is_over(&self) -> bool {
+        let shut = self.shut();
+        shut & RESET != 0 || shut & (SEND | FINISHED) == SEND | FINISHED
+    }
+
     /// Whether who sends to it meets an end: TCP's sockets take in, until they are closed, what nobody may want any more.
     #[inline]
     pub fn takes_nothing(&self) -> bool {
@@ -276,7 +292,9 @@ impl End {
     /// Keeps the atomics as the inbox is, which is locked.
     #[inline]
     pub fn note(&self, inbox: &Inbox) {
-        self.bytes.store(inbox.bytes(), Ordering::SeqCst);
+        let bytes = inbox.bytes();
+        let before = self.bytes.swap(bytes, Ordering::SeqCst);
+        KEPT.fetch_add(bytes.wrapping_sub(before), Ordering::Relaxed);
         self.messages.store(inbox.records(), Ordering::SeqCst);
     }
 
@@ -317,8 +335,12 @@ impl End {
             && (mutual || self.messages.load(Ordering::SeqCst) <= MOST_DATAGRAMS)
     }
 
-    /// Bytes that may be sent to `peer` and not received: of TCP those that this side keeps and those that the other one does.
+    /// Bytes that may be sent to `peer` and not received: of TCP those that this side keeps and those that the other one does. Few if
+    /// all inboxes together hold too much: they are nobody's memory that could be ended for it.
     pub fn most_under_way(&self, peer: &End) -> usize {
+        if KEPT.load(Ordering::Relaxed) > *MOST_KEPT.call_once(|| frame::total() / PART_KEPT * PAGE_SIZE) {
+            return LEAST_UNDER_WAY;
+        }
         let kept = if self.is_tcp() { peer.options.receive_buffer() } else { 0 };
         self.options.send_buffer() as usize + kept as usize
     }
@@ -426,6 +448,12 @@ impl End {
                 let limit = self.most_under_way(&peer);
                 peer.shut() & CLOSED != 0 || peer.used() * 4 <= limit && peer.has_room(0, limit, peer.is_mutual(self))
             })
+    }
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        KEPT.fetch_sub(self.bytes(), Ordering::Relaxed);
     }
 }
 

@@ -1,6 +1,6 @@
 //! What system calls do by the family of a socket.
 
-use super::end::{End, FINISHED, Family, Kind, Phase, RESET, SEND};
+use super::end::{End, FINISHED, Family, Kind, Phase, SEND};
 use super::inbox::Taken;
 use super::name::{Endpoint, Name, asks_for_none};
 use super::stream::Outgoing;
@@ -81,12 +81,6 @@ impl End {
             Family::Inet => self.state.lock().remote.map(Name::Inet),
             Family::Unix => self.peer()?.name(),
         }
-    }
-
-    /// Whether a connection of TCP has ended in both directions, or has been reset.
-    pub fn is_over(&self) -> bool {
-        let shut = self.shut();
-        shut & RESET != 0 || shut & (SEND | FINISHED) == SEND | FINISHED
     }
 
     /// How far a connection is, as TCP_INFO and `/proc/net/tcp` have it.

@@ -11,7 +11,8 @@
 //! What it does is what TCP does: a reset, a half that has ended, a listener without room.
 //!
 //! What a program can make the kernel keep is bounded for each socket and connection: one takes in no more than its sender's SO_SNDBUF, of
-//! TCP its own SO_RCVBUF besides, of UDP that alone, in page frames that are there only while they hold something. A listener keeps as many
+//! TCP its own SO_RCVBUF besides, of UDP that alone, in page frames that are there only while they hold something; all together an
+//! eighth of the memory, beyond which each takes in a page. A listener keeps as many
 //! connections as its backlog says; files under way are bounded by RLIMIT_NOFILE for each user.
 
 mod close;

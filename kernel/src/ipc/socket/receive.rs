@@ -91,22 +91,23 @@ impl End {
         if let (Some(passed), true) = (inbox.next_passed(), peek) {
             taken.peeked = passed.copy()?;
         }
-        inbox.take(sink, self.kind != Kind::Stream, peek, taken)?;
+        let result = inbox.take(sink, self.kind != Kind::Stream, peek, taken);
         if let (Some(traffic), Some(passed)) = (&mut traffic, &taken.mark.passed) {
             traffic.leave(passed);
         }
-        if !peek {
+        let removed = result.is_ok() && !peek;
+        if removed {
             self.note(&inbox);
         }
         drop(inbox);
         drop(traffic);
-        if !peek {
+        if removed {
             self.tell_senders();
-            if self.has_something() {
-                // What was sent woke one receiver; what that one leaves is for the next.
-                self.readable.wake_next();
-            }
         }
-        Ok(())
+        if self.has_something() {
+            // What was sent woke one receiver; what that one leaves is for the next.
+            self.readable.wake_next();
+        }
+        result
     }
 }

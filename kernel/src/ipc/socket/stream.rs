@@ -148,12 +148,15 @@ impl End {
                 if self.shut() & SEND != 0 {
                     continue;
                 }
+                if self.is_tcp() && !self.is_peer(peer) {
+                    return Err(self.take_error().unwrap_or(Errno::EPIPE));
+                }
                 if peer.has_room(least, limit, mutual) {
                     if let (Some(traffic), Some(passed)) = (&mut traffic, &sender.mark.passed) {
                         traffic.check(passed, sender.most_files)?;
                         traffic.enter(passed);
                     }
-                    let most = if stream { len.min(limit - peer.used()) } else { len };
+                    let most = if stream { len.min(limit.saturating_sub(peer.used()).max(1)) } else { len };
                     let result = inbox.put(source, most, !stream, &mut sender.mark);
                     if let (Some(traffic), Some(passed)) = (&mut traffic, &sender.mark.passed) {
                         // It has not gone in.

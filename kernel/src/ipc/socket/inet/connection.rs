@@ -14,6 +14,7 @@ use super::ports;
 use crate::vfs::Result;
 use abi::Errno;
 use alloc::sync::Arc;
+use machine::sync::Mutex;
 
 /// Marks that a connection leaves.
 const MARKS: u8 = BOTH | FINISHED | RESET | UNTOLD;
@@ -25,28 +26,24 @@ impl End {
         if self.phase() == Phase::Idle && self.shut() & RESET != 0 {
             // The last call did not wait, and this one tells how that went.
             let refused = self.take_error().unwrap_or(Errno::ECONNABORTED);
-            self.let_go(Phase::Idle, None);
+            self.clear(Phase::Idle, None);
             return Err(refused);
         }
         let began = self.begin();
         match began {
-            Ok(()) => {
-                match self.ask(to.here()) {
-                    Ok(()) => {}
-                    Err(Errno::ECONNREFUSED) if !waits => {
-                        self.be_refused(None);
-                        return Err(Errno::EINPROGRESS);
-                    }
-                    Err(error) => {
-                        self.let_go(Phase::Connecting, None);
-                        self.stir();
-                        return Err(error);
-                    }
-                }
-                if !waits {
+            Ok(()) => match self.ask(to.here()) {
+                Ok(()) if waits => {}
+                Ok(()) => return Err(Errno::EINPROGRESS),
+                Err(Errno::ECONNREFUSED) if !waits => {
+                    self.be_refused(None);
                     return Err(Errno::EINPROGRESS);
                 }
-            }
+                Err(error) => {
+                    self.clear(Phase::Connecting, None);
+                    self.stir();
+                    return Err(error);
+                }
+            },
             Err(Phase::Connecting) if !waits => return Err(Errno::EALREADY),
             Err(Phase::Connecting) => {}
             Err(Phase::Connected) if self.take_shut(UNTOLD) != 0 => return Ok(()),
@@ -77,7 +74,7 @@ impl End {
             return Ok(());
         }
         let refused = self.take_error().unwrap_or(Errno::ECONNABORTED);
-        self.let_go(Phase::Idle, None);
+        self.clear(Phase::Idle, None);
         Err(refused)
     }
 
@@ -87,7 +84,7 @@ impl End {
             return Err(Errno::ENETUNREACH);
         }
         ports::bind_any(self)?;
-        ports::settle(self);
+        ports::lock().settle(&mut self.state.lock(), self);
         let own = self.endpoint();
         let listener = ports::find(Kind::Stream, to, own).ok_or(Errno::ECONNREFUSED)?;
         let new = Arc::new(End::new(Family::Inet, Kind::Stream)?);
@@ -109,7 +106,15 @@ impl End {
             state.remote = Some(to);
             state.asked = Some(Arc::downgrade(&listener));
         }
-        listener.queue_or_wait(&new, self)
+        let queued = listener.queue_or_wait(&new, self);
+        if queued.is_err() {
+            let unused = self.state.lock().peer.take_if(|peer| Arc::ptr_eq(peer, &new));
+            drop(unused);
+        } else if !self.is_peer(&new) {
+            // It was given up before it was there to be taken out.
+            leave_waiting(&new, Some(listener));
+        }
+        queued
     }
 
     /// The connection that was asked for by `new` is made, if it still is what is asked for.
@@ -124,22 +129,23 @@ impl End {
         self.stir();
     }
 
-    /// The connection that is asked for, by `new` if that is given, is not made.
+    /// The connection that is asked for is not made: by `new`, or, if none is given, by nobody.
     pub fn be_refused(&self, new: Option<&End>) {
-        let old = {
-            let mut state = self.state.lock();
-            if self.phase() != Phase::Connecting || new.is_some_and(|new| !state.has_peer(new)) {
-                return;
-            }
-            self.set_error(Errno::ECONNREFUSED);
-            self.add_shut(BOTH | RESET);
-            self.set_phase(Phase::Idle);
-            (state.remote, state.asked) = (None, None);
-            state.peer.take()
-        };
-        ports::disconnect(self);
+        let mut ports = ports::lock();
+        let mut state = self.state.lock();
+        let same = new.map_or(state.peer.is_none(), |new| state.has_peer(new));
+        if self.phase() != Phase::Connecting || !same {
+            return;
+        }
+        self.set_error(Errno::ECONNREFUSED);
+        self.add_shut(BOTH | RESET);
+        state.asked = None;
+        let gone = (state.peer.take(), ports.disconnect(&mut state, self));
+        self.set_phase(Phase::Idle);
+        drop(state);
+        drop(ports);
         self.stir();
-        drop(old);
+        drop(gone);
     }
 
     /// `other` has sent all it will, if it is the other end.
@@ -167,39 +173,55 @@ impl End {
         self.stir();
     }
 
-    /// It has no other end any more, nor any mark of it, if it is in this phase. The socket may connect anew; who waits in it is told
-    /// `error`.
-    fn let_go(&self, phase: Phase, error: Option<Errno>) {
-        let (peer, asked) = {
-            let mut state = self.state.lock();
-            if self.phase() != phase {
-                return;
-            }
+    /// If it is in this phase and has no other end, it is idle, without a mark of what it was; whether it has none. It may connect
+    /// anew; who waits in it is told `error`.
+    fn clear(&self, phase: Phase, error: Option<Errno>) -> bool {
+        let mut ports = ports::lock();
+        let mut state = self.state.lock();
+        if state.peer.is_some() {
+            return false;
+        }
+        let mut freed = None;
+        if self.phase() == phase {
             self.take_shut(MARKS);
             // Before the phase, by which those who wait see that it is over.
             if let Some(error) = error {
                 self.set_error(error);
             }
+            freed = ports.disconnect(&mut state, self);
             self.set_phase(Phase::Idle);
-            state.remote = None;
-            (state.peer.take(), state.asked.take())
-        };
-        ports::disconnect(self);
-        if let Some(peer) = &peer {
-            leave_waiting(peer, asked.and_then(|listener| listener.upgrade()));
-            peer.be_reset(self);
-            let own = peer.state.lock().peer.take_if(|own| core::ptr::eq(&**own, self));
-            drop(own);
         }
+        drop(state);
+        drop(ports);
+        drop(freed);
+        true
     }
 
     /// Ends a connection of TCP, or the wish for one, so that the socket may make another (connect(2) to AF_UNSPEC). Who waits in it
     /// learns of a reset.
     pub fn disconnect_tcp(&self) {
+        /// Held by who does that: nobody connects the socket anew before it is done.
+        static LEAVING: Mutex<()> = Mutex::new("disconnect", ());
+        let _leaving = LEAVING.lock();
         let phase = self.phase();
         let connects = matches!(phase, Phase::Connected | Phase::Connecting);
-        self.let_go(phase, connects.then_some(Errno::ECONNRESET));
-        transit::discard(self);
+        loop {
+            let (peer, asked) = {
+                let mut state = self.state.lock();
+                (state.peer.take(), state.asked.take())
+            };
+            if let Some(peer) = peer {
+                leave_waiting(&peer, asked.and_then(|listener| listener.upgrade()));
+                peer.be_reset(self);
+                let own = peer.state.lock().peer.take_if(|own| core::ptr::eq(&**own, self));
+                drop(own);
+            }
+            // Nobody sends to it any more, and it is not idle yet.
+            transit::discard(self);
+            if self.clear(phase, connects.then_some(Errno::ECONNRESET)) {
+                break;
+            }
+        }
         self.stir();
     }
 

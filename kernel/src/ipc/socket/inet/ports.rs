@@ -4,19 +4,19 @@
 //! other. A socket is here from when it gets a port until it closes. Lock: `PORTS` (rank Table), with states of
 //! sockets under it.
 
-use super::super::end::{End, Kind, Phase};
+use super::super::end::{End, Kind, Phase, State};
 use super::super::name::{Endpoint, Name};
 use super::super::options::{REUSE_ADDRESS, REUSE_PORT};
 use crate::process::{self, Thread};
 use crate::vfs::Result;
 use abi::Errno;
 use abi::capability::CAP_NET_BIND_SERVICE;
-use abi::inet::{INADDR_ANY, INADDR_LOOPBACK};
+use abi::inet::INADDR_ANY;
 use abi::socket::Ucred;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, Ordering};
-use machine::sync::{Rank, SpinLock};
+use machine::sync::{PreemptGuard, Rank, SpinGuard, SpinLock};
 
 /// Ports that are given to who asks for none (`ip_local_port_range`).
 const ANY_PORTS: core::ops::RangeInclusive<u16> = 32768..=60999;
@@ -153,69 +153,92 @@ pub fn listen(end: &Arc<End>, backlog: u32, listener: Ucred) -> Result<()> {
     Ok(())
 }
 
-/// A socket takes no connections any more.
-pub fn end_listening(end: &End) {
-    {
-        let _ports = PORTS.lock();
-        end.set_phase(Phase::Idle);
+/// A socket takes no connections any more; whether it did.
+pub fn end_listening(end: &End) -> bool {
+    let mut ports = lock();
+    let mut state = end.state.lock();
+    if end.phase() != Phase::Listening {
+        return false;
     }
-    disconnect(end);
+    end.set_phase(Phase::Idle);
+    let freed = ports.disconnect(&mut state, end);
+    drop(state);
+    drop(ports);
+    drop(freed);
+    true
 }
 
-/// A socket that is at no host of its own yet is at the one that leads to all there are.
-pub fn settle(end: &End) {
-    change(end, |bound| {
-        if bound.own.host == INADDR_ANY {
-            bound.own.host = INADDR_LOOPBACK;
-        }
-    });
+/// The table, locked: for who changes what else there is to a socket together with its name. A socket's state is locked after it.
+pub struct Ports(SpinGuard<'static, [Bucket; BUCKETS], PreemptGuard>);
+
+/// Locks it.
+pub fn lock() -> Ports {
+    Ports(PORTS.lock())
+}
+
+impl Ports {
+    /// What is known of a socket here, by its name.
+    fn find(&mut self, state: &State, end: &End) -> Option<(&mut Bucket, usize)> {
+        let Some(Name::Inet(own)) = &state.name else { return None };
+        let bucket = &mut self.0[bucket(own.port)];
+        let at = bucket.iter().position(|bound| core::ptr::eq(&*bound.end, end))?;
+        Some((bucket, at))
+    }
+
+    /// A socket that is at no host of its own yet is at the one that leads to all there are.
+    pub fn settle(&mut self, state: &mut State, end: &End) {
+        let Some((bucket, at)) = self.find(state, end) else { return };
+        let own = &mut bucket[at].own;
+        *own = own.here();
+        state.name = Some(Name::Inet(*own));
+    }
+
+    /// A socket sends to nobody any more, and has the name that bind(2) gave it. A port that it was not bound to by number is free;
+    /// what is returned is to be dropped when nothing is locked.
+    #[must_use]
+    pub fn disconnect(&mut self, state: &mut State, end: &End) -> Option<impl Sized + use<>> {
+        state.remote = None;
+        let (bucket, at) = self.find(state, end)?;
+        bucket[at].remote = None;
+        let Some(host) = bucket[at].bound_host else {
+            state.name = None;
+            return Some(bucket.remove(at));
+        };
+        bucket[at].own.host = host;
+        state.name = Some(Name::Inet(bucket[at].own));
+        None
+    }
 }
 
 /// A datagram socket sends to `remote`, and takes from it alone.
 pub fn connect(end: &End, remote: Endpoint) {
-    settle(end);
-    change(end, |bound| bound.remote = Some(remote));
-    end.state.lock().remote = Some(remote);
-}
-
-/// A socket sends to nobody any more. A port that it was not bound to by number is free.
-pub fn disconnect(end: &End) {
-    end.state.lock().remote = None;
-    let mut chosen = false;
-    change(end, |bound| {
-        bound.remote = None;
-        match bound.bound_host {
-            Some(host) => bound.own.host = host,
-            None => chosen = true,
-        }
-    });
-    if chosen {
-        forget(end);
-        end.state.lock().name = None;
-    }
-}
-
-/// Changes what is known of a socket here, and its name with it.
-fn change(end: &End, how: impl FnOnce(&mut Bound)) {
-    let mut ports = PORTS.lock();
+    let mut ports = lock();
     let mut state = end.state.lock();
-    let Some(Name::Inet(own)) = &mut state.name else { return };
-    if let Some(bound) = ports[bucket(own.port)].iter_mut().find(|bound| core::ptr::eq(&*bound.end, end)) {
-        how(bound);
-        *own = bound.own;
+    ports.settle(&mut state, end);
+    if let Some((bucket, at)) = ports.find(&state, end) {
+        bucket[at].remote = Some(remote);
+        state.remote = Some(remote);
     }
+}
+
+/// It sends to nobody, and takes from all.
+pub fn disconnect(end: &End) {
+    let mut ports = lock();
+    let mut state = end.state.lock();
+    let freed = ports.disconnect(&mut state, end);
+    drop(state);
+    drop(ports);
+    drop(freed);
 }
 
 /// The port of a socket that closes is free.
 pub fn forget(end: &End) {
-    let Some(Name::Inet(own)) = end.name() else { return };
-    let forgotten = {
-        let mut ports = PORTS.lock();
-        let bucket = &mut ports[bucket(own.port)];
-        let place = bucket.iter().position(|bound| core::ptr::eq(&*bound.end, end));
-        place.map(|at| bucket.remove(at))
+    let freed = {
+        let mut ports = lock();
+        let state = end.state.lock();
+        ports.find(&state, end).map(|(bucket, at)| bucket.remove(at))
     };
-    drop(forgotten);
+    drop(freed);
 }
 
 /// The socket that takes what `from` sends to `to`: of those that fit best one by who sends, if all of them share the port, else the
