@@ -239,13 +239,21 @@ impl End {
     }
 }
 
-/// `new` waits no more for room at `listener`.
+/// `new` waits no more at `listener`, for room or to be accepted: who asked for it has given up before it was made.
 pub fn leave_waiting(new: &End, listener: Option<Arc<End>>) {
     let Some(listener) = listener else { return };
     let left = {
         let mut state = listener.state.lock();
-        let at = state.waiting.iter().position(|(waiting, _)| core::ptr::eq(&**waiting, new));
-        at.and_then(|at| state.waiting.remove(at))
+        let is_new = |end: &Arc<End>| core::ptr::eq(&**end, new);
+        if let Some(at) = state.waiting.iter().position(|(waiting, _)| is_new(waiting)) {
+            state.waiting.remove(at).map(|(waiting, _)| waiting)
+        } else if let Some(at) = state.backlog.iter().position(is_new) {
+            let left = state.backlog.remove(at);
+            listener.note_backlog(state.backlog.len());
+            left
+        } else {
+            None
+        }
     };
     drop(left);
 }
