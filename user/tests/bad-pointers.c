@@ -327,6 +327,7 @@ static void waiting(void)
     CHECK(ready >= 0 && timer >= 0 && epoll_ctl(epoll, EPOLL_CTL_ADD, ready, &event) == 0);
     BAD(SYS_pipe, P);
     BAD(SYS_pipe2, P, 0);
+    BAD(SYS_memfd_create, P, 0);
     BAD(SYS_poll, P, 1, 0);
     BAD(SYS_ppoll, P, 1, N, N, 8);
     BAD(SYS_select, 1, N, N, N, N);

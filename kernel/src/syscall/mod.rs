@@ -19,6 +19,7 @@ mod inotify;
 mod io;
 mod kernel_log;
 mod lock;
+mod memfd;
 mod memory;
 mod misc;
 mod mount;
@@ -343,6 +344,7 @@ syscalls! {
     315 => policy::sched_getattr(tid: u32, attr: u64, size: u32, flags: u32);
     316 => names::renameat2(old_directory: Fd, old: UserPath, new_directory: Fd, new: UserPath, flags: u32);
     318 => misc::getrandom(buffer: UserOut<u8>, len: usize, flags: u32);
+    319 => memfd::memfd_create(name: UserPath, flags: u32);
     322 => process::execveat(directory: Fd, path: UserPath, args: u64, env: u64, flags: u32);
     324 => schedule::membarrier(command: u32, flags: u32);
     325 => memory::mlock2(start: u64, len: u64, flags: u32);
