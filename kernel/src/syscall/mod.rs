@@ -40,6 +40,7 @@ mod select;
 mod signal;
 mod socket;
 mod socket_option;
+mod splice;
 mod time;
 mod timer;
 mod transfer;
@@ -315,6 +316,9 @@ syscalls! {
     272 => process::unshare(flags: u64);
     273 => futex::set_robust_list(head: u64, len: usize);
     274 => futex::get_robust_list(tid: u32, head: UserOut<u64>, len: UserOut<u64>);
+    275 => splice::splice(from: Fd, from_offset: u64, to: Fd, to_offset: u64, len: usize, flags: u32);
+    276 => splice::tee(from: Fd, to: Fd, len: usize, flags: u32);
+    278 => splice::vmsplice(fd: Fd, vectors: u64, count: usize, flags: u32);
     280 => attributes::utimensat(directory: Fd, path: UserPath, times: UserIn<abi::time::Timespec>, flags: u32);
     281 => epoll::epoll_pwait(instance: Fd, events: u64, most: i32, timeout_ms: i32, mask: UserIn<abi::signal::SigSet>, size: usize);
     282 => event::signalfd(fd: Fd, mask: UserIn<abi::signal::SigSet>, size: usize);
