@@ -13,7 +13,7 @@ IPC_PROGRAMS = ("pipes", "polling", "events", "waiting")
 SOCKET_PROGRAMS = ("sockets", "socket-names", "socket-messages")
 SYSV_PROGRAMS = ("shm", "sem", "msg")
 INET_PROGRAMS = ("inet-tcp", "inet-tcp-data", "inet-udp", "inet-names", "inet-corners", "inet-races")
-PROCESS_PROGRAMS = ("processes", "signals", "handlers", "threads", "corners", "vdso", "scheduling", "priorities", "pidfd", "rseq", "proc", "system", "cputime", "privileges", "pty", "pty-sessions", "signal-driven", "huge", "sharing", "programs", "ptrace", "ptrace-events", "ptrace-corners")
+PROCESS_PROGRAMS = ("processes", "signals", "handlers", "threads", "corners", "vdso", "scheduling", "priorities", "pidfd", "rseq", "proc", "system", "cputime", "privileges", "pty", "pty-sessions", "signal-driven", "huge", "sharing", "programs", "ptrace", "ptrace-events", "ptrace-corners", "memfd", "splice")
 
 
 def fault_table() -> dict[str, str]:

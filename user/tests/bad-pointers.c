@@ -261,6 +261,13 @@ static void files(void)
     BAD(SYS_fstatfs, file, P);
     BAD(SYS_sendfile, other, file, N, 4);
     BAD(SYS_copy_file_range, file, N, other, N, 4, 0);
+    int ends[2];
+    CHECK(pipe(ends) == 0 && write(ends[1], scratch, 100) == 100);
+    BAD(SYS_splice, ends[0], 0, other, N, 4, 0);
+    BAD(SYS_splice, file, N, ends[1], 0, 4, 0);
+    BAD(SYS_vmsplice, ends[0], P, 1, 0);
+    BAD(SYS_vmsplice, ends[1], P, 1, 0);
+    CHECK(close(ends[0]) == 0 && close(ends[1]) == 0);
     BAD(SYS_getdents, directory, P, 100);
     BAD(SYS_getdents64, directory, P, 100);
     BAD(SYS_fsetxattr, file, P, (long)scratch, 1, 0);
@@ -354,6 +361,7 @@ static void waiting(void)
     CHECK(ready >= 0 && timer >= 0 && epoll_ctl(epoll, EPOLL_CTL_ADD, ready, &event) == 0);
     BAD(SYS_pipe, P);
     BAD(SYS_pipe2, P, 0);
+    BAD(SYS_memfd_create, P, 0);
     BAD(SYS_poll, P, 1, 0);
     BAD(SYS_ppoll, P, 1, N, N, 8);
     BAD(SYS_select, 1, N, N, N, N);

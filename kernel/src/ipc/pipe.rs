@@ -4,6 +4,10 @@
 //! fault and sleep). What conditions and `poll(2)` look at is kept in atomics beside it, changed with the lock held, so
 //! that they take no lock. A writer of at most [`PIPE_BUF`] bytes waits until all of them fit, so that they stay together;
 //! a longer one writes as room comes.
+//!
+//! Who moves bytes between a pipe and another file (splice(2)) takes what stands in the pipe, or its room, for himself for
+//! as long as that lasts ([`Taking`], [`Giving`]): it seems empty, or full, to all others, and the lock is not held while
+//! the other file is read or written, whose locks come before it or after it as they like.
 
 use super::ring::Ring;
 use super::{break_pipe, next_inode_number};
@@ -14,7 +18,7 @@ use abi::fcntl::{F_GETPIPE_SZ, F_SETPIPE_SZ};
 use abi::termios::FIONREAD;
 use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
-use core::sync::atomic::{AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use machine::PAGE_SIZE;
 use machine::sync::{Mutex, Rank, SpinLock, WaitQueue};
 use machine::user::value;
@@ -29,10 +33,13 @@ pub const MAX_SIZE: usize = 1 << 31;
 /// A pipe.
 pub struct Pipe {
     ring: Mutex<Ring>,
-    /// Bytes in the ring.
+    /// Bytes in the ring; 0 while somebody has taken them for himself.
     filled: AtomicUsize,
-    /// Bytes that fit in.
+    /// Bytes that fit in; 0 while somebody has taken the room for himself.
     room: AtomicUsize,
+    /// Whether somebody has. Changed with the ring locked.
+    taken: AtomicBool,
+    given: AtomicBool,
     readers: AtomicUsize,
     writers: AtomicUsize,
     /// How many readers and writers there ever were: those who open a FIFO wait for one that comes, even if it is gone.
@@ -129,6 +136,8 @@ impl Pipe {
             ring: Mutex::new("pipe", Ring::new(PAGES)?),
             filled: AtomicUsize::new(0),
             room: AtomicUsize::new(PAGES * PAGE_SIZE),
+            taken: AtomicBool::new(false),
+            given: AtomicBool::new(false),
             readers: AtomicUsize::new(0),
             writers: AtomicUsize::new(0),
             readers_ever: AtomicUsize::new(0),
@@ -157,11 +166,18 @@ impl Pipe {
 
     /// Keeps the atomics as the ring is, whose lock is held.
     fn note(&self, ring: &Ring) {
-        self.filled.store(ring.len(), Ordering::SeqCst);
-        self.room.store(ring.room(), Ordering::SeqCst);
+        let (taken, given) = (self.taken.load(Ordering::SeqCst), self.given.load(Ordering::SeqCst));
+        self.filled.store(if taken { 0 } else { ring.len() }, Ordering::SeqCst);
+        self.room.store(if given { 0 } else { ring.room() }, Ordering::SeqCst);
     }
 
-    fn read(&self, waits: bool, sink: &mut dyn Sink) -> Result<usize> {
+    /// Whether a reader finds something, or that nothing will come.
+    fn is_readable(&self) -> bool {
+        self.filled() > 0 || !self.has_writer() && !self.taken.load(Ordering::SeqCst)
+    }
+
+    /// Moves what is there to `sink`, as `read(2)`: 0 is the end. EAGAIN if there is nothing and it does not wait, EINTR.
+    pub fn read(&self, waits: bool, sink: &mut dyn Sink) -> Result<usize> {
         let wanted = sink.remaining();
         if wanted == 0 {
             return Ok(0);
@@ -169,7 +185,7 @@ impl Pipe {
         loop {
             {
                 let mut ring = self.ring.lock();
-                if ring.len() > 0 {
+                if self.filled() > 0 {
                     let (moved, result) = ring.drain(sink, wanted);
                     self.note(&ring);
                     let left = ring.len();
@@ -182,15 +198,14 @@ impl Pipe {
                     return if moved == 0 { result.map(|()| 0) } else { Ok(moved) };
                 }
                 // With the lock held: whatever a writer that has gone wrote is in the ring.
-                if !self.has_writer() {
+                if self.is_readable() {
                     return Ok(0);
                 }
             }
             if !waits {
                 return Err(Errno::EAGAIN);
             }
-            let due = || self.filled() > 0 || !self.has_writer();
-            self.readable.wait_here(None, process::interrupted, due).map_err(|_| Errno::EINTR)?;
+            self.readable.wait_here(None, process::interrupted, || self.is_readable()).map_err(|_| Errno::EINTR)?;
         }
     }
 
@@ -207,7 +222,7 @@ impl Pipe {
                     result = Err(Errno::EPIPE);
                     break;
                 }
-                if ring.room() >= least {
+                if self.room.load(Ordering::SeqCst) >= least {
                     let moved;
                     (moved, result) = ring.fill(source, total - done);
                     done += moved;
@@ -232,6 +247,9 @@ impl Pipe {
         let size = usize::try_from(size as u32).ok().filter(|&size| size <= MAX_SIZE).ok_or(Errno::EINVAL)?;
         let pages = size.div_ceil(PAGE_SIZE).max(1).next_power_of_two();
         let mut ring = self.ring.lock();
+        if self.given.load(Ordering::SeqCst) {
+            return Err(Errno::EBUSY); // its room is promised
+        }
         ring.resize(pages)?;
         self.note(&ring);
         let capacity = ring.capacity() as u64;
@@ -241,7 +259,126 @@ impl Pipe {
     }
 }
 
+impl Pipe {
+    /// Waits until there is something to take, if it `waits`: false at the end. EAGAIN if nothing is there, EINTR.
+    pub fn wait_to_take(&self, waits: bool) -> Result<bool> {
+        loop {
+            {
+                let _held = self.ring.lock();
+                if self.is_readable() {
+                    return Ok(self.filled() > 0);
+                }
+            }
+            if !waits {
+                return Err(Errno::EAGAIN);
+            }
+            self.readable.wait_here(None, process::interrupted, || self.is_readable()).map_err(|_| Errno::EINTR)?;
+        }
+    }
+
+    /// Takes what stands in the pipe, if there is something.
+    pub fn take(&self) -> Option<Taking<'_>> {
+        let ring = self.ring.lock();
+        if self.filled() == 0 {
+            return None;
+        }
+        self.taken.store(true, Ordering::SeqCst);
+        self.note(&ring);
+        Some(Taking { pipe: self })
+    }
+
+    /// Waits until there is room, if it `waits`. EPIPE and a signal if nobody reads, EAGAIN if there is none, EINTR.
+    pub fn wait_to_give(&self, waits: bool) -> Result<()> {
+        let is_due = || self.room.load(Ordering::SeqCst) > 0 || !self.has_reader();
+        if !is_due() && !waits {
+            return Err(Errno::EAGAIN);
+        }
+        self.writable.wait_here(None, process::interrupted, is_due).map_err(|_| Errno::EINTR)?;
+        if !self.has_reader() {
+            break_pipe();
+            return Err(Errno::EPIPE);
+        }
+        Ok(())
+    }
+
+    /// Takes the room in the pipe, if there is some.
+    pub fn give(&self) -> Option<Giving<'_>> {
+        let ring = self.ring.lock();
+        if self.room.load(Ordering::SeqCst) == 0 {
+            return None;
+        }
+        self.given.store(true, Ordering::SeqCst);
+        self.note(&ring);
+        Some(Giving { pipe: self })
+    }
+
+    /// Somebody is done with what he had `claimed`.
+    fn release(&self, claimed: &AtomicBool) {
+        let ring = self.ring.lock();
+        claimed.store(false, Ordering::SeqCst);
+        self.note(&ring);
+        drop(ring);
+        self.readable.wake_all();
+        self.writable.wake_all();
+    }
+}
+
+/// What stands in a pipe, for one reader alone.
+pub struct Taking<'a> {
+    pipe: &'a Pipe,
+}
+
+impl Taking<'_> {
+    /// Copies the first bytes to `sink`: how many. They stay.
+    pub fn peek(&self, sink: &mut dyn Sink) -> Result<usize> {
+        let left = sink.remaining();
+        let (moved, result) = self.pipe.ring.lock().copy_out(sink, left, left);
+        result.map(|()| moved)
+    }
+
+    /// The first `count` of the bytes that were seen go.
+    pub fn discard(&self, count: usize) {
+        self.pipe.ring.lock().discard(count);
+    }
+}
+
+impl Drop for Taking<'_> {
+    fn drop(&mut self) {
+        self.pipe.release(&self.pipe.taken);
+    }
+}
+
+/// The room in a pipe, for one writer alone.
+pub struct Giving<'a> {
+    pipe: &'a Pipe,
+}
+
+impl Giving<'_> {
+    /// Bytes that fit in, at least.
+    pub fn room(&self) -> usize {
+        self.pipe.ring.lock().room()
+    }
+
+    /// Moves bytes of `source` in, as far as there is room; how many.
+    pub fn put(&self, source: &mut dyn Source) -> Result<usize> {
+        let before = source.remaining();
+        let (moved, result) = self.pipe.ring.lock().fill(source, before);
+        if moved == 0 { result.map(|()| 0) } else { Ok(moved) }
+    }
+}
+
+impl Drop for Giving<'_> {
+    fn drop(&mut self) {
+        self.pipe.release(&self.pipe.given);
+    }
+}
+
 impl PipeEnd {
+    /// The pipe.
+    pub fn pipe(&self) -> &Pipe {
+        &self.pipe
+    }
+
     fn new(pipe: &Arc<Pipe>, reads: bool, writes: bool) -> PipeEnd {
         let writers_before = gone(&pipe.writers_ever, &pipe.writers);
         if reads {

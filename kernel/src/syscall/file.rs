@@ -5,7 +5,7 @@ use super::{Caller, SyscallResult, lock, owner};
 use crate::process::files::MAX_FILES;
 use crate::vfs::{self, FileType, FsContext, Location, Metadata, flags, resolve};
 use abi::Errno;
-use abi::fcntl::{F_GETPIPE_SZ, F_SETPIPE_SZ, OpenFlags, OpenHow};
+use abi::fcntl::{F_ADD_SEALS, F_GET_SEALS, F_GETPIPE_SZ, F_SETPIPE_SZ, OpenFlags, OpenHow};
 use abi::fs::{Stat, Statx, StatxTimestamp, split_dev};
 
 const O_CLOEXEC: u32 = 0o2000000;
@@ -176,6 +176,8 @@ pub fn fcntl(caller: &mut Caller<'_>, fd: Fd, command: u32, argument: u64) -> Sy
             lock::record_lock(caller, &file, command, argument)
         }
         F_GETPIPE_SZ | F_SETPIPE_SZ => file.fcntl(command, argument),
+        F_GET_SEALS => file.seals().map(u64::from),
+        F_ADD_SEALS => file.add_seals(argument as u32).map(|()| 0),
         _ => owner::fcntl(caller, &file, command, argument),
     }
 }

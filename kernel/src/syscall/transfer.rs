@@ -129,15 +129,25 @@ pub fn copy_file_range(
     Ok(moved as u64)
 }
 
-fn at(given: Option<i64>) -> Result<Option<u64>, Errno> {
+/// A position that is given.
+pub(super) fn at(given: Option<i64>) -> Result<Option<u64>, Errno> {
     given.map(|offset| u64::try_from(offset).map_err(|_| Errno::EINVAL)).transpose()
 }
 
-fn write_back_offset(address: u64, offset: Option<u64>) -> Result<(), Errno> {
+/// Tells the caller the position after the transfer, if he gave one.
+pub(super) fn write_back_offset(address: u64, offset: Option<u64>) -> Result<(), Errno> {
     match offset {
         Some(offset) => UserOut::<u64>::at(address).write(&offset),
         None => Ok(()),
     }
+}
+
+/// Memory for a part of `count` bytes that are under way.
+pub(super) fn buffer(count: usize) -> Result<Vec<u8>, Errno> {
+    let mut buffer = Vec::new();
+    buffer.try_reserve_exact(CHUNK.min(count)).map_err(|_| Errno::ENOMEM)?;
+    buffer.resize(CHUNK.min(count), 0);
+    Ok(buffer)
 }
 
 /// Two files and where in them, if not at their own positions.
@@ -159,9 +169,7 @@ impl Ends {
 
     /// Moves at most `count` bytes; what is read and cannot be written is not taken from the source.
     fn copy(&mut self, count: usize) -> Result<usize, Errno> {
-        let mut buffer = Vec::new();
-        buffer.try_reserve_exact(CHUNK.min(count)).map_err(|_| Errno::ENOMEM)?;
-        buffer.resize(CHUNK.min(count), 0);
+        let mut buffer = buffer(count)?;
         let mut done = 0;
         while done < count {
             match self.copy_some(&mut buffer, count - done) {

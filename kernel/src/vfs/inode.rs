@@ -15,6 +15,7 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::any::Any;
+use core::sync::atomic::AtomicU32;
 use machine::sync::WaitQueue;
 
 pub use fs::FileType;
@@ -267,6 +268,11 @@ pub trait Inode: Any + Send + Sync {
     /// Regular file: bytes in it.
     fn size(&self) -> u64 {
         0
+    }
+    /// Regular file: what must not happen to it any more, in `F_SEAL_*` bits, if it can be sealed. Changed with the cache's
+    /// writer lock; the inode's own methods refuse what they forbid with EPERM.
+    fn seals(&self) -> Option<&AtomicU32> {
+        None
     }
     /// Regular file: up to where the bytes `start .. end` could be stored, as far as the file's size matters; more than
     /// `start`. Called with the cache's writer lock.

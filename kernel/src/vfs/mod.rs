@@ -3,7 +3,7 @@
 //! From the bottom up: `flags`, `clock`, `mount_options` · [`transfer`] where bytes go · [`page_cache`] and `reclaim`, `write_back` · [`inode`] what a
 //! file system gives · [`dentry`] known names, [`notify`] and `report` who watches files · `access_time`, [`location`] places and the mount table, `attributes` · [`walk`] paths · [`change`]
 //! making and removing · `block_node` disks · [`device`] and [`file`] open files, `mapped` their pages · `open` · the file systems [`tmpfs`], [`devfs`], `ext2` and `fat`,
-//! [`pseudo`] for those made of tables, `unnamed` · `binding` and [`mounting`]. System calls, the program loader and the shell call in by the names re-exported here; nothing here knows
+//! [`pseudo`] for those made of tables, `unnamed`, `memfd` · `binding` and [`mounting`]. System calls, the program loader and the shell call in by the names re-exported here; nothing here knows
 //! them. Everything may sleep.
 
 pub mod access;
@@ -24,6 +24,7 @@ pub mod inode;
 mod location;
 mod locks;
 mod mapped;
+mod memfd;
 mod mount_error;
 mod mount_options;
 mod mounting;
@@ -60,6 +61,7 @@ pub use inode::{
 };
 pub use location::Location;
 pub use locks::{Conflict, LockKind, LockOwner, LockRange};
+pub use memfd::create_in_memory;
 pub use mount_error::MountError;
 pub use mount_options::{AccessTimes, MountOptions};
 pub use mounting::{DiskFormat, MountInfo, MountSource, TYPES, UnmountHow, disk_at, mount, mounts, remount, unmount};
@@ -106,6 +108,7 @@ pub fn init(random: RandomFill, now: fn() -> Time) -> core::result::Result<(), M
     let root = mounting::make_root().map_err(failed)?;
     devfs::init(random).map_err(failed)?;
     unnamed::init().map_err(failed)?;
+    memfd::init().map_err(failed)?;
     ROOT.call_once(|| root.clone());
     mount(MountSource::Dev, &root_context(), b"/dev", MountOptions::default())?;
     // Where shm_open(3) and sem_open(3) have their files.

@@ -32,7 +32,7 @@ bitflags! {
     pub struct AreaFlags: u32 {
         /// A fault right below it makes it larger.
         const GROWS_DOWN = 1;
-        /// It may not be made writable: a shared mapping of a file that is open for reading only.
+        /// It may not be made writable: a shared mapping of a file that is open for reading only, or sealed.
         const NEVER_WRITE = 1 << 1;
         /// A fork leaves it out.
         const NOT_IN_FORK = 1 << 2;
@@ -99,6 +99,17 @@ impl Area {
     /// Whether it counts as data for RLIMIT_DATA: private, writable, no stack.
     pub fn is_data(&self) -> bool {
         self.protection.write && !self.is_shared() && !self.flags.contains(AreaFlags::GROWS_DOWN)
+    }
+
+    /// Gives up what the seals of a shared file forbid. EPERM if it is to be writable.
+    pub(super) fn respect_seals(&mut self) -> Result<(), Errno> {
+        match &self.backing {
+            Backing::SharedFile(file, _) if !file.may_be_stored_to() => {
+                self.flags.insert(AreaFlags::NEVER_WRITE);
+                if self.protection.write { Err(Errno::EPERM) } else { Ok(()) }
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The same origin of pages, `pages` further on.

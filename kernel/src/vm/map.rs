@@ -63,6 +63,8 @@ impl AddressSpace {
             limits::check_reserve(len)?;
         }
         self.mapped.register(&area)?;
+        // Not before the file knows of this address space: a seal that comes now asks it, and waits for the lock.
+        area.respect_seals()?;
         replaced = self.take_away(&mut layout, start, end)?;
         layout.areas.insert(area)?;
         let populate = layout.lock_future == super::LockFuture::Populated;

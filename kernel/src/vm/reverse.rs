@@ -94,4 +94,12 @@ impl Mapper for Mapped {
         }
         maps
     }
+
+    fn stores(&self, cache: &PageCache) -> bool {
+        let layout = self.layout.lock();
+        layout.areas.map().iter().any(|area| {
+            let may = area.is_shared() && !area.flags.contains(AreaFlags::NEVER_WRITE);
+            may && area.file_page(area.start).is_some_and(|(file, _)| file.is_paged_by(cache))
+        })
+    }
 }

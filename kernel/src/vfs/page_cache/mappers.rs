@@ -19,6 +19,8 @@ pub trait Mapper: Send + Sync {
     /// Takes what `what` says from its mappings of the pages `pages` of `cache`; whether it maps the cache at all. Of what
     /// is taken when memory is short, it need not do anything, and waits for no lock.
     fn revoke(&self, cache: &PageCache, pages: Range<u64>, what: Revoke) -> bool;
+    /// Whether programs may store to the pages of `cache` through its shared mappings, now or after an mprotect(2).
+    fn stores(&self, cache: &PageCache) -> bool;
 }
 
 /// What mappings lose.
@@ -102,6 +104,21 @@ impl PageCache {
 
     /// Takes from all mappers. May sleep, but not for what is unused.
     pub(super) fn revoke(&self, pages: Range<u64>, what: Revoke) {
+        self.visit(&mut |mapper| mapper.revoke(self, pages.clone(), what));
+    }
+
+    /// Whether one of the mappers may store to pages. May sleep.
+    pub fn has_storing_mapper(&self) -> bool {
+        let mut stores = false;
+        self.visit(&mut |mapper| {
+            stores = stores || mapper.stores(self);
+            true
+        });
+        stores
+    }
+
+    /// Calls `keeps` with each mapper; those that it does not keep, and dead ones, are taken out.
+    fn visit(&self, keeps: &mut dyn FnMut(&dyn Mapper) -> bool) {
         let (mut at, mut removed) = (0, self.mappers.list.lock().removed);
         loop {
             let (weak, times) = {
@@ -115,7 +132,7 @@ impl PageCache {
                     None => return,
                 }
             };
-            if weak.upgrade().is_some_and(|mapper| mapper.revoke(self, pages.clone(), what)) {
+            if weak.upgrade().is_some_and(|mapper| keeps(&*mapper)) {
                 at += 1;
                 continue;
             }

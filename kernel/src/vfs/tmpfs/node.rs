@@ -10,12 +10,14 @@ use super::super::page_cache::PageCache;
 use super::Shared;
 use super::attributes::{Attributes, attribute};
 use abi::Errno;
+use abi::fcntl::{F_SEAL_EXEC, F_SEAL_FUTURE_WRITE, F_SEAL_GROW, F_SEAL_SEAL, F_SEAL_SHRINK, F_SEAL_WRITE};
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::any::Any;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::cmp::Ordering::{Equal, Greater, Less};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use machine::PAGE_SIZE;
 use machine::sync::{Rank, SpinLock};
 
@@ -30,6 +32,8 @@ pub(super) struct Node {
     kind: FileType,
     content: Content,
     size: AtomicU64,
+    /// `F_SEAL_*`. A file that is not made to be sealed has the one against more of them.
+    seals: AtomicU32,
     inner: SpinLock<Inner>,
 }
 
@@ -84,6 +88,7 @@ impl Node {
             kind,
             content,
             size: AtomicU64::new(size),
+            seals: AtomicU32::new(F_SEAL_SEAL),
             inner: SpinLock::new("tmpfs node", Rank::File, inner),
         }
     }
@@ -122,6 +127,11 @@ impl Node {
             Content::Directory(directory) => Ok(directory),
             _ => Err(Errno::ENOTDIR),
         }
+    }
+
+    /// EPERM if one of these seals is set.
+    fn check_seals(&self, seals: u32) -> Result<()> {
+        if self.seals.load(Ordering::Acquire) & seals == 0 { Ok(()) } else { Err(Errno::EPERM) }
     }
 
     fn content_changed(&self) {
@@ -222,6 +232,9 @@ impl Inode for Node {
     fn set_attributes(&self, change: &AttributeChange) -> Result<()> {
         let now = clock::now();
         let mut inner = self.inner.lock();
+        if change.mode.is_some_and(|mode| (mode ^ inner.mode) & 0o111 != 0) {
+            self.check_seals(F_SEAL_EXEC)?;
+        }
         inner.mode = change.mode.unwrap_or(inner.mode);
         inner.uid = change.uid.unwrap_or(inner.uid);
         inner.gid = change.gid.unwrap_or(inner.gid);
@@ -338,11 +351,19 @@ impl Inode for Node {
         self.size.load(Ordering::Acquire)
     }
 
-    fn check_write(&self, _start: u64, end: u64) -> Result<u64> {
-        match &self.content {
-            Content::Pages(_) => Ok(end),
-            _ => Err(Errno::EINVAL),
+    fn seals(&self) -> Option<&AtomicU32> {
+        self.pages().map(|_| &self.seals)
+    }
+
+    fn check_write(&self, start: u64, end: u64) -> Result<u64> {
+        let Content::Pages(_) = &self.content else { return Err(Errno::EINVAL) };
+        self.check_seals(F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)?;
+        let size = self.size();
+        if end <= size || self.check_seals(F_SEAL_GROW).is_ok() {
+            return Ok(end);
         }
+        // Page by page, as on Linux: of the page that the file would grow in nothing is written.
+        Some(size - size % PAGE).filter(|&whole| whole > start).ok_or(Errno::EPERM)
     }
 
     fn wrote(&self, _start: u64, end: u64) -> Result<()> {
@@ -356,6 +377,11 @@ impl Inode for Node {
         if size > OFFSET_MAX {
             return Err(Errno::EFBIG);
         }
+        match size.cmp(&self.size()) {
+            Less => self.check_seals(F_SEAL_SHRINK)?,
+            Equal => {}
+            Greater => self.check_seals(F_SEAL_GROW)?,
+        }
         self.size.store(size, Ordering::Release);
         pages.cut(size);
         self.content_changed();
@@ -364,11 +390,15 @@ impl Inode for Node {
 
     fn allocate(&self, start: u64, end: u64) -> Result<()> {
         let Content::Pages(pages) = &self.content else { return Err(Errno::EINVAL) };
+        if end > self.size() {
+            self.check_seals(F_SEAL_GROW)?;
+        }
         pages.fill_holes(start / PAGE..end.div_ceil(PAGE))
     }
 
     fn punch(&self, start: u64, end: u64) -> Result<()> {
         let Content::Pages(pages) = &self.content else { return Err(Errno::EINVAL) };
+        self.check_seals(F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)?;
         pages.punch(start, end, || Ok(()))?;
         self.content_changed();
         Ok(())
