@@ -39,10 +39,9 @@ impl End {
                 self.stir();
                 return Ok(());
             }
-            Phase::Connecting => {
-                self.disconnect_tcp();
-                return Ok(());
-            }
+            // If it is connected by now, it is looked at anew.
+            Phase::Connecting if self.disconnect_tcp(Some(Phase::Connecting)) => return Ok(()),
+            Phase::Connecting => return self.shut_down_inet(ways),
             _ => {
                 let state = self.state.lock();
                 let connected = state.remote.is_some() && !self.is_over();
@@ -99,7 +98,9 @@ pub fn close(end: &End, accepted: bool) {
     match &peer {
         Some(peer) if end.kind == Kind::Datagram => End::forget_sender(peer, end),
         Some(peer) if end.is_tcp() => {
-            inet::leave_waiting(peer, asked.and_then(|listener| listener.upgrade()));
+            if let Some(listener) = asked.and_then(|listener| listener.upgrade()) {
+                listener.forget_waiting(peer);
+            }
             match lost || end.options.is_on(RESETS) {
                 true => peer.be_reset(end),
                 false => peer.be_finished(end),

@@ -42,7 +42,7 @@ impl End {
                 if self.phase() == Phase::Listening {
                     self.shut_down(SHUT_RD)?;
                 }
-                self.disconnect_tcp();
+                self.disconnect_tcp(None);
             }
             (Family::Inet, Kind::Datagram) => self.connect_udp(inet::parse(address, |_| false)?)?,
             (Family::Inet, _) => self.connect_tcp(inet::parse(address, |_| false)?, waits)?,

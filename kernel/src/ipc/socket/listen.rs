@@ -86,8 +86,8 @@ impl End {
     }
 
     /// Has `new`, a connection of TCP that `client` asks for, wait to be accepted: `client` is connected then. If there is no
-    /// room for it, `client` goes on connecting until there is ([`End::admit`]). ECONNREFUSED, ENOMEM.
-    pub fn queue_or_wait(&self, new: &Arc<End>, client: &Arc<End>) -> Result<()> {
+    /// room for it, `client` goes on connecting until there is ([`End::admit`]); whether there was. ECONNREFUSED, ENOMEM.
+    pub fn queue_or_wait(&self, new: &Arc<End>, client: &Arc<End>) -> Result<bool> {
         {
             let mut state = self.state.lock();
             if !self.listens() {
@@ -96,15 +96,14 @@ impl End {
             if state.backlog.len() > state.backlog_limit {
                 state.waiting.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
                 state.waiting.push_back((new.clone(), client.clone()));
-                return Ok(());
+                return Ok(false);
             }
             state.backlog.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
             state.backlog.push_back(new.clone());
             self.note_backlog(state.backlog.len());
         }
-        client.be_connected(new);
-        self.readable.wake_one();
-        Ok(())
+        self.make(new, client);
+        Ok(true)
     }
 
     /// Connections of TCP that wait for room are made, as far as there is.
@@ -120,8 +119,34 @@ impl End {
                 self.note_backlog(state.backlog.len());
                 (new, client)
             };
-            client.be_connected(&new);
-            self.readable.wake_one();
+            self.make(&new, &client);
         }
+    }
+
+    /// `new` is in the backlog, and so `client` is connected, unless it has given that up meanwhile.
+    fn make(&self, new: &Arc<End>, client: &End) {
+        if client.be_connected(new) {
+            self.readable.wake_one();
+        } else {
+            self.forget_waiting(new);
+        }
+    }
+
+    /// `new` waits no more, for room or to be accepted: who asked for it has given up before it was made.
+    pub fn forget_waiting(&self, new: &End) {
+        let left = {
+            let mut state = self.state.lock();
+            let is_new = |end: &Arc<End>| core::ptr::eq(&**end, new);
+            if let Some(at) = state.waiting.iter().position(|(waiting, _)| is_new(waiting)) {
+                state.waiting.remove(at).map(|(waiting, _)| waiting)
+            } else if let Some(at) = state.backlog.iter().position(is_new) {
+                let left = state.backlog.remove(at);
+                self.note_backlog(state.backlog.len());
+                left
+            } else {
+                None
+            }
+        };
+        drop(left);
     }
 }

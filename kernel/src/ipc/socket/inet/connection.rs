@@ -106,27 +106,31 @@ impl End {
             state.remote = Some(to);
             state.asked = Some(Arc::downgrade(&listener));
         }
-        let queued = listener.queue_or_wait(&new, self);
-        if queued.is_err() {
-            let unused = self.state.lock().peer.take_if(|peer| Arc::ptr_eq(peer, &new));
-            drop(unused);
-        } else if !self.is_peer(&new) {
-            // It was given up before it was there to be taken out.
-            leave_waiting(&new, Some(listener));
+        match listener.queue_or_wait(&new, self) {
+            Err(error) => {
+                let unused = self.state.lock().peer.take_if(|peer| Arc::ptr_eq(peer, &new));
+                drop(unused);
+                return Err(error);
+            }
+            // It may have been given up before it was there to be taken out.
+            Ok(false) if !self.is_peer(&new) => listener.forget_waiting(&new),
+            Ok(_) => {}
         }
-        queued
+        Ok(())
     }
 
-    /// The connection that was asked for by `new` is made, if it still is what is asked for.
-    pub fn be_connected(&self, new: &End) {
+    /// The connection that was asked for by `new` is made, if it still is what is asked for; whether it is.
+    pub fn be_connected(&self, new: &End) -> bool {
         {
             let mut state = self.state.lock();
-            if self.phase() == Phase::Connecting && state.has_peer(new) {
-                state.asked = None;
-                self.set_phase(Phase::Connected);
+            if self.phase() != Phase::Connecting || !state.has_peer(new) {
+                return false;
             }
+            state.asked = None;
+            self.set_phase(Phase::Connected);
         }
         self.stir();
+        true
     }
 
     /// The connection that is asked for is not made: by `new`, or, if none is given, by nobody.
@@ -198,20 +202,26 @@ impl End {
     }
 
     /// Ends a connection of TCP, or the wish for one, so that the socket may make another (connect(2) to AF_UNSPEC). Who waits in it
-    /// learns of a reset.
-    pub fn disconnect_tcp(&self) {
+    /// learns of a reset. Nothing, if it is not, or no more, in the phase `only`; whether it was.
+    pub fn disconnect_tcp(&self, only: Option<Phase>) -> bool {
         /// Held by who does that: nobody connects the socket anew before it is done.
         static LEAVING: Mutex<()> = Mutex::new("disconnect", ());
         let _leaving = LEAVING.lock();
-        let phase = self.phase();
-        let connects = matches!(phase, Phase::Connected | Phase::Connecting);
         loop {
-            let (peer, asked) = {
+            // Without its other end it stays in this phase, but for who asks for a connection just now.
+            let (phase, peer, asked) = {
                 let mut state = self.state.lock();
-                (state.peer.take(), state.asked.take())
+                let phase = self.phase();
+                if only.is_some_and(|only| only != phase) {
+                    return false;
+                }
+                (phase, state.peer.take(), state.asked.take())
             };
+            let connects = matches!(phase, Phase::Connected | Phase::Connecting);
             if let Some(peer) = peer {
-                leave_waiting(&peer, asked.and_then(|listener| listener.upgrade()));
+                if let Some(listener) = asked.and_then(|listener| listener.upgrade()) {
+                    listener.forget_waiting(&peer);
+                }
                 peer.be_reset(self);
                 let own = peer.state.lock().peer.take_if(|own| core::ptr::eq(&**own, self));
                 drop(own);
@@ -223,6 +233,7 @@ impl End {
             }
         }
         self.stir();
+        true
     }
 
     /// What it is called.
@@ -237,23 +248,4 @@ impl End {
     pub fn unreceived(&self) -> usize {
         self.peer().map_or(0, |peer| peer.bytes().saturating_sub(peer.options.receive_buffer() as usize))
     }
-}
-
-/// `new` waits no more at `listener`, for room or to be accepted: who asked for it has given up before it was made.
-pub fn leave_waiting(new: &End, listener: Option<Arc<End>>) {
-    let Some(listener) = listener else { return };
-    let left = {
-        let mut state = listener.state.lock();
-        let is_new = |end: &Arc<End>| core::ptr::eq(&**end, new);
-        if let Some(at) = state.waiting.iter().position(|(waiting, _)| is_new(waiting)) {
-            state.waiting.remove(at).map(|(waiting, _)| waiting)
-        } else if let Some(at) = state.backlog.iter().position(is_new) {
-            let left = state.backlog.remove(at);
-            listener.note_backlog(state.backlog.len());
-            left
-        } else {
-            None
-        }
-    };
-    drop(left);
 }

@@ -9,5 +9,4 @@ pub mod interfaces;
 mod ports;
 
 pub use address::parse;
-pub use connection::leave_waiting;
 pub use ports::{bind, end_listening, forget, listen};
