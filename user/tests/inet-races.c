@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include "inet.h"
 
+#include <net/if.h>
 #include <pthread.h>
 #include <sched.h>
 
@@ -271,9 +272,151 @@ static void connections_of_one(void)
     }
 }
 
+// What is sent over a connection that both sides give up comes to nobody: not into the next connection of one of them.
+static int old_side = -1;
+
+static void *old_sender(void *unused)
+{
+    while (!stopping()) {
+        int fd = __atomic_load_n(&old_side, __ATOMIC_ACQUIRE);
+        if (fd >= 0)
+            send(fd, "OLD", 3, MSG_NOSIGNAL | MSG_DONTWAIT);
+    }
+    ends();
+    return unused;
+}
+
+static void old_bytes(void)
+{
+    char buf[64];
+    int other = listener(50), rounds = 0, wrong = 0;
+    begin_race(50);
+    launch(CLIENTS, old_sender);
+    for (double end = now_s() + 3 * RACE_S; now_s() < end; rounds++) {
+        int x = connected(SOCK_STREAM, listening), y = ACCEPT(listening);
+        __atomic_store_n(&old_side, y, __ATOMIC_RELEASE);
+        for (int i = 0; i < 20; i++)
+            recv(x, buf, sizeof buf, MSG_DONTWAIT);
+        CHECK(disconnect(y) == 0 && disconnect(x) == 0 && connect_to(x, LOOPBACK, port_of(other)) == 0);
+        int z = ACCEPT(other);
+        for (int i = 0; i < 10; i++, sched_yield())
+            wrong += recv(x, buf, sizeof buf, MSG_DONTWAIT) > 0;
+        __atomic_store_n(&old_side, -1, __ATOMIC_RELEASE);
+        close(x);
+        close(y);
+        close(z);
+    }
+    stop();
+    CHECK_SOON(all_ended());
+    CHECK(rounds > 0 && wrong == 0);
+}
+
+// Threads that connect a socket and end that: when it is closed, the ports that it has had are free.
+static int kind;
+
+static void *namer(void *unused)
+{
+    unsigned nobody = 9;
+    while (!stopping()) {
+        disconnect(shared);
+        connect_to(shared, LOOPBACK, nobody);
+    }
+    ends();
+    return unused;
+}
+
+static int ports_taken(void)
+{
+    int taken = 0;
+    for (unsigned number = 32768; number < 61000; number++) {
+        int fd = socket(AF_INET, kind, 0);
+        taken += bind_to(fd, LOOPBACK, number) != 0;
+        close(fd);
+    }
+    return taken;
+}
+
+// Where there are network namespaces this process gets one, so that nobody else's ports count; 0 if it may not.
+static int alone(void)
+{
+    if (unshare(CLONE_NEWNET) != 0)
+        return errno != EPERM;
+    struct ifreq lo = {.ifr_name = "lo"};
+    int fd = tcp(0);
+    CHECK(ioctl(fd, SIOCGIFFLAGS, &lo) == 0);
+    lo.ifr_flags |= IFF_UP;
+    CHECK(ioctl(fd, SIOCSIFFLAGS, &lo) == 0 && close(fd) == 0);
+    return 1;
+}
+
+static void ports_of_one(void)
+{
+    static const int kinds[] = {SOCK_DGRAM, SOCK_STREAM};
+    if (!alone())
+        return;
+    for (int i = 0; i < 2; i++) {
+        kind = kinds[i];
+        int before = ports_taken();
+        for (int round = 0; round < 3; round++) {
+            shared = socket(AF_INET, kind | SOCK_NONBLOCK, 0);
+            stopped = 0;
+            launch(CLIENTS, namer);
+            sleep_ms(200);
+            stop();
+            CHECK_SOON(all_ended());
+            CHECK(close(shared) == 0);
+        }
+        CHECK_SOON(ports_taken() == before);
+    }
+}
+
+// Two threads shut a listener down, and one makes a connection by it at once: that is one, or none, for both sides.
+static pthread_barrier_t step;
+
+static void *shutter(void *unused)
+{
+    for (;;) {
+        pthread_barrier_wait(&step);
+        if (stopping())
+            break;
+        shutdown(shared, SHUT_RD);
+        pthread_barrier_wait(&step);
+    }
+    ends();
+    return unused;
+}
+
+static void listener_to_client(void)
+{
+    int made = 0;
+    begin_race(5);
+    CHECK(pthread_barrier_init(&step, 0, 2) == 0);
+    launch(1, shutter);
+    for (double end = now_s() + 2 * RACE_S; now_s() < end;) {
+        shared = tcp(0);
+        CHECK(listen(shared, 5) == 0);
+        pthread_barrier_wait(&step);
+        shutdown(shared, SHUT_RD);
+        int connects = connect_to(shared, LOOPBACK, port) == 0;
+        pthread_barrier_wait(&step);
+        if (connects) {
+            int s = ACCEPT(listening);
+            CHECK(s >= 0 && state_of(shared) != TCP_CLOSE);
+            close(s);
+            made++;
+        }
+        close(shared);
+    }
+    stop();
+    pthread_barrier_wait(&step);
+    CHECK_SOON(all_ended());
+    CHECK(made > 0);
+}
+
 static const struct test tests[] = {
     {"one socket twice", one_socket_twice}, {"ended at once", ended_at_once}, {"little room", little_room}, {"off and on", off_and_on},
-    {"connections of one", connections_of_one},
+    {"connections of one", connections_of_one}, {"old bytes", old_bytes}, {"ports of one", ports_of_one},
+    {"listener to client", listener_to_client},
 };
 
 int main(int argc, char **argv) { return RUN_TABLE(tests); }
