@@ -91,6 +91,7 @@ static void pipes(void)
     }
     swallow();
     CHECK(close(p[0]) == 0 && next(&info, 5000) == SIGIO);
+    swallow();
     close(p[1]);
     // The end of the last file ends it.
     CHECK(quiet());

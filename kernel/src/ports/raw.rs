@@ -121,13 +121,15 @@ impl FileOperations for Stream {
 
     fn poll(&self) -> u32 {
         let Stream(node) = self;
+        // Looked at once: a port that closes meanwhile is hung up as a whole, or not at all.
+        if !node.port().is_open() {
+            return flags::POLLIN | flags::POLLRDNORM | flags::POLLHUP;
+        }
         let mut events = 0;
-        if node.is_readable() {
+        if node.port().bytes.has_input() {
             events |= flags::POLLIN | flags::POLLRDNORM;
         }
-        if !node.port().is_open() {
-            events |= flags::POLLHUP;
-        } else if node.is_writable() {
+        if node.port().bytes.room() > 0 {
             events |= flags::POLLOUT | flags::POLLWRNORM;
         }
         events
