@@ -190,7 +190,7 @@ impl Thread {
             return;
         }
         if tracee.has(CALLS) {
-            let shown = shown_result(context, *interrupted);
+            let shown = self.shown_result(context, *interrupted);
             let after = self.trace_stop(context, shown, self.call_stop(Place::CallEnd));
             take_over_result(context, after.as_ref(), interrupted);
             self.send_at_call(after);
@@ -225,7 +225,7 @@ impl Thread {
             return Some((signal, info));
         }
         let tracer = self.tracee().and_then(Tracee::tracer);
-        let shown = shown_result(context, *interrupted);
+        let shown = self.shown_result(context, *interrupted);
         let reason = Reason { code: signal.number().into(), place: Place::Signal, info: Some(info) };
         let after = self.trace_stop(context, shown, reason);
         let chosen = match &after {
@@ -267,7 +267,7 @@ impl Thread {
         } else {
             Reason { code: signal.number().into(), place: Place::Group, info: None }
         };
-        let shown = shown_result(context, *interrupted);
+        let shown = self.shown_result(context, *interrupted);
         let after = self.trace_stop(context, shown, reason);
         take_over_result(context, after.as_ref(), interrupted);
         true
@@ -297,6 +297,19 @@ impl Thread {
         };
         self.trace_stop(context, shown, Reason::event(event, place));
         context.set_result(rax); // the call's result is yet to come
+    }
+
+    /// The result of a system call as a tracer sees it. Its number goes with it, also for one who began to trace the thread just now.
+    fn shown_result(&self, context: &UserContext, interrupted: Option<Interrupted>) -> u64 {
+        let Some(call) = interrupted else { return context.result() };
+        if let Some(tracee) = self.tracee.get() {
+            tracee.call.set(Some(call.number));
+        }
+        if call.restart == Restart::WithoutHandler && KEEP_DEADLINES.contains(&call.number) {
+            return RESTART_BLOCK.wrapping_neg();
+        }
+        let shown = RESTARTS.iter().find(|(_, restart)| *restart == call.restart);
+        shown.map_or(context.result(), |(errno, _)| errno.wrapping_neg())
     }
 
     /// Which event the making of a process or thread is, if the tracer wants to be told of it.
@@ -397,16 +410,6 @@ impl Thread {
             self.notify();
         }
     }
-}
-
-/// The result of a system call as a tracer sees it.
-fn shown_result(context: &UserContext, interrupted: Option<Interrupted>) -> u64 {
-    let Some(call) = interrupted else { return context.result() };
-    if call.restart == Restart::WithoutHandler && KEEP_DEADLINES.contains(&call.number) {
-        return RESTART_BLOCK.wrapping_neg();
-    }
-    let shown = RESTARTS.iter().find(|(_, restart)| *restart == call.restart);
-    shown.map_or(context.result(), |(errno, _)| errno.wrapping_neg())
 }
 
 /// A call begins again if the tracer has left it that result, or has given it back: a debugger that calls a function takes both
