@@ -3,6 +3,9 @@
 import os
 import pathlib
 import tempfile
+import threading
+import time
+from unittest import mock
 
 from harness import packages
 from harness.console import Terminal
@@ -84,6 +87,29 @@ def failing_tests_fail(context: Context) -> None:
     context.check(bad == ["breaks", "fails", "hangs", "needs", "status"], f"failed: {bad}")
     chosen = [test.name for test in select(made, "selftest/needs")]
     context.check(chosen == ["selftest/fails", "selftest/needs"], f"selected: {chosen}")
+
+
+def waiting_tests_run_beside(context: Context) -> None:
+    """One test that waits runs beside as many others as there are workers, and no second one does."""
+    guard, running, most = threading.Lock(), [0], [0]
+
+    def stay(_: Context) -> None:
+        with guard:
+            running[0] += 1
+            most[0] = max(most[0], running[0])
+        time.sleep(0.3)
+        with guard:
+            running[0] -= 1
+
+    def at_once(waiting: int) -> int:
+        most[0] = 0
+        tests = [Test(f"selftest/stays{at}", stay, 5, waits=at < waiting) for at in range(6)]
+        with mock.patch.dict(os.environ, JOBS="2"):
+            Runner(tests, quiet=True).run_all()
+        return most[0]
+
+    found = [at_once(waiting) for waiting in (0, 1, 6)]
+    context.check(found == [2, 3, 3], f"at once with none, one and all of them waiting: {found}")
 
 
 INTERRUPTED = """
@@ -207,6 +233,7 @@ def tests() -> list[Test]:
     return [
         Test("tools/reading-rust", reading_rust, 60),
         Test("tools/failing-tests-fail", failing_tests_fail, 60),
+        Test("tools/waiting-tests-run-beside", waiting_tests_run_beside, 60),
         Test("tools/interrupted-runs-leave-nothing", interrupted_runs_leave_nothing, 60),
         Test("tools/typing", typing, 60),
         Test("tools/packages-resolved", packages_resolved, 60),

@@ -23,6 +23,8 @@ BAD_FILES = {
 # In /tests/bad. Linux notices some only after the old program is gone and kills it; refusing is as good.
 BAD_ELF_KILLED = "SIGSEGV|SIGBUS|SIGKILL"
 
+BOUNDS_PROGRAMS = ("sysv-bounds", "socket-bounds")
+
 
 def ends(result: Boot, path: str) -> list[str]:
     """How the instances of a program ended, from the shell's lines: `exit status 0`, `killed by SIGSEGV (11)`."""
@@ -157,7 +159,7 @@ def busybox_proc(context: Context) -> None:
 
 def out_of_memory(context: Context) -> None:
     """A program that takes all memory is ended, alone or with others like it; what it had is free again."""
-    commands = "mount 2; exec /bin/hello; mem; exec /tests/hog; exec 3 /tests/hog; cat /hello.txt; exec /bin/primes 1000; mem; exit 0"
+    commands = f"mount 2; exec /bin/hello; mem; exec /tests/hog; exec 3 /tests/hog; cat /hello.txt; exec /bin/primes 1000; mem; exit 0"
     result = boot(context, commands, MEM="128M")
     got = ends(result, "/tests/hog")
     if got != ["killed by SIGKILL (9)"] * 4:
@@ -168,11 +170,11 @@ def out_of_memory(context: Context) -> None:
         raise Failure(f"anonymous frames before and after: {anonymous}, not none")
 
 
-def sysv_bounds(**settings: str):
-    """System V IPC takes a part of the memory only, and gives all of it back."""
+def bounded(name: str, **settings: str):
+    """What no end of a process gives back takes a part of the memory only, and all of it is given back."""
 
     def run(context: Context) -> None:
-        commands = "mount 2; exec /bin/hello; mem; exec /tests/sysv-bounds; mem; cat /hello.txt; exit"
+        commands = f"mount 2; exec /bin/hello; mem; exec /tests/{name}; mem; cat /hello.txt; exit"
         result = boot(context, commands, MEM="128M", **settings)
         result.wants(r"^[1-9]\d* passed, 0 failed$", r"^Hello, world!$")
         before, after = (int(count) for count in re.findall(r"^Heap +(\d+) ", result.console, re.MULTILINE))
@@ -208,8 +210,8 @@ def tests() -> list[Test]:
         ),
         *(Test(f"user/{name}", sockets(name), SECONDS, needs=NEEDS) for name in SOCKET_PROGRAMS),
         *(Test(f"user/{name}-debug", sockets(name, RUST_BUILD_MODE="debug"), SECONDS, needs=DEBUG_NEEDS) for name in SOCKET_PROGRAMS),
-        Test("user/sysv-bounds", sysv_bounds(), SECONDS, needs=NEEDS),
-        Test("user/sysv-bounds-debug", sysv_bounds(RUST_BUILD_MODE="debug"), SECONDS, needs=DEBUG_NEEDS),
+        *(Test(f"user/{name}", bounded(name), SECONDS, needs=NEEDS) for name in BOUNDS_PROGRAMS),
+        *(Test(f"user/{name}-debug", bounded(name, RUST_BUILD_MODE="debug"), SECONDS, needs=DEBUG_NEEDS) for name in BOUNDS_PROGRAMS),
         Test("user/virtual-terminals", program("/tests/virtual-terminals", r"^[1-9]\d* passed, 0 failed$"), SECONDS, needs=NEEDS),
         Test(
             "user/virtual-terminals-debug",

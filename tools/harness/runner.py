@@ -96,8 +96,9 @@ class Runner:
                 self.finish(result)
 
     def take(self, waits: bool) -> Test | None:
-        """The first waiting test that may start, or the first one that `waits`. Those whose need has failed are finished here, unrun."""
-        for test in list(self.waiting):
+        """The first test that may start, those that wait only after the others; or, if it `waits`, the first of these. Tests whose need
+        has failed are finished here, unrun."""
+        for test in sorted(self.waiting, key=lambda test: test.waits):
             failed = [n for n in test.needs if n in self.results and self.results[n].why]
             if failed:
                 self.waiting.remove(test)

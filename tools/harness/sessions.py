@@ -59,10 +59,11 @@ def end_all() -> None:
 
 
 def interruptible() -> None:
-    """Lets the signals that end a program do so as ^C does, by way of its `finally` blocks."""
+    """Lets the signals that end a program do so as ^C does, by way of its `finally` blocks; not those it is to ignore (nohup)."""
 
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, stop)
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, stop)

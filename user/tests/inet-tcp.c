@@ -75,19 +75,6 @@ static void bad_pointers(void)
     CHECK_TEXT(read(s[1], buf, 8), buf, "four");
 }
 
-static int reusing(int which, uint32_t host, unsigned port)
-{
-    int fd = tcp(0);
-    CHECK(fd >= 0 && (which == 0 || set(fd, which, 1) == 0));
-    int result = bind_to(fd, host, port);
-    if (result != 0) {
-        int error = errno;
-        close(fd);
-        errno = error;
-    }
-    return result == 0 ? fd : -1;
-}
-
 static void binding(void)
 {
     int s = bound(SOCK_STREAM, LOOPBACK), fresh = tcp(0), fd;
@@ -104,7 +91,7 @@ static void binding(void)
     CHECK_ERRNO(bind_to(fresh, ANY, port), EADDRINUSE);
     CHECK(bind_to(fresh, LOOPBACK2, port) == 0 && is_at(name_of(fresh), LOOPBACK2, port));
     CHECK((fd = bound(SOCK_STREAM, ANY)) >= 0 && port_of(fd) != 0 && is_at(name_of(fd), ANY, port_of(fd)));
-    CHECK_ERRNO(reusing(0, LOOPBACK3, port_of(fd)), EADDRINUSE);
+    CHECK_ERRNO(reusing(SOCK_STREAM, 0, LOOPBACK3, port_of(fd)), EADDRINUSE);
     // More than an address may follow it; less of it may be asked for.
     struct sockaddr_storage large = {0};
     a = at(0x7f010203, 0);
@@ -118,16 +105,16 @@ static void binding(void)
     CHECK(getsockname(fd, (void *)&large, &size) == 0 && size == sizeof a && ((char *)&large)[sizeof a] == 0x5a);
     // Given back at once where nobody has been connected.
     close(s);
-    CHECK((s = reusing(0, LOOPBACK, port)) >= 0);
+    CHECK((s = reusing(SOCK_STREAM, 0, LOOPBACK, port)) >= 0);
     close(s);
     // With SO_REUSEADDR on both, as long as nobody listens.
-    s = reusing(SO_REUSEADDR, LOOPBACK, 0);
+    s = reusing(SOCK_STREAM, SO_REUSEADDR, LOOPBACK, 0);
     port = port_of(s);
-    CHECK_ERRNO(reusing(0, LOOPBACK, port), EADDRINUSE);
-    CHECK((fd = reusing(SO_REUSEADDR, LOOPBACK, port)) >= 0 && listen(s, 5) == 0);
+    CHECK_ERRNO(reusing(SOCK_STREAM, 0, LOOPBACK, port), EADDRINUSE);
+    CHECK((fd = reusing(SOCK_STREAM, SO_REUSEADDR, LOOPBACK, port)) >= 0 && listen(s, 5) == 0);
     CHECK_ERRNO(listen(fd, 5), EADDRINUSE);
-    CHECK_ERRNO(reusing(SO_REUSEADDR, LOOPBACK, port), EADDRINUSE);
-    CHECK_ERRNO(reusing(SO_REUSEADDR, ANY, port), EADDRINUSE);
+    CHECK_ERRNO(reusing(SOCK_STREAM, SO_REUSEADDR, LOOPBACK, port), EADDRINUSE);
+    CHECK_ERRNO(reusing(SOCK_STREAM, SO_REUSEADDR, ANY, port), EADDRINUSE);
     close(s);
     CHECK(listen(fd, 5) == 0);
     // Chosen ports differ.
@@ -143,12 +130,12 @@ static void binding(void)
 // Listeners that share a port share the connections to it: each gets to one of them.
 static void sharing(void)
 {
-    int l[3] = {reusing(SO_REUSEPORT, LOOPBACK, 0)}, total = 0;
+    int l[3] = {reusing(SOCK_STREAM, SO_REUSEPORT, LOOPBACK, 0)}, total = 0;
     unsigned port = port_of(l[0]);
-    CHECK_ERRNO(reusing(0, LOOPBACK, port), EADDRINUSE);
+    CHECK_ERRNO(reusing(SOCK_STREAM, 0, LOOPBACK, port), EADDRINUSE);
     for (int i = 0; i < 3; i++)
-        CHECK((i == 0 || (l[i] = reusing(SO_REUSEPORT, LOOPBACK, port)) >= 0) && listen(l[i], 50) == 0 && set_blocking(l[i], 0) == 0);
-    CHECK_ERRNO(reusing(0, LOOPBACK, port), EADDRINUSE);
+        CHECK((i == 0 || (l[i] = reusing(SOCK_STREAM, SO_REUSEPORT, LOOPBACK, port)) >= 0) && listen(l[i], 50) == 0 && set_blocking(l[i], 0) == 0);
+    CHECK_ERRNO(reusing(SOCK_STREAM, 0, LOOPBACK, port), EADDRINUSE);
     for (int i = 0; i < 30; i++)
         connected(SOCK_STREAM, l[0]);
     for (double end = now_s() + 10; total < 30 && now_s() < end;) {
@@ -425,7 +412,7 @@ static void again(void)
 {
     unsigned port = 0;
     for (int round = 0; round < 6; round++) {
-        int l = reusing(SO_REUSEADDR, LOOPBACK, port), c[3];
+        int l = reusing(SOCK_STREAM, SO_REUSEADDR, LOOPBACK, port), c[3];
         CHECK(l >= 0 && listen(l, 5) == 0);
         port = port_of(l);
         for (int i = 0; i < 3; i++) {

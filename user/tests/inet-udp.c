@@ -220,19 +220,6 @@ static void refused(void)
     CHECK_ERRNO(recv(free, buf, 8, MSG_DONTWAIT), EAGAIN);
 }
 
-static int reusing(int which, uint32_t host, unsigned port)
-{
-    int fd = udp();
-    CHECK(fd >= 0 && (which == 0 || set(fd, which, 1) == 0));
-    int result = bind_to(fd, host, port);
-    if (result != 0) {
-        int error = errno;
-        close(fd);
-        errno = error;
-    }
-    return result == 0 ? fd : -1;
-}
-
 static void binding(void)
 {
     int s = bound(SOCK_DGRAM, LOOPBACK), fresh = udp(), fd;
@@ -247,34 +234,34 @@ static void binding(void)
     CHECK_ERRNO(bind_to(fresh, ELSEWHERE, 0), EADDRNOTAVAIL);
     CHECK_ERRNO(bind_to(fresh, LOOPBACK, port), EADDRINUSE);
     CHECK_ERRNO(bind_to(fresh, ANY, port), EADDRINUSE);
-    CHECK_ERRNO(reusing(SO_REUSEADDR, LOOPBACK, port), EADDRINUSE);
-    CHECK_ERRNO(reusing(SO_REUSEPORT, LOOPBACK, port), EADDRINUSE);
+    CHECK_ERRNO(reusing(SOCK_DGRAM, SO_REUSEADDR, LOOPBACK, port), EADDRINUSE);
+    CHECK_ERRNO(reusing(SOCK_DGRAM, SO_REUSEPORT, LOOPBACK, port), EADDRINUSE);
     CHECK(bind_to(fresh, LOOPBACK2, port) == 0 && is_at(name_of(fresh), LOOPBACK2, port));
     // TCP has ports of its own.
     int t = socket(AF_INET, SOCK_STREAM, 0), u = bound(SOCK_DGRAM, 0x7f123456);
     CHECK(set(t, SO_REUSEADDR, 1) == 0 && bind_to(t, 0x7f123456, port_of(u)) == 0);
     close(s);
-    CHECK((s = reusing(0, LOOPBACK, port)) >= 0);
+    CHECK((s = reusing(SOCK_DGRAM, 0, LOOPBACK, port)) >= 0);
     close(s);
     close(fresh);
     // All who share must say so.
     static const int options[] = {SO_REUSEADDR, SO_REUSEPORT};
     for (int i = 0; i < 2; i++) {
-        s = reusing(options[i], LOOPBACK, 0);
+        s = reusing(SOCK_DGRAM, options[i], LOOPBACK, 0);
         port = port_of(s);
-        CHECK_ERRNO(reusing(0, LOOPBACK, port), EADDRINUSE);
-        CHECK_ERRNO(reusing(options[1 - i], LOOPBACK, port), EADDRINUSE);
-        CHECK((fd = reusing(options[i], LOOPBACK, port)) >= 0 && is_at(name_of(fd), LOOPBACK, port));
+        CHECK_ERRNO(reusing(SOCK_DGRAM, 0, LOOPBACK, port), EADDRINUSE);
+        CHECK_ERRNO(reusing(SOCK_DGRAM, options[1 - i], LOOPBACK, port), EADDRINUSE);
+        CHECK((fd = reusing(SOCK_DGRAM, options[i], LOOPBACK, port)) >= 0 && is_at(name_of(fd), LOOPBACK, port));
         close(fd);
-        CHECK((fd = reusing(options[i], ANY, port)) >= 0);
+        CHECK((fd = reusing(SOCK_DGRAM, options[i], ANY, port)) >= 0);
         close(fd);
         close(s);
     }
     // Of all with one port, the one that says most about itself is given the datagram.
     char buf[16];
-    int any = reusing(SO_REUSEADDR, ANY, 0), c = bound(SOCK_DGRAM, LOOPBACK), other = bound(SOCK_DGRAM, LOOPBACK);
+    int any = reusing(SOCK_DGRAM, SO_REUSEADDR, ANY, 0), c = bound(SOCK_DGRAM, LOOPBACK), other = bound(SOCK_DGRAM, LOOPBACK);
     port = port_of(any);
-    int one = reusing(SO_REUSEADDR, LOOPBACK, port), mine = reusing(SO_REUSEADDR, LOOPBACK, port);
+    int one = reusing(SOCK_DGRAM, SO_REUSEADDR, LOOPBACK, port), mine = reusing(SOCK_DGRAM, SO_REUSEADDR, LOOPBACK, port);
     CHECK(one >= 0 && mine >= 0 && connect_to(mine, LOOPBACK, port_of(c)) == 0);
     CHECK(send_to(other, "one", LOOPBACK, port) == 3 && send_to(c, "mine", LOOPBACK, port) == 4 && send_to(c, "any", LOOPBACK3, port) == 3);
     CHECK_TEXT(recv(any, buf, 16, 0), buf, "any");

@@ -150,6 +150,20 @@ static inline int bound(int type, uint32_t host)
     return fd;
 }
 
+// A socket with this name that has set an option, SO_REUSEADDR or its like, before; -1 if it cannot have the name.
+static inline int reusing(int type, int which, uint32_t host, unsigned port)
+{
+    int fd = socket(AF_INET, type, 0);
+    CHECK(fd >= 0 && (which == 0 || set(fd, which, 1) == 0));
+    int result = bind_to(fd, host, port);
+    if (result != 0) {
+        int error = errno;
+        close(fd);
+        errno = error;
+    }
+    return result == 0 ? fd : -1;
+}
+
 static inline int listener(int backlog)
 {
     int fd = bound(SOCK_STREAM, LOOPBACK);

@@ -4,10 +4,9 @@
 use crate::ipc::socket::{End, Family, Kind, Name, Phase, socket};
 use crate::process::{find, pids};
 use crate::vfs::pseudo::{Subject, Text};
-use crate::vfs::{File, Result};
+use crate::vfs::{Metadata, Result};
 use abi::Errno;
 use abi::inet::{TCP_CLOSE, TCP_ESTABLISHED};
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 /// `/proc/net/tcp`.
@@ -27,7 +26,7 @@ fn inet(kind: Kind, text: &mut Text) -> Result<()> {
         &"  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode                     ",
     )?;
     let mut number = 0;
-    each_socket(&mut |end, inode| {
+    each_socket(&mut |end, Metadata { ino, uid, .. }| {
         if (end.family, end.kind) != (Family::Inet, kind) {
             return;
         }
@@ -47,7 +46,7 @@ fn inet(kind: Kind, text: &mut Text) -> Result<()> {
             _ => TCP_CLOSE,
         };
         let (sent, received) = (end.unreceived(), end.waiting_to_receive());
-        write!(text, "{state:02X} {sent:08X}:{received:08X} 00:00000000 00000000 {:5}        0 {inode} ", end.owner);
+        write!(text, "{state:02X} {sent:08X}:{received:08X} 00:00000000 00000000 {uid:5}        0 {ino} ");
         writeln!(text, "1 0000000000000000");
     })
 }
@@ -57,14 +56,14 @@ pub(super) fn unix(_: Subject, text: &mut Text) -> Result<()> {
     /// The socket takes connections (`__SO_ACCEPTCON`).
     const TAKES_CONNECTIONS: u32 = 0x10000;
     text.line(&"Num       RefCount Protocol Flags    Type St Inode Path")?;
-    each_socket(&mut |end, inode| {
+    each_socket(&mut |end, Metadata { ino, .. }| {
         if end.family != Family::Unix {
             return;
         }
         let flags = if end.phase() == Phase::Listening { TAKES_CONNECTIONS } else { 0 };
         // As `socket_state` has them: 1 unconnected, 3 connected.
         let state = if end.has_peer() { 3 } else { 1 };
-        write!(text, "{:016x}: {:08X} 00000000 {flags:08X} {:04X} {state:02X} {inode:5}", 0, 2, end.kind as u32);
+        write!(text, "{:016x}: {:08X} 00000000 {flags:08X} {:04X} {state:02X} {ino:5}", 0, 2, end.kind as u32);
         if let Some(Name::Unix(path)) = end.own_name() {
             let shown = path.strip_suffix(b"\0").filter(|path| !path.is_empty()).unwrap_or(&path);
             text.put(b" ");
@@ -75,8 +74,8 @@ pub(super) fn unix(_: Subject, text: &mut Text) -> Result<()> {
     })
 }
 
-/// Calls `each` with every socket that has a descriptor, and its inode number, once; ENOMEM.
-fn each_socket(each: &mut dyn FnMut(&End, u64)) -> Result<()> {
+/// Calls `each` with every socket that has a descriptor, and what stat(2) tells of that, once; ENOMEM.
+fn each_socket(each: &mut dyn FnMut(&End, &Metadata)) -> Result<()> {
     let mut seen: Vec<u64> = Vec::new();
     for pid in pids() {
         let Some(process) = find(pid) else { continue };
@@ -87,18 +86,13 @@ fn each_socket(each: &mut dyn FnMut(&End, u64)) -> Result<()> {
         }) {
             at = fd + 1;
             let Some(file) = file else { continue };
-            let Some((end, inode)) = described(&file) else { continue };
-            if let Err(place) = seen.binary_search(&inode) {
+            let (Ok(socket), Ok(about)) = (socket(&file), file.metadata()) else { continue };
+            if let Err(place) = seen.binary_search(&about.ino) {
                 seen.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
-                seen.insert(place, inode);
-                each(&end, inode);
+                seen.insert(place, about.ino);
+                each(&socket.end, &about);
             }
         }
     }
     Ok(())
-}
-
-fn described(file: &File) -> Option<(Arc<End>, u64)> {
-    let end = socket(file).ok()?.end.clone();
-    Some((end, file.metadata().ok()?.ino))
 }

@@ -24,7 +24,7 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU8, AtomicU32, AtomicUsize, Ordering};
 use machine::PAGE_SIZE;
 use machine::mm::frame;
-use machine::sync::{Mutex, Once, Rank, SpinLock, WaitEnd, WaitQueue};
+use machine::sync::{Mutex, Rank, SpinLock, WaitEnd, WaitQueue};
 use machine::time::Instant;
 
 /// Credentials of the other side where there is none.
@@ -45,8 +45,7 @@ pub enum Family {
 
 /// Bytes in all inboxes.
 static KEPT: AtomicUsize = AtomicUsize::new(0);
-/// The most of these, before each has room for little: one part in so many of the memory.
-static MOST_KEPT: Once<usize> = Once::new();
+/// One part in so many of the memory may be that, before each has room for little.
 const PART_KEPT: usize = 8;
 /// What each has room for then: a page.
 const LEAST_UNDER_WAY: usize = PAGE_SIZE;
@@ -338,7 +337,7 @@ impl End {
     /// Bytes that may be sent to `peer` and not received: of TCP those that this side keeps and those that the other one does. Few if
     /// all inboxes together hold too much: they are nobody's memory that could be ended for it.
     pub fn most_under_way(&self, peer: &End) -> usize {
-        if KEPT.load(Ordering::Relaxed) > *MOST_KEPT.call_once(|| frame::total() / PART_KEPT * PAGE_SIZE) {
+        if KEPT.load(Ordering::Relaxed) > frame::total() / PART_KEPT * PAGE_SIZE {
             return LEAST_UNDER_WAY;
         }
         let kept = if self.is_tcp() { peer.options.receive_buffer() } else { 0 };

@@ -84,7 +84,7 @@ impl End {
             return Err(Errno::ENETUNREACH);
         }
         ports::bind_any(self)?;
-        ports::lock().settle(&mut self.state.lock(), self);
+        ports::change(self, |ports, state| ports.settle(state, self));
         let own = self.endpoint();
         let listener = ports::find(Kind::Stream, to, own).ok_or(Errno::ECONNREFUSED)?;
         let new = Arc::new(End::new(Family::Inet, Kind::Stream)?);
@@ -135,21 +135,20 @@ impl End {
 
     /// The connection that is asked for is not made: by `new`, or, if none is given, by nobody.
     pub fn be_refused(&self, new: Option<&End>) {
-        let mut ports = ports::lock();
-        let mut state = self.state.lock();
-        let same = new.map_or(state.peer.is_none(), |new| state.has_peer(new));
-        if self.phase() != Phase::Connecting || !same {
-            return;
+        let refused = ports::change(self, |ports, state| {
+            let same = new.map_or(state.peer.is_none(), |new| state.has_peer(new));
+            if self.phase() != Phase::Connecting || !same {
+                return None;
+            }
+            self.set_error(Errno::ECONNREFUSED);
+            self.add_shut(BOTH | RESET);
+            let gone = (state.peer.take(), state.asked.take(), ports.disconnect(state, self));
+            self.set_phase(Phase::Idle);
+            Some(gone)
+        });
+        if refused.is_some() {
+            self.stir();
         }
-        self.set_error(Errno::ECONNREFUSED);
-        self.add_shut(BOTH | RESET);
-        state.asked = None;
-        let gone = (state.peer.take(), ports.disconnect(&mut state, self));
-        self.set_phase(Phase::Idle);
-        drop(state);
-        drop(ports);
-        self.stir();
-        drop(gone);
     }
 
     /// `other` has sent all it will, if it is the other end.
@@ -180,25 +179,23 @@ impl End {
     /// If it is in this phase and has no other end, it is idle, without a mark of what it was; whether it has none. It may connect
     /// anew; who waits in it is told `error`.
     fn clear(&self, phase: Phase, error: Option<Errno>) -> bool {
-        let mut ports = ports::lock();
-        let mut state = self.state.lock();
-        if state.peer.is_some() {
-            return false;
-        }
-        let mut freed = None;
-        if self.phase() == phase {
+        let cleared = ports::change(self, |ports, state| {
+            if state.peer.is_some() {
+                return None;
+            }
+            if self.phase() != phase {
+                return Some(None);
+            }
             self.take_shut(MARKS);
             // Before the phase, by which those who wait see that it is over.
             if let Some(error) = error {
                 self.set_error(error);
             }
-            freed = ports.disconnect(&mut state, self);
+            let freed = ports.disconnect(state, self);
             self.set_phase(Phase::Idle);
-        }
-        drop(state);
-        drop(ports);
-        drop(freed);
-        true
+            Some(freed)
+        });
+        cleared.is_some()
     }
 
     /// Ends a connection of TCP, or the wish for one, so that the socket may make another (connect(2) to AF_UNSPEC). Who waits in it

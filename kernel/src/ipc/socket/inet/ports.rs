@@ -16,7 +16,7 @@ use abi::socket::Ucred;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, Ordering};
-use machine::sync::{PreemptGuard, Rank, SpinGuard, SpinLock};
+use machine::sync::{Rank, SpinLock};
 
 /// Ports that are given to who asks for none (`ip_local_port_range`).
 const ANY_PORTS: core::ops::RangeInclusive<u16> = 32768..=60999;
@@ -155,28 +155,27 @@ pub fn listen(end: &Arc<End>, backlog: u32, listener: Ucred) -> Result<()> {
 
 /// A socket takes no connections any more; whether it did.
 pub fn end_listening(end: &End) -> bool {
-    let mut ports = lock();
+    let freed = change(end, |ports, state| {
+        (end.phase() == Phase::Listening).then(|| {
+            end.set_phase(Phase::Idle);
+            ports.disconnect(state, end)
+        })
+    });
+    freed.is_some()
+}
+
+/// The table while it is locked.
+pub struct Ports<'a>(&'a mut [Bucket; BUCKETS]);
+
+/// For who changes a socket's name, and what else there is to it, in one piece: calls `how` with the table and the state locked.
+/// What comes of it is dropped when they are not: it may hold the last reference to a socket.
+pub fn change<R>(end: &End, how: impl FnOnce(&mut Ports<'_>, &mut State) -> R) -> R {
+    let mut ports = PORTS.lock();
     let mut state = end.state.lock();
-    if end.phase() != Phase::Listening {
-        return false;
-    }
-    end.set_phase(Phase::Idle);
-    let freed = ports.disconnect(&mut state, end);
-    drop(state);
-    drop(ports);
-    drop(freed);
-    true
+    how(&mut Ports(&mut ports), &mut state)
 }
 
-/// The table, locked: for who changes what else there is to a socket together with its name. A socket's state is locked after it.
-pub struct Ports(SpinGuard<'static, [Bucket; BUCKETS], PreemptGuard>);
-
-/// Locks it.
-pub fn lock() -> Ports {
-    Ports(PORTS.lock())
-}
-
-impl Ports {
+impl Ports<'_> {
     /// What is known of a socket here, by its name.
     fn find(&mut self, state: &State, end: &End) -> Option<(&mut Bucket, usize)> {
         let Some(Name::Inet(own)) = &state.name else { return None };
@@ -193,8 +192,8 @@ impl Ports {
         state.name = Some(Name::Inet(*own));
     }
 
-    /// A socket sends to nobody any more, and has the name that bind(2) gave it. A port that it was not bound to by number is free;
-    /// what is returned is to be dropped when nothing is locked.
+    /// A socket sends to nobody any more, and has the name that bind(2) gave it. A port that it was not bound to by number is free:
+    /// what had it is returned.
     #[must_use]
     pub fn disconnect(&mut self, state: &mut State, end: &End) -> Option<impl Sized + use<>> {
         state.remote = None;
@@ -212,33 +211,23 @@ impl Ports {
 
 /// A datagram socket sends to `remote`, and takes from it alone.
 pub fn connect(end: &End, remote: Endpoint) {
-    let mut ports = lock();
-    let mut state = end.state.lock();
-    ports.settle(&mut state, end);
-    if let Some((bucket, at)) = ports.find(&state, end) {
-        bucket[at].remote = Some(remote);
-        state.remote = Some(remote);
-    }
+    change(end, |ports, state| {
+        ports.settle(state, end);
+        if let Some((bucket, at)) = ports.find(state, end) {
+            bucket[at].remote = Some(remote);
+            state.remote = Some(remote);
+        }
+    });
 }
 
 /// It sends to nobody, and takes from all.
 pub fn disconnect(end: &End) {
-    let mut ports = lock();
-    let mut state = end.state.lock();
-    let freed = ports.disconnect(&mut state, end);
-    drop(state);
-    drop(ports);
-    drop(freed);
+    drop(change(end, |ports, state| ports.disconnect(state, end)));
 }
 
 /// The port of a socket that closes is free.
 pub fn forget(end: &End) {
-    let freed = {
-        let mut ports = lock();
-        let state = end.state.lock();
-        ports.find(&state, end).map(|(bucket, at)| bucket.remove(at))
-    };
-    drop(freed);
+    drop(change(end, |ports, state| ports.find(state, end).map(|(bucket, at)| bucket.remove(at))));
 }
 
 /// The socket that takes what `from` sends to `to`: of those that fit best one by who sends, if all of them share the port, else the
